@@ -1,0 +1,1 @@
+"""Fixed point: formats, ranges, rounding and saturation, defined once (docs/arithmetic.md)."""

@@ -1,0 +1,190 @@
+"""The dataflow design: engines and the channels between them, from a graph and a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.errors import SpecError
+from psp_hw.folding.engine import (
+    AddEngine,
+    ConcatEngine,
+    ConvEngine,
+    Engine,
+    ForkEngine,
+    GlobalPoolEngine,
+    PointwiseEngine,
+    PortEngine,
+    WindowPoolEngine,
+    weight_format,
+)
+from psp_hw.folding.memory import memory_for_delay
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan, MemoryKind
+from psp_hw.folding.scan import Scan
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.infer import accumulator
+from psp_hw.ir.ops import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv2d,
+    Flatten,
+    Input,
+    MaxPool,
+    Op,
+    Output,
+    Relu,
+    Requantize,
+    op_inputs,
+)
+from psp_hw.ir.types import Padding, Tap, TensorType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A FIFO between two engines.
+
+    Args:
+        name: ``<source>_to_<target>``, with ``_<port>`` after it where an engine reads one value at several ports.
+        source, target: names of the engines.
+        port: which input of the target.
+        type: one token is one pixel of this type.
+        depth: tokens.
+    """
+
+    name: str
+    source: str
+    target: str
+    port: int
+    type: TensorType
+    depth: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataflow:
+    """Engines in topological order, and the channels between them."""
+
+    engines: tuple[Engine, ...]
+    channels: tuple[Channel, ...]
+
+    def inputs(self, engine: str) -> tuple[Channel, ...]:
+        """Channels that an engine reads, by port."""
+        return tuple(sorted((c for c in self.channels if c.target == engine), key=lambda c: c.port))
+
+    def outputs(self, engine: str) -> tuple[Channel, ...]:
+        """Channels that an engine writes."""
+        return tuple(c for c in self.channels if c.source == engine)
+
+
+def build(graph: Graph, plan: FoldPlan) -> Dataflow:
+    """The design of a graph under a plan; a value with several readers gets a fork.
+
+    Raises:
+        SpecError: the plan does not suit the graph, or an op has no engine.
+    """
+    plan.check(graph)
+    engines: list[Engine] = []
+    edges: list[tuple[str, str, int, TensorType]] = []
+    giver: dict[str, str] = {}
+    for op in graph.ops:
+        engines.append(_engine(op, graph, plan))
+        for port, value in enumerate(op_inputs(op)):
+            edges.append((giver[value], op.name, port, graph.types[value]))
+        giver[op.name] = op.name
+        readers = len(graph.users[op.name])
+        if readers > 1:
+            fork = ForkEngine(name=f"{op.name}_fork", type=graph.types[op.name], copies=readers)
+            engines.append(fork)
+            edges.append((op.name, fork.name, 0, fork.type))
+            giver[op.name] = fork.name
+    return Dataflow(engines=tuple(engines), channels=tuple(_channels(edges, plan)))
+
+
+def _channels(edges: list[tuple[str, str, int, TensorType]], plan: FoldPlan) -> list[Channel]:
+    pairs = [(source, target) for source, target, _, _ in edges]
+    channels = []
+    for source, target, port, kind in edges:
+        name = f"{source}_to_{target}" + (f"_{port}" if pairs.count((source, target)) > 1 else "")
+        depth = plan.fifo_depths.get(name, DEFAULT_FIFO_DEPTH)
+        channels.append(Channel(name=name, source=source, target=target, port=port, type=kind, depth=depth))
+    return channels
+
+
+def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
+    result = graph.types[op.name]
+    sources = [graph.types[name] for name in op_inputs(op)]
+    match op:
+        case Input():
+            return PortEngine(name=op.name, type=result, enters=True)
+        case Output():
+            return PortEngine(name=op.name, type=result, enters=False)
+        case Conv2d():
+            return _conv_engine(op, sources[0], result, graph, plan)
+        case MaxPool():
+            scan = _pool_scan(op, op.padding, sources[0], result)
+            return WindowPoolEngine(
+                op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan, ())
+            )
+        case AvgPool():
+            if op.kernel == (sources[0].height, sources[0].width):
+                return GlobalPoolEngine(op=op, source=sources[0], result=result)
+            scan = _pool_scan(op, Padding(), sources[0], result)
+            return WindowPoolEngine(
+                op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan, ())
+            )
+        case Add():
+            return AddEngine(op=op, sources=(sources[0], sources[1]), result=result)
+        case Concat():
+            return ConcatEngine(op=op, sources=tuple(sources), result=result)
+        case Relu() | Requantize():
+            return PointwiseEngine(op=op, source=sources[0], result=result)
+        case Flatten():
+            raise SpecError(
+                f"flattening {sources[0]} has no engine where no dense layer follows",
+                where=op.name,
+                hint="pool to one pixel or let a dense layer follow",
+            )
+
+
+def _conv_engine(op: Conv2d, source: TensorType, result: TensorType, graph: Graph, plan: FoldPlan) -> ConvEngine:
+    scan = Scan(
+        source=source,
+        out_height=result.height,
+        out_width=result.width,
+        taps=op.taps,
+        stride=op.stride,
+        padding=op.padding,
+    )
+    node = plan.nodes[op.name]
+    acc_fmt = FixedPoint.holding(
+        accumulator(op, source, graph.constants), frac=source.fmt.frac + op.weight_frac - max(op.align, default=0)
+    )
+    return ConvEngine(
+        op=op,
+        source=source,
+        result=result,
+        scan=scan,
+        fold=node.fold,
+        weight_fmt=weight_format(graph.constants[op.weight]),
+        acc_fmt=acc_fmt,
+        weights=node.weights,
+        delays=_delay_memories(scan, node.delays),
+    )
+
+
+def _pool_scan(op: MaxPool | AvgPool, padding: Padding, source: TensorType, result: TensorType) -> Scan:
+    taps = tuple(Tap(r, s) for r in range(op.kernel[0]) for s in range(op.kernel[1]))
+    return Scan(
+        source=source,
+        out_height=result.height,
+        out_width=result.width,
+        taps=taps,
+        stride=op.stride,
+        padding=padding,
+    )
+
+
+def _delay_memories(scan: Scan, chosen: tuple[MemoryKind, ...]) -> tuple[MemoryKind, ...]:
+    if len(chosen) == len(scan.delays):
+        return chosen
+    return tuple(memory_for_delay(length, scan.source.pixel_bits) for length in scan.delays)

@@ -1,0 +1,26 @@
+"""Where words are kept when nobody has decided: by depth and size alone, the same on every part."""
+
+from __future__ import annotations
+
+from psp_hw.folding.plan import MemoryKind
+
+# A 7-series or UltraScale SLICEM LUT holds 64 x 1 bits of distributed RAM and shifts by up to 32 (UG474, UG574).
+# Below these limits LUTs cost less than the half-empty RAMB18 (18 Kibit) that they would replace.
+SHIFT_REGISTER_DEPTH = 64
+BRAM_LEAST_BITS = 4096
+
+
+def memory_for_delay(depth: int, bits: int) -> MemoryKind:
+    """Memory of a delay of ``depth`` words of ``bits`` bits."""
+    if depth <= SHIFT_REGISTER_DEPTH or depth * bits < BRAM_LEAST_BITS:
+        return MemoryKind.REGISTERS
+    return MemoryKind.BRAM
+
+
+def memory_for_weights(words: int, bits: int) -> MemoryKind:
+    """Memory of ``words`` constant words of ``bits`` bits; a single word is wiring."""
+    if words == 1:
+        return MemoryKind.REGISTERS
+    if words <= SHIFT_REGISTER_DEPTH or words * bits < BRAM_LEAST_BITS:
+        return MemoryKind.LUTRAM
+    return MemoryKind.BRAM

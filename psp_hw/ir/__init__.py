@@ -1,0 +1,1 @@
+"""The integer graph: what is computed, exactly, and nothing of how it runs (docs/ir.md)."""

@@ -1,0 +1,157 @@
+"""The type of every result, from the op, its inputs and the actual constants. Accumulators never wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+import numpy as np
+
+from psp_hw.arith.fixed_point import FixedPoint, Interval
+from psp_hw.arith.requantize import IntArray, Requantizer
+from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, Flatten, Input, MaxPool, Op, Output, Relu, Requantize
+from psp_hw.ir.types import Padding, TensorType
+
+
+def result_type(op: Op, inputs: Sequence[TensorType], constants: Mapping[str, IntArray]) -> TensorType:
+    """Type of the result of an op.
+
+    Raises:
+        ValueError: the inputs do not suit the op.
+    """
+    match op:
+        case Input():
+            return op.type
+        case Conv2d():
+            return _conv2d_type(op, inputs[0], constants)
+        case Add():
+            return _add_type(op, inputs[0], inputs[1])
+        case Concat():
+            return _concat_type(op, inputs)
+        case AvgPool():
+            return _avg_pool_type(op, inputs[0])
+        case MaxPool():
+            height, width = windows(inputs[0], op.kernel, op.stride, op.padding)
+            return _typed(height, width, inputs[0].channels, inputs[0].fmt)
+        case Relu():
+            fmt = inputs[0].fmt
+            positive = FixedPoint.holding(Interval(0, fmt.max), frac=fmt.frac)
+            return _typed(inputs[0].height, inputs[0].width, inputs[0].channels, positive)
+        case Requantize():
+            _check_frac(op.name, inputs[0].fmt, op.requantize)
+            return _typed(inputs[0].height, inputs[0].width, inputs[0].channels, op.requantize.fmt)
+        case Flatten():
+            return _typed(1, 1, inputs[0].pixels * inputs[0].channels, inputs[0].fmt)
+        case Output():
+            return inputs[0]
+        case _:
+            assert_never(op)
+
+
+def windows(
+    image: TensorType, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding
+) -> tuple[int, int]:
+    """Number of kernel positions (vertically, horizontally).
+
+    Raises:
+        ValueError: the kernel is larger than the padded frame.
+    """
+    height = image.height + padding.top + padding.bottom - kernel[0]
+    width = image.width + padding.left + padding.right - kernel[1]
+    if height < 0 or width < 0:
+        raise ValueError(f"a kernel of {kernel[0]}x{kernel[1]} is larger than the padded {image.height}x{image.width}")
+    return height // stride[0] + 1, width // stride[1] + 1
+
+
+def accumulator(op: Conv2d, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
+    """The exact range of the accumulators of a convolution before alignment, from its weights and the input's format.
+
+    Zero belongs to the range of every input, since padding reads it, and so does every partial sum.
+    """
+    return Interval.hull(accumulators_by_channel(op, source, constants))
+
+
+def accumulators_by_channel(
+    op: Conv2d, source: TensorType, constants: Mapping[str, IntArray]
+) -> tuple[Interval, ...]:
+    """The range of the accumulator of every output channel, all partial sums in any order included."""
+    weight = constants[op.weight]
+    rows = weight.reshape(-1, weight.shape[-1])
+    positive = np.maximum(rows, 0).sum(axis=0)
+    negative = np.minimum(rows, 0).sum(axis=0)
+    entering = source.fmt.range.including(0)
+    bias = constants[op.bias] if op.bias is not None else np.zeros(weight.shape[-1], dtype=np.int64)
+    intervals = []
+    for up, down, offset in zip(positive.tolist(), negative.tolist(), bias.tolist(), strict=True):
+        lo = up * entering.lo + down * entering.hi
+        hi = up * entering.hi + down * entering.lo
+        intervals.append(Interval(lo + min(offset, 0), hi + max(offset, 0)))
+    return tuple(intervals)
+
+
+def _typed(height: int, width: int, channels: int, fmt: FixedPoint) -> TensorType:
+    return TensorType(height=height, width=width, channels=channels, fmt=fmt)
+
+
+def _check_frac(name: str, exact: FixedPoint, to: Requantizer) -> None:
+    if to.divisor == 1 and exact.frac - to.shift != to.fmt.frac:
+        raise ValueError(
+            f"{name}: {exact.frac} fractional bits shifted right by {to.shift} are not the {to.fmt.frac} of {to.fmt}"
+        )
+
+
+def _settled(name: str, exact: FixedPoint, to: Requantizer | None) -> FixedPoint:
+    if to is None:
+        return exact
+    _check_frac(name, exact, to)
+    return to.fmt
+
+
+def _conv2d_type(op: Conv2d, source: TensorType, constants: Mapping[str, IntArray]) -> TensorType:
+    weight = constants[op.weight]
+    if weight.ndim != 3 or weight.shape[:2] != (len(op.taps), source.channels):
+        raise ValueError(
+            f"{op.name}: weight {weight.shape} does not suit {len(op.taps)} taps and {source.channels} input channels"
+        )
+    height, width = windows(source, op.kernel, op.stride, op.padding)
+    align = op.align or (0,) * weight.shape[2]
+    by_channel = accumulators_by_channel(op, source, constants)
+    aligned = Interval.hull(acc << shift for acc, shift in zip(by_channel, align, strict=True))
+    exact = FixedPoint.holding(aligned, frac=source.fmt.frac + op.weight_frac)
+    return _typed(height, width, weight.shape[2], _settled(op.name, exact, op.requantize))
+
+
+def _add_type(op: Add, left: TensorType, right: TensorType) -> TensorType:
+    if left.shape != right.shape:
+        raise ValueError(f"{op.name}: shapes {left.shape} and {right.shape} differ")
+    frac = max(left.fmt.frac, right.fmt.frac)
+    total = (left.fmt.range << (frac - left.fmt.frac)) + (right.fmt.range << (frac - right.fmt.frac))
+    exact = FixedPoint.holding(total, frac=frac)
+    return _typed(left.height, left.width, left.channels, _settled(op.name, exact, op.requantize))
+
+
+def _concat_type(op: Concat, inputs: Sequence[TensorType]) -> TensorType:
+    first = inputs[0]
+    for other in inputs:
+        if (other.height, other.width) != (first.height, first.width):
+            raise ValueError(f"{op.name}: shapes {first.shape} and {other.shape} differ in height or width")
+    frac = max(t.fmt.frac for t in inputs)
+    hull = Interval.hull(t.fmt.range << (frac - t.fmt.frac) for t in inputs)
+    channels = sum(t.channels for t in inputs)
+    return _typed(first.height, first.width, channels, FixedPoint.holding(hull, frac=frac))
+
+
+def _avg_pool_type(op: AvgPool, source: TensorType) -> TensorType:
+    height, width = windows(source, op.kernel, op.stride, Padding())
+    area = op.kernel[0] * op.kernel[1]
+    twos = (area & -area).bit_length() - 1
+    odd = area >> twos
+    if odd > 1 and (op.requantize is None or op.requantize.divisor != odd):
+        raise ValueError(f"{op.name}: a mean over {area} pixels needs a requantizer with divisor {odd}")
+    frac = source.fmt.frac + twos
+    if op.requantize is not None:
+        if frac - op.requantize.shift != op.requantize.fmt.frac:
+            raise ValueError(f"{op.name}: the requantizer's shift does not lead to {op.requantize.fmt}")
+        return _typed(height, width, source.channels, op.requantize.fmt)
+    exact = FixedPoint.holding(source.fmt.range.scaled(area), frac=frac)
+    return _typed(height, width, source.channels, exact)
