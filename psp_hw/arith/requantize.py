@@ -42,7 +42,9 @@ class Requantizer:
 
     def exactly(self, acc: int) -> int:
         """The result for one accumulator, by rational arithmetic. The definition; everything else is checked against it."""
-        rounded = round(Fraction(acc) / (self.divisor * Fraction(2) ** self.shift))  # Python rounds half to even
+        rounded = round(
+            Fraction(acc) / (self.divisor * Fraction(2) ** self.shift)
+        )  # Python rounds half to even
         return min(max(rounded, self.lo), self.hi)
 
     def image(self, acc: Interval) -> Interval:
@@ -69,7 +71,7 @@ def requantize(acc: IntArray, to: Requantizer) -> IntArray:
         shift = to.shift
     denominator = to.divisor << shift
     if denominator == 1:
-        return np.clip(acc, to.lo, to.hi)
+        return np.asarray(np.clip(acc, to.lo, to.hi))
     if to.divisor == 1:
         floor = acc >> np.int64(shift)
         rest = acc & np.int64(denominator - 1)
@@ -79,4 +81,4 @@ def requantize(acc: IntArray, to: Requantizer) -> IntArray:
         floor, rest = np.divmod(acc, np.int64(denominator))
         twice = rest * 2
         up = (twice > denominator) | ((twice == denominator) & ((floor & 1) == 1))
-    return np.clip(floor + up, to.lo, to.hi)
+    return np.asarray(np.clip(floor + up, to.lo, to.hi))

@@ -37,7 +37,7 @@ from psp_hw.ir.ops import (
     Requantize,
     op_inputs,
 )
-from psp_hw.ir.types import Padding, Tap, TensorType
+from psp_hw.ir.types import NO_PADDING, Padding, Tap, TensorType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
         case AvgPool():
             if op.kernel == (sources[0].height, sources[0].width):
                 return GlobalPoolEngine(op=op, source=sources[0], result=result)
-            scan = _pool_scan(op, Padding(), sources[0], result)
+            scan = _pool_scan(op, NO_PADDING, sources[0], result)
             return WindowPoolEngine(
                 op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan, ())
             )
@@ -146,7 +146,9 @@ def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
             )
 
 
-def _conv_engine(op: Conv2d, source: TensorType, result: TensorType, graph: Graph, plan: FoldPlan) -> ConvEngine:
+def _conv_engine(
+    op: Conv2d, source: TensorType, result: TensorType, graph: Graph, plan: FoldPlan
+) -> ConvEngine:
     scan = Scan(
         source=source,
         out_height=result.height,
@@ -157,7 +159,8 @@ def _conv_engine(op: Conv2d, source: TensorType, result: TensorType, graph: Grap
     )
     node = plan.nodes[op.name]
     acc_fmt = FixedPoint.holding(
-        accumulator(op, source, graph.constants), frac=source.fmt.frac + op.weight_frac - max(op.align, default=0)
+        accumulator(op, source, graph.constants),
+        frac=source.fmt.frac + op.weight_frac - max(op.align, default=0),
     )
     return ConvEngine(
         op=op,

@@ -136,7 +136,9 @@ class ConvEngine:
             slowest and the input channel fastest.
         """
         fold = self.fold
-        blocks = weight.reshape(self.tap_blocks, fold.taps, self.in_blocks, fold.simd, self.out_blocks, fold.pe)
+        blocks = weight.reshape(
+            self.tap_blocks, fold.taps, self.in_blocks, fold.simd, self.out_blocks, fold.pe
+        )
         ordered = blocks.transpose(4, 0, 2, 5, 1, 3)
         return np.ascontiguousarray(ordered.reshape(self.cycles_per_output, fold.multipliers))
 

@@ -116,7 +116,9 @@ class FoldPlan:
         """
         names = {op.name for op in graph.convolutions}
         for unknown in sorted(set(self.nodes) - names):
-            raise SpecError(f"no convolution is called {unknown!r}", where="fold", hint=f"there are {sorted(names)}")
+            raise SpecError(
+                f"no convolution is called {unknown!r}", where="fold", hint=f"there are {sorted(names)}"
+            )
         for missing in sorted(names - set(self.nodes)):
             raise SpecError(f"the plan says nothing of {missing!r}", where="fold")
         for op in graph.convolutions:

@@ -12,6 +12,7 @@ because every other tap's pixel then lies a constant number of positions back. T
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -82,12 +83,13 @@ class Scan:
     def delays(self) -> tuple[int, ...]:
         """Distances between consecutive taps, oldest first [pixels]: the lengths of the delay chain."""
         places = [tap.r * self.pitch + tap.s for tap in self.taps]
-        return tuple(later - earlier for earlier, later in zip(places, places[1:], strict=False))
+        return tuple(later - earlier for earlier, later in pairwise(places))
 
     def reads(self) -> BoolArray:
         """Whether each step takes a pixel [steps]."""
         at = np.arange(self.first, self.last + 1)
-        return (at >= 0) & (at // self.pitch < self.source.height) & (at % self.pitch < self.source.width)
+        inside = (at // self.pitch < self.source.height) & (at % self.pitch < self.source.width)
+        return np.asarray((at >= 0) & inside)
 
     def writes(self) -> BoolArray:
         """Whether each step gives an output pixel [steps]."""
@@ -95,4 +97,4 @@ class Scan:
         row, column = at // self.pitch, at % self.pitch
         on_grid = (row % self.stride[0] == 0) & (column % self.stride[1] == 0)
         inside = (row // self.stride[0] < self.out_height) & (column // self.stride[1] < self.out_width)
-        return (at >= 0) & on_grid & inside
+        return np.asarray((at >= 0) & on_grid & inside)

@@ -10,7 +10,7 @@ import numpy as np
 from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, Flatten, Input, MaxPool, Op, Output, Relu, Requantize
-from psp_hw.ir.types import Padding, TensorType
+from psp_hw.ir.types import NO_PADDING, Padding, TensorType
 
 
 def result_type(op: Op, inputs: Sequence[TensorType], constants: Mapping[str, IntArray]) -> TensorType:
@@ -59,7 +59,9 @@ def windows(
     height = image.height + padding.top + padding.bottom - kernel[0]
     width = image.width + padding.left + padding.right - kernel[1]
     if height < 0 or width < 0:
-        raise ValueError(f"a kernel of {kernel[0]}x{kernel[1]} is larger than the padded {image.height}x{image.width}")
+        raise ValueError(
+            f"a kernel of {kernel[0]}x{kernel[1]} is larger than the padded {image.height}x{image.width}"
+        )
     return height // stride[0] + 1, width // stride[1] + 1
 
 
@@ -142,7 +144,7 @@ def _concat_type(op: Concat, inputs: Sequence[TensorType]) -> TensorType:
 
 
 def _avg_pool_type(op: AvgPool, source: TensorType) -> TensorType:
-    height, width = windows(source, op.kernel, op.stride, Padding())
+    height, width = windows(source, op.kernel, op.stride, NO_PADDING)
     area = op.kernel[0] * op.kernel[1]
     twos = (area & -area).bit_length() - 1
     odd = area >> twos

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from psp_hw.arith.requantize import Requantizer
-from psp_hw.ir.types import Padding, Tap, TensorType
+from psp_hw.ir.types import NO_PADDING, Padding, Tap, TensorType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Conv2d:
     taps: tuple[Tap, ...]
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
-    padding: Padding = Padding()
+    padding: Padding = NO_PADDING
     weight_frac: int
     align: tuple[int, ...] = ()
     requantize: Requantizer | None = None
@@ -91,7 +91,7 @@ class MaxPool:
     input: str
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    padding: Padding = Padding()
+    padding: Padding = NO_PADDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,9 @@ class Padding:
             raise ValueError(f"padding {self} is negative")
 
 
+NO_PADDING = Padding()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorType:
     """A feature map of one frame: NHWC without N, every element in one format."""

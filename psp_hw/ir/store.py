@@ -1,0 +1,63 @@
+"""A graph in a folder: ``graph.txt`` and ``graph.npz``, the same bytes for the same graph."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from psp_hw.arith.requantize import IntArray
+from psp_hw.errors import RunError
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.text import parse_graph, print_graph
+from psp_hw.ir.verify import GraphError, verify
+
+TEXT_NAME = "graph.txt"
+CONSTANTS_NAME = "graph.npz"
+
+
+def files_of(graph: Graph) -> dict[str, bytes]:
+    """Content of the two files, by name."""
+    return {TEXT_NAME: print_graph(graph).encode(), CONSTANTS_NAME: _pack(graph)}
+
+
+def load(folder: Path) -> Graph:
+    """The graph stored in a folder.
+
+    Raises:
+        RunError: a file is missing, corrupt, or the two do not belong together.
+    """
+    try:
+        text = (folder / TEXT_NAME).read_text(encoding="utf-8")
+        with np.load(folder / CONSTANTS_NAME, allow_pickle=False) as archive:
+            constants: dict[str, IntArray] = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{Path(error.filename).name} is missing", where=str(folder), hint="emit the design again"
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunError(
+            f"the graph cannot be read: {error}", where=str(folder), hint="emit the design again"
+        ) from error
+    try:
+        return verify(parse_graph(text, constants))
+    except GraphError as error:
+        raise RunError(
+            f"the graph is not valid: {error}", where=str(folder), hint="emit the design again"
+        ) from error
+
+
+def _pack(graph: Graph) -> bytes:
+    """An npz archive without time stamps, unlike ``np.savez``."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, constant in graph.constants.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, constant, allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, member.getvalue())
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Execute a graph exactly (values), and the design that follows from it in time (cycles)."""
