@@ -1,0 +1,113 @@
+"""What the commands share when they print: tables and progress for people, JSON for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+
+def out() -> Console:
+    """The console of results, stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def show(text: str) -> None:
+    """A line of text on stdout, as it is."""
+    typer.echo(text)
+
+
+def show_json(document: Mapping[str, object]) -> None:
+    """The one JSON document of ``--json`` on stdout."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not for JSON")
+
+
+@contextlib.contextmanager
+def stdout_for_json(asked: bool) -> Iterator[None]:
+    """While working under ``--json``, whatever a library prints goes to stderr: stdout holds the document alone."""
+    if not asked:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def next_step(sentence: str, command: str) -> None:
+    """Name the command that usually follows."""
+    typer.echo(f"\nNext, {sentence}:\n  {command}")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> Table:
+    """A table whose first columns are text and whose others are numbers; no markup is read from the cells."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for index, title in enumerate(head):
+        made.add_column(title, justify="left" if index < text_columns else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    return made
+
+
+class Steps:
+    """A progress bar on stderr for what takes more than a moment; silent where nobody watches.
+
+    Use as a context manager, and pass the object itself to the flow: it is the flow's ``Progress``.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet or not sys.stderr.isatty()
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Steps:
+        if not self._quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def pause(self) -> None:
+        """Make room on the terminal for somebody else's bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def resume(self) -> None:
+        """Show the bar again."""
+        if self._bar is not None:
+            self._bar.start()
+
+    def step(self, what: str, done: int, total: int | None) -> None:
+        """``done`` of ``total`` (None: unknown) of ``what``."""
+        if self._bar is None:
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)

@@ -1,0 +1,87 @@
+"""``psp-hw demo``: the whole way on real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psp_hw.cli import console
+from psp_hw.cli.options import Json
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the run and the design.")] = Path(
+        "psp-hw-demo"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Do the whole job once, on real scans.
+
+    Trains a small residual CNN with shape pruning on the digits of scikit-learn, quantizes it, writes a design, compiles it
+    with g++, compares every test image, estimates, and writes the report.
+    """
+    from psp_hw.flow import demo as flow
+
+    with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
+        result = flow.demo(out, progress=steps, bars=not as_json)
+    if as_json:
+        console.show_json(flow.document(result))
+    else:
+        _print(result)
+    if result.mismatches or not result.hardware.fits:
+        raise typer.Exit(1)
+
+
+def _print(result: flow.DemoSummary) -> None:  # type: ignore[name-defined]  # noqa: F821
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from psp_hw.report.glyphs import text_glyph
+
+    out = console.out()
+    planes = [layer for layer in result.hardware.layers if layer.plane is not None]
+    taps = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for _ in planes:
+        taps.add_column(justify="left")
+    taps.add_row(*(Text(layer.name) for layer in planes))
+    taps.add_row(*(Text(text_glyph(layer.plane)) for layer in planes if layer.plane is not None))
+    taps.add_row(
+        *(Text(f"{layer.taps} of {layer.plane.total}") for layer in planes if layer.plane is not None)
+    )
+    facts = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    for name, value in flow_facts(result):
+        facts.add_row(Text(name), taps if value is None else Text(value))
+    out.print(facts)
+
+
+def flow_facts(result: flow.DemoSummary) -> list[tuple[str, str | None]]:  # type: ignore[name-defined]  # noqa: F821
+    """The rows of the closing table; None stands for the drawn taps."""
+    hardware = result.hardware
+    uses = ", ".join(
+        f"{use.name} {use.used:,} of {use.available:,}" for use in hardware.resources if use.available
+    )
+    return [
+        (
+            "accuracy",
+            f"{result.training.accuracy:.2%} in floats, {result.training.accuracy_quantized:.2%} quantized",
+        ),
+        ("density", f"{result.training.density:.3f}"),
+        ("taps", None),
+        (
+            "cycles",
+            f"{hardware.interval_cycles:,} per frame, {hardware.latency_cycles:,} from first input to last output",
+        ),
+        ("speed", f"{hardware.fps:,.0f} frames/s at {hardware.clock_ns:g} ns"),
+        (hardware.part, uses),
+        ("compared", f"{result.images:,} images: trained network = integer graph = compiled C++"),
+        ("mismatches", f"{result.mismatches:,}"),
+        ("took", f"{result.seconds:.0f} s"),
+        ("run", str(result.run)),
+        ("design", str(result.design)),
+        ("report", str(result.report)),
+    ]

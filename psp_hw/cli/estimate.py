@@ -1,0 +1,69 @@
+"""``psp-hw estimate``: cycles and resources, no files."""
+
+from __future__ import annotations
+
+import typer
+
+from psp_hw.cli import console
+from psp_hw.cli.options import CLOCK_DEFAULT, PART_DEFAULT, ClockNs, FoldOption, Fps, Json, Max, Part, Source
+
+
+def command(
+    source: Source = None,
+    part: Part = PART_DEFAULT,
+    clock: ClockNs = CLOCK_DEFAULT,
+    fps: Fps = None,
+    fastest: Max = False,
+    fold: FoldOption = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a design costs; write nothing.
+
+    Cycles, and DSP, LUT, FF, BRAM18 and URAM against the part. Exit code 1 if the design does not fit.
+    """
+    from psp_hw.flow import estimate as flow
+    from psp_hw.flow.goal import GoalRequest
+
+    with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
+        result = flow.estimate(
+            source,
+            part=part,
+            clock_ns=clock,
+            goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
+            progress=steps,
+        )
+    if as_json:
+        console.show_json(flow.document(result))
+    else:
+        _print(result)
+    if not result.fits:
+        raise typer.Exit(1)
+
+
+def _print(result: flow.HardwareSummary) -> None:  # type: ignore[name-defined]  # noqa: F821
+    out = console.out()
+    names = [use.name for use in result.resources]
+    rows = [
+        (
+            layer.name,
+            layer.op,
+            f"{layer.taps} of {layer.plane.total}" if layer.plane else "",
+            layer.fold,
+            f"{layer.cycles:,}" + (" *" if layer.name == result.bottleneck else ""),
+            *(f"{amount:,}" for _, amount in layer.resources),
+        )
+        for layer in result.layers
+    ]
+    out.print(console.table(("Layer", "Op", "Taps", "Fold", "Cycles", *names), rows, text_columns=4))
+    totals = [
+        (use.name, f"{use.used:,}", f"{use.available:,}", f"{use.fraction:.1%}" if use.available else "")
+        for use in result.resources
+    ]
+    out.print(console.table(("Resource", "Used", f"On {result.part}", "Share"), totals))
+    console.show(
+        f"{result.interval_cycles:,} cycles per frame (* sets it), latency {result.latency_cycles:,}: "
+        f"{result.fps:,.0f} frames/s and {result.latency_us:,.1f} us at {result.clock_ns:g} ns"
+    )
+    for shortage in result.shortages:
+        console.show(f"does not fit: {shortage}")
+    console.show(result.statement)

@@ -1,0 +1,98 @@
+"""``psp-hw``: the commands, and what an error looks like.
+
+Exit codes: 0 done, 1 a check failed (a mismatch, does not fit), 2 bad use or input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from psp_hw import __version__
+from psp_hw.cli import data, demo, emit, estimate, nets, parts, report, simulate, train
+from psp_hw.errors import PspHwError
+
+app = typer.Typer(
+    name="psp-hw",
+    help="Train CNNs with Parameterized Structured Pruning; generate FPGA designs of the surviving taps only.",
+    epilog="Shortest use: psp-hw train --shape, then psp-hw emit, then pytest on the design.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _module in (demo, train, emit, estimate, simulate, report, parts, nets, data):
+    app.command(_module.__name__.rpartition(".")[2])(_module.command)
+
+# What the machine around us may do to a write or a read; anything else is our bug and keeps its traceback.
+_ENVIRONMENT = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EISDIR: "is a folder, a file was expected",
+    errno.ENOTDIR: "is not a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EMFILE: "too many open files",
+}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"psp-hw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
+    ),
+) -> None:
+    """Options before the command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: as on the command line after ``psp-hw``; None: those of this process.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="psp-hw")
+    except PspHwError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        _say(f"{place}{_ENVIRONMENT[error.errno]}; nothing half-written was left")
+        return 2
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    return 0
+
+
+def _say(sentence: str) -> None:
+    """One sentence on stderr: no markup is read from it, control characters are shown, not obeyed."""
+    plain = "".join(c if c.isprintable() or c == " " else " " for c in sentence)
+    sys.stderr.write(f"psp-hw: {plain}\n")
+    sys.stderr.flush()

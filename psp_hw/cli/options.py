@@ -1,0 +1,47 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
+
+Source = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A run folder, a QONNX file or a design folder. [default: the newest complete run in runs/]",
+        show_default=False,
+    ),
+]
+Part = Annotated[str, typer.Option("--part", help="The FPGA, as `psp-hw parts` lists it.")]
+ClockNs = Annotated[float, typer.Option("--clock", help="Clock period [ns].")]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps", help="The smallest design that reaches this many frames per second.", show_default=False
+    ),
+]
+Max = Annotated[bool, typer.Option("--max", help="The fastest design that fits the part.")]
+FoldOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fold",
+        help="Folds by hand: LAYER=pe:4,simd:2,taps:3 (a part left out is 1), once per layer, or a .yaml or .json file "
+        "of {LAYER: {pe: 4, simd: 2, taps: 3}}. Layers not named compute one product per cycle.",
+        show_default=False,
+        metavar="LAYER=FOLD|FILE",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Folder that holds fetched data sets. [default: data]", show_default=False
+    ),
+]
+
+PART_DEFAULT = DEFAULT_PART
+CLOCK_DEFAULT = DEFAULT_CLOCK_NS

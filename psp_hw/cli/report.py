@@ -1,0 +1,41 @@
+"""``psp-hw report``: one HTML page, Markdown and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psp_hw.cli import console
+from psp_hw.cli.options import CLOCK_DEFAULT, PART_DEFAULT, ClockNs, Json, Part, Source
+
+
+def command(
+    source: Source = None,
+    part: Part = PART_DEFAULT,
+    clock: ClockNs = CLOCK_DEFAULT,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the three files. [default: the run or design itself]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run or design.
+
+    Three files: report.html (one page, no network), report.md, report.json.
+    For a design, part and clock are the design's own.
+    """
+    from psp_hw.flow import report as flow
+
+    with console.stdout_for_json(as_json):
+        files = flow.write_report(source, part=part, clock_ns=clock, out=out)
+    if as_json:
+        console.show_json({"report": str(files[0].parent), "files": [file.name for file in files]})
+        return
+    for file in files:
+        console.show(str(file))

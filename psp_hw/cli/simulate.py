@@ -1,0 +1,78 @@
+"""``psp-hw simulate``: exact integers, and compared with ==."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psp_hw.cli import console
+from psp_hw.cli.options import DataDir, Json, Source
+
+
+def command(
+    source: Source = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Run on this data set's test split. [default: the one it was trained on]", show_default=False
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with brevitas (the trained network) or csim (the compiled C++).", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="The first so many images only.", show_default=False)
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own images instead: X.npy, floats [N, C, H, W], as the network was trained on.",
+            show_default=False,
+        ),
+    ] = None,
+    outputs: Annotated[
+        Path | None,
+        typer.Option(help="Write the outputs, float64 [N, classes], to Y.npy.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run exact integers; compare with ==.
+
+    Runs a test split, or your own images, and compares each output integer where --against asks for it. Exit code 1 if
+    anything differs; the first layer and position that differs is named.
+    """
+    from psp_hw.flow import simulate as flow
+
+    with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
+        result = flow.simulate(
+            flow.Request(
+                source=source,
+                data=data,
+                data_dir=data_dir,
+                against=against,
+                limit=limit,
+                inputs=inputs,
+                outputs=outputs,
+            ),
+            progress=steps,
+        )
+    if as_json:
+        console.show_json(flow.document(result))
+    else:
+        accuracy = "" if result.accuracy is None else f", accuracy {result.accuracy:.2%}"
+        console.show(f"{result.images:,} images{accuracy}, {result.images_per_second:,.0f} images/s")
+        if result.against is not None:
+            console.show(f"against {result.against.value}: {result.mismatches:,} mismatches")
+        if outputs is not None:
+            console.show(f"outputs: {outputs}")
+    if result.first_difference is not None:
+        typer.echo(f"psp-hw: {result.first_difference}", err=True)
+        raise typer.Exit(1)
+    if not as_json:
+        console.next_step(*flow.what_next(result))

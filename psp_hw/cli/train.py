@@ -1,0 +1,109 @@
+"""``psp-hw train``: prune, quantize, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psp_hw.cli import console
+from psp_hw.cli.options import DataDir, Json
+
+
+def command(
+    shape: Annotated[
+        bool,
+        typer.Option("--shape", help="Prune kernel positions of whole layers (short for --structure shape)."),
+    ] = False,
+    structure: Annotated[
+        str | None,
+        typer.Option(
+            help="What to prune, several separated by commas: shape, column, channel, ...", show_default=False
+        ),
+    ] = None,
+    net: Annotated[
+        str | None,
+        typer.Option(
+            help="A network of `psp-hw nets`, or your own as package.module:function. [default: digits-cnn]",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A data set of `psp-hw data`. [default: the one the network is made for]", show_default=False
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="A YAML spec; the options given beside it win.", show_default=False)
+    ] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            help="Width of weights and activations, each 2 to 8. [default: 8,8]",
+            metavar="W,A",
+            show_default=False,
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Structures with |alpha| below this are dropped.", show_default=False)
+    ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep exactly this share of the structures of every layer, instead of --epsilon.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the first phase.", show_default=False)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Stop each phase after so many steps.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random. [default: 1]", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run folder. [default: a new one in runs/]", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train, prune, quantize and export.
+
+    Writes a run folder: the spec, metrics, checkpoints, and model.onnx (QONNX).
+    """
+    from psp_hw.flow import train as flow
+
+    request = flow.Request(
+        structures=tuple(_words(structure)) + (("shape",) if shape else ()),
+        net=net,
+        data=data,
+        data_dir=data_dir,
+        spec=spec,
+        bits=bits,
+        epsilon=epsilon,
+        density=density,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        resume=resume,
+        out=out,
+    )
+    with console.stdout_for_json(as_json):
+        result = flow.train(request, progress=not as_json)
+    if as_json:
+        console.show_json(flow.document(result))
+        return
+    console.show(
+        f"accuracy {result.accuracy:.2%} in floats, {result.accuracy_quantized:.2%} quantized; "
+        f"density {result.density:.3f}; {result.params:,} parameters, {result.macs:,} multiplications per image"
+    )
+    console.show(f"run: {result.run}")
+    console.next_step("generate the hardware", f"psp-hw emit {flow.as_source(result.run)}--target vivado")
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]

@@ -1,0 +1,107 @@
+"""How fast and how large: the options --fps, --max and --fold as one goal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from psp_hw.errors import SpecError
+from psp_hw.folding.plan import Fold
+
+MAX_FOLD_FILE_BYTES = 1 << 20
+_PARTS = ("pe", "simd", "taps")
+_ITEM = re.compile(r"\s*(pe|simd|taps)\s*:\s*(\d{1,9})\s*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalRequest:
+    """What was asked; at most one of the three."""
+
+    fps: float | None = None
+    max: bool = False
+    fold: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        asked = [
+            name
+            for name, given in (
+                ("--fps", self.fps is not None),
+                ("--max", self.max),
+                ("--fold", bool(self.fold)),
+            )
+            if given
+        ]
+        if len(asked) > 1:
+            raise SpecError(
+                f"{' and '.join(asked)} exclude each other", where="options", hint="give one of them"
+            )
+        if self.fps is not None and not 0 < self.fps < 1e12:
+            raise SpecError(f"{self.fps} frames per second", where="--fps", hint="give a number above 0")
+
+
+def parse_folds(texts: Sequence[str]) -> Mapping[str, Fold]:
+    """Read every ``--fold``: ``LAYER=pe:4,simd:2,taps:3`` or a file of them.
+
+    Raises:
+        SpecError: not of that form, or a layer named twice.
+    """
+    folds: dict[str, Fold] = {}
+    for text in texts:
+        found = [_parse_one(text)] if "=" in text else list(_read_file(Path(text)).items())
+        for layer, fold in found:
+            if layer in folds:
+                raise SpecError(f"layer {layer!r} is folded twice", where="--fold")
+            folds[layer] = fold
+    return folds
+
+
+def _parse_one(text: str) -> tuple[str, Fold]:
+    layer, _, items = text.partition("=")
+    values: dict[str, int] = {}
+    for item in items.split(","):
+        match = _ITEM.fullmatch(item)
+        if match is None or match[1] in values:
+            raise SpecError(f"{text!r} is no fold", where="--fold", hint="write LAYER=pe:4,simd:2,taps:3")
+        values[match[1]] = int(match[2])
+    return layer.strip(), Fold(**values)
+
+
+def _read_file(path: Path) -> Mapping[str, Fold]:
+    """Folds from a YAML or JSON file: {layer: {pe: 4, simd: 2, taps: 3}}, or a design's plan.json."""
+    try:
+        if path.stat().st_size > MAX_FOLD_FILE_BYTES:
+            raise SpecError(f"is larger than {MAX_FOLD_FILE_BYTES} bytes", where=str(path))
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SpecError(
+            f"{reason}", where=f"--fold {path}", hint="write LAYER=pe:4,simd:2 or name a file"
+        ) from error
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise SpecError("is neither YAML nor JSON", where=f"--fold {path}") from error
+    if isinstance(found, dict) and isinstance(found.get("nodes"), dict):
+        found = found["nodes"]
+    if not isinstance(found, dict):
+        raise SpecError("is not a mapping of layers", where=f"--fold {path}")
+    return {str(layer): _fold(layer, value, path) for layer, value in found.items()}
+
+
+def _fold(layer: object, value: object, path: Path) -> Fold:
+    where = f"--fold {path}: {layer}"
+    if isinstance(value, dict) and isinstance(value.get("fold"), dict):
+        value = value["fold"]
+    if not isinstance(value, dict):
+        raise SpecError(f"{value!r} is no fold", where=where, hint="write {pe: 4, simd: 2, taps: 3}")
+    unknown = sorted(set(map(str, value)) - set(_PARTS))
+    if unknown:
+        raise SpecError(f"unknown part {unknown[0]!r}", where=where, hint="a fold has pe, simd and taps")
+    wrong = [key for key, number in value.items() if isinstance(number, bool) or not isinstance(number, int)]
+    if wrong:
+        raise SpecError(f"{wrong[0]}={value[wrong[0]]!r} is not a whole number", where=where)
+    return Fold(**{str(key): number for key, number in value.items()})

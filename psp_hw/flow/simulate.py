@@ -1,0 +1,152 @@
+"""Run a source on images in exact integers, and compare with something that must be equal."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from psp_hw.errors import SpecError
+from psp_hw.flow.files import write_files
+from psp_hw.flow.images import Images, from_file, split_for_test
+from psp_hw.flow.progress import Progress, Silent
+from psp_hw.flow.source import Source, read_graph, resolve
+from psp_hw.ir.graph import Graph
+from psp_hw.sim.values import Simulator, decode, encode
+from psp_hw.spec.names import suggestion
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Against(Enum):
+    """What a simulation is compared with."""
+
+    BREVITAS = "brevitas"
+    CSIM = "csim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What ``psp-hw simulate`` was asked; None means not asked."""
+
+    source: Path | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    against: str | None = None
+    limit: int | None = None
+    inputs: Path | None = None
+    outputs: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateSummary:
+    """What came of it.
+
+    Args:
+        source: what was simulated.
+        images: how many.
+        accuracy: share of images whose largest output is their class; None for images without classes.
+        against: what it was compared with; None where nothing was.
+        mismatches: images of which at least one output integer differs; None where nothing was compared.
+        images_per_second: of the integer simulation.
+        first_difference: names the first layer and position that differs.
+    """
+
+    source: Source
+    images: int
+    accuracy: float | None
+    against: Against | None
+    mismatches: int | None
+    images_per_second: float
+    first_difference: str | None
+
+
+def document(result: SimulateSummary) -> dict[str, object]:
+    """The JSON of ``simulate --json``."""
+    return {
+        "images": result.images,
+        "accuracy": result.accuracy,
+        "against": None if result.against is None else result.against.value,
+        "mismatches": result.mismatches,
+        "images_per_second": result.images_per_second,
+    }
+
+
+def simulate(request: Request, *, progress: Progress | None = None) -> SimulateSummary:
+    """Simulate, compare, write the outputs.
+
+    Raises:
+        PspHwError: bad options, a source or images that cannot be used, a missing compiler.
+    """
+    progress = progress or Silent()
+    against = _against(request.against)
+    if request.limit is not None and request.limit < 1:
+        raise SpecError(f"{request.limit} images", where="--limit", hint="give at least 1")
+    if request.inputs is not None and request.data is not None:
+        raise SpecError("--inputs and --data exclude each other", where="simulate", hint="give one of them")
+    source = resolve(request.source)
+    graph = read_graph(source)
+    images = _images(request, source, graph).first(request.limit)
+    codes = encode(images.values, graph.input.type)
+    start = time.perf_counter()
+    result = run(graph, codes, progress)
+    seconds = time.perf_counter() - start
+    mismatches, difference = None, None
+    if against is not None:
+        mismatches, difference = compare(source, graph, images, codes, result, against, progress)
+    if request.outputs is not None:
+        write_outputs(request.outputs, decode(result, graph.types[graph.output.name].fmt))
+    return SimulateSummary(
+        source=source,
+        images=len(codes),
+        accuracy=accuracy(result, images.labels),
+        against=against,
+        mismatches=mismatches,
+        images_per_second=len(codes) / max(seconds, 1e-9),
+        first_difference=difference,
+    )
+
+
+def run(graph: Graph, codes: IntArray, progress: Progress) -> IntArray:
+    """Output codes [N, classes] of input codes [N, H, W, C]."""
+    total = len(codes)
+    done = 0
+
+    def advance(images: int) -> None:
+        nonlocal done
+        done += images
+        progress.step("simulating", done, total)
+
+    return Simulator(graph).run(codes, on_chunk=advance).reshape(total, -1)
+
+
+def accuracy(result: IntArray, labels: IntArray | None) -> float | None:
+    """Share of images whose largest output (the first of equals) is their class."""
+    return None if labels is None else float((result.argmax(axis=1) == labels).mean())
+
+
+def write_outputs(path: Path, values: npt.NDArray[np.float64]) -> None:
+    """Write the real-valued outputs as ``.npy``."""
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    write_files(path.parent, {path.name: content.getvalue()})
+
+
+def _against(word: str | None) -> Against | None:
+    if word is None:
+        return None
+    known = [member.value for member in Against]
+    if word not in known:
+        raise SpecError(f"unknown comparison '{word}'", where="--against", hint=suggestion(word, known))
+    return Against(word)
+
+
+def _images(request: Request, source: Source, graph: Graph) -> Images:
+    if request.inputs is not None:
+        return from_file(request.inputs, graph.input.type)
+    return split_for_test(source, request.data, request.data_dir, graph.input.type)

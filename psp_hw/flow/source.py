@@ -1,0 +1,200 @@
+"""What a SOURCE is: a run, a QONNX file or a design; none given means the newest complete run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psp_hw.errors import RunError
+from psp_hw.flow.defaults import RUNS
+
+if TYPE_CHECKING:
+    from psp_hw.ir.graph import Graph
+
+RUN_KIND = "psp-hw run"
+DESIGN_KIND = "psp-hw design"
+MAX_MANIFEST_BYTES = 16 << 20
+
+
+class SourceKind(Enum):
+    """Where a graph comes from."""
+
+    RUN = "run"
+    ONNX = "QONNX file"
+    DESIGN = "design"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A resolved SOURCE.
+
+    Args:
+        kind: what it is.
+        path: the folder or file, as it was given.
+        manifest: of a run or design; empty for a file.
+    """
+
+    kind: SourceKind
+    path: Path
+    manifest: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """The last part of its path, without a suffix: what a design is named after."""
+        path = self.path.resolve()
+        return path.stem if self.kind is SourceKind.ONNX else path.name
+
+
+def resolve(path: Path | None) -> Source:
+    """Find out what a path is.
+
+    Raises:
+        RunError: it does not exist, is none of the three, or is a run that did not finish.
+    """
+    if path is None:
+        runs = complete_runs(RUNS)
+        if not runs:
+            raise RunError(
+                f"there is no complete run in {RUNS}/",
+                where="SOURCE",
+                hint="train one: psp-hw train --shape; or name a run, a QONNX file or a design",
+            )
+        path = runs[0]
+    if not path.exists():
+        raise RunError("does not exist", where=str(path), hint="SOURCE is a run, a QONNX file or a design")
+    if path.is_file():
+        return _file(path)
+    if (path / "design.json").is_file():
+        return Source(
+            kind=SourceKind.DESIGN, path=path, manifest=_manifest(path / "design.json", DESIGN_KIND)
+        )
+    if (path / "manifest.json").is_file():
+        manifest = _manifest(path / "manifest.json", RUN_KIND)
+        if manifest.get("complete") is not True:
+            raise RunError(
+                "the run is not complete", where=str(path), hint=f"psp-hw train --resume --out {path}"
+            )
+        return Source(kind=SourceKind.RUN, path=path, manifest=manifest)
+    if (path / "checkpoints").is_dir():
+        raise RunError("the run is not complete", where=str(path), hint=f"psp-hw train --resume --out {path}")
+    raise RunError(
+        "is neither a run (manifest.json) nor a design (design.json)",
+        where=str(path),
+        hint="SOURCE is a run, a QONNX file or a design",
+    )
+
+
+def _file(path: Path) -> Source:
+    if path.suffix.lower() != ".onnx":
+        raise RunError(
+            f"is a {path.suffix or 'nameless kind of'} file, not .onnx",
+            where=str(path),
+            hint="SOURCE is a run, a QONNX file or a design",
+        )
+    return Source(kind=SourceKind.ONNX, path=path, manifest={})
+
+
+def _manifest(path: Path, kind: str) -> Mapping[str, object]:
+    """A manifest of ours.
+
+    Raises:
+        RunError: unreadable, not JSON, or somebody else's.
+    """
+    found = read_json(path)
+    if found.get("kind") != kind:
+        raise RunError(f"kind is {found.get('kind')!r}, expected {kind!r}", where=str(path))
+    return found
+
+
+def read_json(path: Path) -> Mapping[str, object]:
+    """A JSON object from a file.
+
+    Raises:
+        RunError: unreadable, too large, or not a JSON object.
+    """
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise RunError(f"is larger than {MAX_MANIFEST_BYTES} bytes", where=str(path))
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"cannot be read: {error}", where=str(path)) from error
+    if not isinstance(found, dict):
+        raise RunError("is not a JSON object", where=str(path))
+    return found
+
+
+def complete_runs(folder: Path) -> list[Path]:
+    """The runs in a folder that are complete, newest first."""
+    return [path for path, complete in _runs(folder) if complete]
+
+
+def incomplete_runs(folder: Path) -> list[Path]:
+    """The runs in a folder that wait to be resumed, newest first."""
+    return [path for path, complete in _runs(folder) if not complete]
+
+
+def _runs(folder: Path) -> list[tuple[Path, bool]]:
+    """Runs with whether they are complete, newest first (by the time their manifest or checkpoint was written)."""
+    found = sorted(_dated_runs(folder), key=lambda entry: (-entry[0], entry[1].name))
+    return [(path, complete) for _, path, complete in found]
+
+
+def _dated_runs(folder: Path) -> Iterator[tuple[int, Path, bool]]:
+    for path in sorted(folder.glob("*/")):
+        manifest = path / "manifest.json"
+        if manifest.is_file():
+            try:
+                complete = _manifest(manifest, RUN_KIND).get("complete") is True
+            except RunError:
+                continue
+            yield manifest.stat().st_mtime_ns, path, complete
+        elif (path / "checkpoints").is_dir() and not (path / "design.json").exists():
+            yield (path / "checkpoints").stat().st_mtime_ns, path, False
+
+
+def read_graph(source: Source) -> Graph:
+    """The integer graph of a source: lowered, every pass run; a design holds it already.
+
+    Raises:
+        ModelError: the model cannot be used.
+        RunError: the design is damaged.
+    """
+    if source.kind is SourceKind.DESIGN:
+        from psp_hw.ir.store import load
+
+        return load(source.path)
+    from psp_hw.lowering import lower
+    from psp_hw.passes import optimize
+
+    return optimize(lower(model_file(source)))
+
+
+def model_file(source: Source) -> Path:
+    """The QONNX file of a run or file."""
+    assert source.kind is not SourceKind.DESIGN
+    return source.path / "model.onnx" if source.kind is SourceKind.RUN else source.path
+
+
+def text_at(manifest: Mapping[str, object], *keys: str) -> str | None:
+    """A text somewhere inside a manifest; None where it is missing."""
+    found = _at(manifest, keys)
+    return found if isinstance(found, str) else None
+
+
+def number_at(manifest: Mapping[str, object], *keys: str) -> float | None:
+    """A number somewhere inside a manifest; None where it is missing."""
+    found = _at(manifest, keys)
+    return None if isinstance(found, bool) or not isinstance(found, (int, float)) else found
+
+
+def _at(manifest: Mapping[str, object], keys: tuple[str, ...]) -> object:
+    found: object = manifest
+    for key in keys:
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(key)
+    return found

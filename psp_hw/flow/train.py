@@ -1,0 +1,163 @@
+"""From options to a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psp_hw.errors import RunError, SpecError
+from psp_hw.flow.defaults import RUNS
+from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.load import load_spec
+from psp_hw.spec.names import suggestion
+from psp_hw.spec.presets import preset, with_bits, with_steps, with_structures
+from psp_hw.spec.train import PruningSpec, TrainSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What ``psp-hw train`` was asked; None means not asked."""
+
+    structures: tuple[str, ...] = ()
+    net: str | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    spec: Path | None = None
+    bits: str | None = None
+    epsilon: float | None = None
+    density: float | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    seed: int | None = None
+    resume: bool = False
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSummary:
+    """What came of it; accuracies and density in 0 .. 1."""
+
+    accuracy: float
+    accuracy_quantized: float
+    density: float
+    params: int
+    macs: int
+    run: Path
+
+
+def train(request: Request, *, progress: bool = True) -> TrainSummary:
+    """Train, quantize and export.
+
+    Args:
+        request: the options.
+        progress: whether to draw progress bars.
+
+    Raises:
+        PspHwError: bad options, bad data, training that diverged.
+    """
+    spec = training_spec(request)
+    out = _resumable(request, spec) if request.resume else request.out or _new_run(spec)
+    from psp_hw.training import api
+
+    result = api.train(spec, out, resume=request.resume, data_dir=request.data_dir, progress=progress)
+    return TrainSummary(
+        accuracy=result.accuracy,
+        accuracy_quantized=result.accuracy_quantized,
+        density=result.density,
+        params=result.params,
+        macs=result.macs,
+        run=result.run,
+    )
+
+
+def document(result: TrainSummary) -> dict[str, object]:
+    """The JSON of ``train --json``."""
+    return {
+        "accuracy": result.accuracy,
+        "accuracy_quantized": result.accuracy_quantized,
+        "density": result.density,
+        "params": result.params,
+        "macs": result.macs,
+        "run": str(result.run),
+    }
+
+
+def training_spec(request: Request) -> TrainSpec:
+    """The spec that the options ask for: the preset, or the spec file, and the options over it."""
+    kinds = tuple(dict.fromkeys(_structure(word) for word in request.structures))
+    if request.spec is not None:
+        spec = load_spec(request.spec, base=preset(request.net, request.data))
+        spec = _named(spec, request)
+    else:
+        spec = preset(request.net, request.data)
+    if kinds:
+        spec = with_structures(spec, kinds)
+    spec = replace(spec, pruning=_pruning(spec.pruning, request))
+    if request.bits is not None:
+        spec = with_bits(spec, request.bits)
+    if request.epochs is not None:
+        spec = replace(spec, training=replace(spec.training, epochs=request.epochs))
+    if request.steps is not None:
+        spec = with_steps(spec, request.steps)
+    if request.seed is not None:
+        spec = replace(spec, seed=request.seed)
+    return spec
+
+
+def _named(spec: TrainSpec, request: Request) -> TrainSpec:
+    """A net or data set named on the command line wins over the file's."""
+    if request.net is not None:
+        spec = replace(spec, net=replace(spec.net, name=request.net))
+    if request.data is not None:
+        spec = replace(spec, data=replace(spec.data, name=request.data))
+    return spec
+
+
+def _structure(word: str) -> StructureKind:
+    known = [kind.value for kind in StructureKind]
+    if word not in known:
+        raise SpecError(f"unknown structure '{word}'", where="--structure", hint=suggestion(word, known))
+    return StructureKind(word)
+
+
+def _pruning(pruning: PruningSpec, request: Request) -> PruningSpec:
+    """Epsilon and density over every structure."""
+    if request.epsilon is None and request.density is None:
+        return pruning
+    option = "--epsilon" if request.epsilon is not None else "--density"
+    if request.epsilon is not None and request.density is not None:
+        raise SpecError("--epsilon and --density exclude each other", where="train", hint="give one of them")
+    if not pruning.structures:
+        raise SpecError(
+            "nothing is pruned that it could apply to", where=option, hint="add --shape or --structure"
+        )
+    structures = pruning.structures
+    if request.epsilon is not None:
+        structures = tuple(replace(s, epsilon=request.epsilon, density=None) for s in structures)
+    else:
+        structures = tuple(replace(s, density=request.density) for s in structures)
+    return replace(pruning, structures=structures)
+
+
+def _new_run(spec: TrainSpec) -> Path:
+    """A folder in runs/ that is not there yet, named after the net, the data and the structures."""
+    words = [spec.net.name.replace(":", "-").replace(".", "-"), spec.data.name]
+    words += [structure.kind.value for structure in spec.pruning.structures]
+    words = [word for i, word in enumerate(words) if word not in words[0] or i == 0]
+    stem = "-".join(words)
+    number = 1
+    while (path := RUNS / (stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return path
+
+
+def _resumable(request: Request, spec: TrainSpec) -> Path:
+    """The run to go on with: the one named, else the newest incomplete one in runs/."""
+    from psp_hw.flow.source import incomplete_runs
+
+    if request.out is not None:
+        return request.out
+    candidates = incomplete_runs(RUNS)
+    if not candidates:
+        raise RunError(f"no interrupted run in {RUNS}/", where="--resume", hint="name it: --resume --out RUN")
+    return candidates[0]

@@ -1,0 +1,1 @@
+"""Typed results in; one HTML page, Markdown and JSON out."""

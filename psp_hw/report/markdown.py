@@ -1,0 +1,132 @@
+"""A report as Markdown: for a pull request, an issue, a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from psp_hw.report.model import HardwareSummary, LayerRow, Report, ResourceUse, TapPlane, TrainingSummary
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def escape(text: str) -> str:
+    """Text as Markdown shows it literally; a line feed becomes a space."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def to_markdown(report: Report) -> str:
+    """The report as one Markdown document."""
+    lines = [f"# {escape(report.title)}", ""]
+    if report.hardware is not None:
+        lines += _summary(report.hardware)
+    if report.training is not None:
+        lines += _training(report.training)
+    lines += _checks(report)
+    if report.hardware is not None:
+        lines += _layers(report.hardware)
+        lines += _fifos(report.hardware)
+        lines += ["## How far to trust the estimate", "", escape(report.hardware.statement), ""]
+    lines += ["## How it was made", ""]
+    lines += [f"- {escape(key)}: {escape(value)}" for key, value in report.provenance]
+    lines += [f"- psp-hw: {escape(report.version)}", f"- source: `{report.source_hash}`", ""]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table; the first column is text, the others are numbers."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return [f"| {' | '.join(row)} |" for row in (head, rule, *rows)] + [""]
+
+
+def percent(fraction: float) -> str:
+    """A share of something that may be missing altogether."""
+    return "none there" if fraction == float("inf") else f"{fraction:.1%}"
+
+
+def _summary(hardware: HardwareSummary) -> list[str]:
+    verdict = "fits" if hardware.fits else "does **not** fit"
+    lines = [
+        f"The design {verdict} on {escape(hardware.part)} at {hardware.clock_ns:g} ns: "
+        f"{hardware.interval_cycles:,} cycles per frame ({hardware.fps:,.0f} frames/s), "
+        f"latency {hardware.latency_cycles:,} cycles ({hardware.latency_us:,.1f} us).",
+        "",
+    ]
+    lines += [f"- {escape(shortage)}" for shortage in hardware.shortages]
+    lines += [""] if hardware.shortages else []
+    return lines + _table(
+        ["Resource", "Used", "Available", "Share"], [_use(use) for use in hardware.resources]
+    )
+
+
+def _use(use: ResourceUse) -> list[str]:
+    return [use.name, f"{use.used:,}", f"{use.available:,}", percent(use.fraction)]
+
+
+def _training(training: TrainingSummary) -> list[str]:
+    rows = [
+        ["Network", escape(training.net)],
+        ["Data", escape(training.data)],
+        ["Structures", escape(", ".join(training.structures) or "none")],
+        ["Bits (weights, activations)", f"{training.bits_weight}, {training.bits_activation}"],
+        ["Accuracy, float", f"{training.accuracy:.2%}"],
+        ["Accuracy, quantized", f"{training.accuracy_quantized:.2%}"],
+        ["Density", f"{training.density:.3f}"],
+        ["Parameters", f"{training.params:,}"],
+        ["Multiplications per frame", f"{training.macs:,}"],
+        ["Seed", str(training.seed)],
+    ]
+    return ["## Training", "", *_table(["", "Value"], rows)]
+
+
+def _checks(report: Report) -> list[str]:
+    if not report.checks:
+        return []
+    head = ["Compared with", "Images", "Mismatches", "Accuracy", "Images/s"]
+    rows = [
+        [
+            escape(check.against),
+            f"{check.images:,}",
+            f"{check.mismatches:,}",
+            "" if check.accuracy is None else f"{check.accuracy:.2%}",
+            f"{check.images_per_second:,.0f}",
+        ]
+        for check in report.checks
+    ]
+    return ["## Exactly equal?", "", *_table(head, rows)]
+
+
+def _layers(hardware: HardwareSummary) -> list[str]:
+    names = [use.name for use in hardware.resources]
+    head = ["Layer", "Op", "Taps", "Pattern", "Fold", "Cycles", *names]
+    rows = [_layer(layer, bottleneck=layer.name == hardware.bottleneck) for layer in hardware.layers]
+    return ["## Layers", "", "The bottleneck is in bold.", "", *_table(head, rows)]
+
+
+def _layer(layer: LayerRow, *, bottleneck: bool) -> list[str]:
+    name = f"**{escape(layer.name)}**" if bottleneck else escape(layer.name)
+    return [
+        name,
+        escape(layer.op),
+        "" if layer.plane is None else f"{layer.taps} of {layer.plane.total}",
+        "" if layer.plane is None else _pattern(layer.plane),
+        escape(layer.fold),
+        f"{layer.cycles:,}",
+        *(f"{amount:,}" for _, amount in layer.resources),
+    ]
+
+
+def _pattern(plane: TapPlane) -> str:
+    """The plane in one line: rows apart by a space, a full or an open square per position."""
+    rows = ["".join("□" if heat is None else "■" for heat in row) for row in plane.rows]
+    return " ".join(rows)
+
+
+def _fifos(hardware: HardwareSummary) -> list[str]:
+    if not hardware.fifos:
+        return []
+    rows = [
+        [f"{escape(fifo.source)} to {escape(fifo.target)}", str(fifo.depth), str(fifo.width)]
+        for fifo in hardware.fifos
+    ]
+    return ["## Streams", "", *_table(["Stream", "Depth [tokens]", "Width [bits]"], rows)]

@@ -1,0 +1,192 @@
+"""What a report says: plain typed records, gathered by the flow and written by html, markdown and json."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceUse:
+    """How much of one kind of resource a design takes, and how much the part has."""
+
+    name: str
+    used: int
+    available: int
+
+    @property
+    def fraction(self) -> float:
+        """used / available; infinite where the part has none and some is needed."""
+        if self.available:
+            return self.used / self.available
+        return math.inf if self.used else 0.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether the part has enough."""
+        return self.used <= self.available
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapPlane:
+    """The kernel of one layer: which positions survive, and how much weight each carries.
+
+    Args:
+        kernel: (R, S) of the dense kernel.
+        taps: the surviving positions (r, s).
+        heat: per tap, the sum of the absolute weights relative to the heaviest tap, 0 .. 1.
+    """
+
+    kernel: tuple[int, int]
+    taps: tuple[tuple[int, int], ...]
+    heat: tuple[float, ...]
+
+    @property
+    def total(self) -> int:
+        """R * S."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def rows(self) -> tuple[tuple[float | None, ...], ...]:
+        """The plane row by row: the heat of a surviving position, None where it is gone."""
+        heat = dict(zip(self.taps, self.heat, strict=True))
+        height, width = self.kernel
+        return tuple(tuple(heat.get((r, s)) for s in range(width)) for r in range(height))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One engine of the design.
+
+    Args:
+        name: name of the op.
+        op: its kind, as ``conv2d``.
+        shape_in, shape_out: (H, W, C).
+        bits_in, bits_weight, bits_out: widths [bits]; None where there is none.
+        plane: the kernel, for a convolution of more than one position.
+        taps: surviving positions, 0 for an op without a kernel.
+        macs, macs_dense: multiplications per frame, now and before pruning.
+        fold: what is computed at once, in words.
+        memory: where the weights lie, in words; empty for none.
+        cycles: cycles per frame.
+        resources: (name, amount) in the order of the totals.
+    """
+
+    name: str
+    op: str
+    shape_in: tuple[int, int, int]
+    shape_out: tuple[int, int, int]
+    bits_in: int | None
+    bits_weight: int | None
+    bits_out: int
+    plane: TapPlane | None
+    taps: int
+    macs: int
+    macs_dense: int
+    fold: str
+    memory: str
+    cycles: int
+    resources: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FifoRow:
+    """One stream between two engines: depth [tokens], width of a token [bits]."""
+
+    source: str
+    target: str
+    depth: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSummary:
+    """How the network was trained; accuracies and density in 0 .. 1."""
+
+    net: str
+    data: str
+    seed: int
+    bits_weight: int
+    bits_activation: int
+    structures: tuple[str, ...]
+    accuracy: float
+    accuracy_quantized: float
+    density: float
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSummary:
+    """One comparison: how many images, how many integers differed."""
+
+    against: str
+    images: int
+    mismatches: int
+    accuracy: float | None
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareSummary:
+    """What the design costs and how fast it is."""
+
+    part: str
+    part_note: str
+    target: str
+    clock_ns: float
+    latency_cycles: int
+    interval_cycles: int
+    resources: tuple[ResourceUse, ...]
+    shortages: tuple[str, ...]
+    layers: tuple[LayerRow, ...]
+    fifos: tuple[FifoRow, ...]
+    statement: str
+
+    @property
+    def fps(self) -> float:
+        """Frames per second at the clock."""
+        return 1e9 / (self.interval_cycles * self.clock_ns)
+
+    @property
+    def latency_us(self) -> float:
+        """First input to last output [us]."""
+        return self.latency_cycles * self.clock_ns / 1e3
+
+    @property
+    def fits(self) -> bool:
+        """Whether every resource suffices."""
+        return all(resource.fits for resource in self.resources)
+
+    @property
+    def bottleneck(self) -> str:
+        """The engine that sets the interval."""
+        return max(self.layers, key=lambda layer: layer.cycles).name if self.layers else ""
+
+    @property
+    def macs(self) -> int:
+        """Multiplications per frame."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def macs_dense(self) -> int:
+        """Multiplications per frame of the same network with nothing pruned."""
+        return sum(layer.macs_dense for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that a report says; parts that are not known are None or empty."""
+
+    title: str
+    version: str
+    source_hash: str
+    training: TrainingSummary | None
+    hardware: HardwareSummary | None
+    checks: tuple[CheckSummary, ...] = ()
+    provenance: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def mismatches(self) -> int | None:
+        """All integers that differed in all comparisons; None where nothing was compared."""
+        return sum(check.mismatches for check in self.checks) if self.checks else None

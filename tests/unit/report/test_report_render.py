@@ -1,0 +1,222 @@
+"""The three files of a report: what they say, that names cannot break out, that the bytes are reproducible."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from psp_hw.report.glyphs import svg_glyph, text_glyph
+from psp_hw.report.model import (
+    CheckSummary,
+    FifoRow,
+    HardwareSummary,
+    LayerRow,
+    Report,
+    ResourceUse,
+    TapPlane,
+    TrainingSummary,
+)
+from psp_hw.report.render import render
+
+NAMES = ("DSP", "LUT", "FF", "BRAM18", "URAM")
+PLANE = TapPlane(kernel=(3, 3), taps=((0, 0), (1, 1), (1, 2), (2, 2)), heat=(1.0, 0.5, 0.0, 0.25))
+
+
+def layer(name: str, *, plane: TapPlane | None = PLANE, cycles: int = 1024) -> LayerRow:
+    return LayerRow(
+        name=name,
+        op="add" if plane is None else "conv2d",
+        shape_in=(8, 8, 16),
+        shape_out=(8, 8, 24),
+        bits_in=8,
+        bits_weight=None if plane is None else 4,
+        bits_out=8,
+        plane=plane,
+        taps=0 if plane is None else 4,
+        macs=0 if plane is None else 4000,
+        macs_dense=0 if plane is None else 9000,
+        fold="" if plane is None else "4 x 2 x 2",
+        memory="" if plane is None else "lutram",
+        cycles=cycles,
+        resources=tuple((kind, 10 * i) for i, kind in enumerate(NAMES)),
+    )
+
+
+def report(**hardware: object) -> Report:
+    known: dict[str, object] = {
+        "part": "xc7z020clg400-1",
+        "part_note": "Zynq-7000",
+        "target": "vivado",
+        "clock_ns": 10.0,
+        "latency_cycles": 5000,
+        "interval_cycles": 4000,
+        "resources": tuple(
+            ResourceUse(name=name, used=100 * i, available=1000) for i, name in enumerate(NAMES)
+        ),
+        "shortages": (),
+        "layers": (layer("conv1"), layer("add1", plane=None, cycles=64), layer("conv2", cycles=4000)),
+        "fifos": (FifoRow(source="conv1", target="add1", depth=17, width=128),),
+        "statement": "Cycles are exact; LUT within 30 %.",
+    }
+    return Report(
+        title="digits-cnn on digits",
+        version="0.1.0",
+        source_hash="0123abcd",
+        training=TrainingSummary(
+            net="digits-cnn",
+            data="digits",
+            seed=7,
+            bits_weight=4,
+            bits_activation=6,
+            structures=("shape",),
+            accuracy=0.9875,
+            accuracy_quantized=0.975,
+            density=0.625,
+            params=12345,
+            macs=67890,
+        ),
+        hardware=HardwareSummary(**{**known, **hardware}),  # type: ignore[arg-type]
+        checks=(
+            CheckSummary(against="csim", images=355, mismatches=0, accuracy=0.975, images_per_second=900.0),
+        ),
+        provenance=(("run", "digits-cnn"),),
+    )
+
+
+class Tags(HTMLParser):
+    """Collects the tags and the addresses of a page, and checks that they nest."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == self.open.pop()
+
+
+def parsed(page: str) -> Tags:
+    tags = Tags()
+    tags.feed(page)
+    tags.close()
+    return tags
+
+
+def test_page_is_one_file_without_script_or_network() -> None:
+    page = render(report())["report.html"]
+
+    tags = parsed(page)
+
+    assert tags.open == []
+    assert tags.addresses == []
+    assert "script" not in tags.seen
+    assert not re.search(r"url\(|@import|https?:", page)
+
+
+def test_same_report_gives_the_same_bytes() -> None:
+    assert render(report()) == render(report())
+
+
+HOSTILE = "<script>alert(1)</script>&\"'|`*_[x](y)\n# h"
+
+
+def test_names_from_files_cannot_become_markup() -> None:
+    base = report(
+        layers=(replace(layer("x"), name=HOSTILE, fold=HOSTILE, memory=HOSTILE, op=HOSTILE),),
+        fifos=(FifoRow(source=HOSTILE, target=HOSTILE, depth=1, width=1),),
+        part=HOSTILE,
+        part_note=HOSTILE,
+        target=HOSTILE,
+        statement=HOSTILE,
+        shortages=(HOSTILE,),
+    )
+    assert base.training is not None
+    hostile = replace(
+        base,
+        title=HOSTILE,
+        provenance=((HOSTILE, HOSTILE),),
+        training=replace(base.training, net=HOSTILE, data=HOSTILE, structures=(HOSTILE,)),
+        checks=(replace(base.checks[0], against=HOSTILE),),
+    )
+
+    files = render(hostile)
+
+    assert "script" not in parsed(files["report.html"]).seen
+    assert "<script>alert" not in files["report.html"]
+    assert "<script>" not in files["report.md"].replace("\\<script\\>", "")
+    assert not any(line.startswith("# h") for line in files["report.md"].splitlines())
+    assert HOSTILE == json.loads(files["report.json"])["title"]
+
+
+def test_markdown_tables_have_one_cell_per_column() -> None:
+    text = render(report(layers=(replace(layer("a"), name="a|b"),)))["report.md"]
+
+    rows = [re.sub(r"\\\|", "", line) for line in text.splitlines() if line.startswith("|")]
+    table: list[int] = []
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            assert len(set(table)) <= 1
+            table = []
+        else:
+            table.append(re.sub(r"\\\|", "", line).count("|"))
+    assert rows
+
+
+def test_json_holds_every_number_of_the_page() -> None:
+    made = json.loads(render(report())["report.json"])
+
+    assert {"latency": 5000, "interval": 4000} == made["hardware"]["cycles"]
+    assert 1e9 / (4000 * 10.0) == made["hardware"]["fps"]
+    assert "conv2" == made["hardware"]["bottleneck"]
+    assert made["hardware"]["fits"] is True
+    assert {"DSP": 0.0, "LUT": 0.1, "FF": 0.2, "BRAM18": 0.3, "URAM": 0.4} == made["hardware"]["utilization"]
+    assert [[0, 0], [1, 1], [1, 2], [2, 2]] == made["hardware"]["layers"][0]["positions"]
+    assert 0 == made["mismatches"]
+    assert 0.975 == made["training"]["accuracy_quantized"]
+
+
+def test_a_resource_that_the_part_lacks_does_not_fit_and_is_no_number() -> None:
+    uses = (ResourceUse(name="URAM", used=3, available=0), ResourceUse(name="DSP", used=0, available=0))
+    made = report(resources=uses, layers=())
+
+    files = render(made)
+
+    assert made.hardware is not None
+    assert not made.hardware.fits
+    assert {"URAM": None, "DSP": 0.0} == json.loads(files["report.json"])["hardware"]["utilization"]
+    assert "does not fit" in files["report.html"]
+    assert "none there" in files["report.html"]
+
+
+@pytest.mark.parametrize("part", ["training", "hardware"])
+def test_a_report_without_one_half_still_renders(part: str) -> None:
+    files = render(replace(report(), **{part: None}, checks=()))  # type: ignore[arg-type]
+
+    assert parsed(files["report.html"]).open == []
+    assert json.loads(files["report.json"])[part] is None
+    assert json.loads(files["report.json"])["mismatches"] is None
+
+
+def test_text_glyph_draws_every_position_two_characters_wide() -> None:
+    assert "██░░░░\n░░████\n░░░░██" == text_glyph(PLANE)
+
+
+def test_svg_glyph_fills_survivors_the_fuller_the_heavier() -> None:
+    drawn = svg_glyph(PLANE)
+
+    assert 4 == drawn.count('class="kept"')
+    assert 5 == drawn.count('class="gone"')
+    assert ["1.00", "0.68", "0.35", "0.51"] == re.findall(r'fill-opacity="([\d.]+)"', drawn)
