@@ -85,8 +85,9 @@ def from_file(path: Path, frame: TensorType) -> Images:
         DataError: unreadable, not numbers, not finite, or of another shape than the graph's input.
     """
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         reason = (
             error.strerror
             if isinstance(error, OSError) and error.strerror

@@ -1,0 +1,61 @@
+"""What all tests share: one thread per process, --update-golden, and a trained run made once."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before numpy and torch load: several test processes share the cores.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--update-golden`` rewrites the golden files instead of comparing with them."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite tests/golden from what is generated now"
+    )
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be rewritten."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+@contextlib.contextmanager
+def once_per_session(folder: Path) -> Iterator[bool]:
+    """Whether this process is the first of the test processes to come here; the others wait until it is done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not folder.exists()
+
+
+def shared_tmp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all test processes of one session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent / "shared" if os.environ.get("PYTEST_XDIST_WORKER") else base / "shared"
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run, shape-pruned digits-cnn trained for a few steps. Read it; copy it to change it."""
+    from psp_hw.flow.train import Request, train
+
+    run = shared_tmp(tmp_path_factory) / "digits-run"
+    with once_per_session(run) as first:
+        if first:
+            aside = run.with_name("digits-run-aside")
+            shutil.rmtree(aside, ignore_errors=True)
+            train(Request(structures=("shape",), density=0.6, steps=60, out=aside), progress=False)
+            aside.rename(run)
+    return run

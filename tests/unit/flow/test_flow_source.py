@@ -1,0 +1,85 @@
+"""What a SOURCE is, and which run is the newest."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from psp_hw.errors import RunError
+from psp_hw.flow.source import SourceKind, complete_runs, incomplete_runs, resolve
+
+
+def make_run(folder: Path, *, complete: bool = True, age_s: int = 0, kind: str = "psp-hw run") -> Path:
+    folder.mkdir(parents=True)
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({"kind": kind, "complete": complete}))
+    then = manifest.stat().st_mtime - age_s
+    os.utime(manifest, (then, then))
+    return folder
+
+
+def test_no_source_means_the_newest_complete_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs/a"), age_s=50)
+    make_run(Path("runs/b"), age_s=20)
+    make_run(Path("runs/c"), complete=False)
+    (Path("runs/d")).mkdir()
+
+    assert resolve(None).path == Path("runs/b")
+    assert complete_runs(Path("runs")) == [Path("runs/b"), Path("runs/a")]
+    assert incomplete_runs(Path("runs")) == [Path("runs/c")]
+
+
+def test_designs_beside_the_runs_are_no_runs(tmp_path: Path) -> None:
+    design = tmp_path / "a-vivado"
+    design.mkdir()
+    (design / "design.json").write_text(json.dumps({"kind": "psp-hw design"}))
+
+    assert complete_runs(tmp_path) == []
+    assert resolve(design).kind is SourceKind.DESIGN
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "not a JSON object"),
+        ('{"kind": "other"}', "expected 'psp-hw run'"),
+        ("{}", "expected 'psp-hw run'"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_damaged_manifest_is_named(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+
+    with pytest.raises(RunError, match=says):
+        resolve(tmp_path)
+
+
+def test_an_incomplete_run_says_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--resume --out"):
+        resolve(make_run(tmp_path / "r", complete=False))
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "model", "folder/"])
+def test_anything_else_is_no_source(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("/"):
+        path.mkdir()
+    else:
+        path.write_text("x")
+
+    with pytest.raises(RunError, match="SOURCE is a run, a QONNX file or a design"):
+        resolve(path)
+
+
+def test_a_file_is_taken_by_its_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"")
+
+    source = resolve(path)
+
+    assert (source.kind, source.name) == (SourceKind.ONNX, "net")
