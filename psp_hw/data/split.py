@@ -1,0 +1,83 @@
+"""What a loaded split is, and the preprocessing that a run must remember."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp_hw.errors import DataError
+
+Images = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """Per-pixel mean subtraction (PSP Sec. 4), then division by a power of two.
+
+    The divisor brings the values near [-2, 2], so that the signed power-of-two format of the input wastes
+    less than one bit.
+
+    Args:
+        mean: of the training split [C, H, W], in units of the raw pixels.
+        divisor: a power of two, in units of the raw pixels.
+    """
+
+    mean: Images
+    divisor: float
+
+    def apply(self, raw: NDArray[np.uint8]) -> Images:
+        """Raw pixels [N, C, H, W] to the values that the network sees, float32 [N, C, H, W]."""
+        return np.asarray((raw.astype(np.float32) - self.mean) / np.float32(self.divisor), dtype=np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write as ``.npz`` (arrays only)."""
+        with path.open("wb") as file:
+            np.savez(file, mean=self.mean, divisor=np.float64(self.divisor))
+
+    @staticmethod
+    def read(path: Path) -> Preprocessing:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            DataError: the file is missing or not a preprocessing.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                mean = np.asarray(stored["mean"], dtype=np.float32)
+                divisor = float(stored["divisor"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"not a stored preprocessing: {error}", where=str(path)) from error
+        return Preprocessing(mean=mean, divisor=divisor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A loaded part of a data set.
+
+    Args:
+        name: ``train`` or ``test``.
+        images: preprocessed [N, C, H, W].
+        labels: class of each image [N], 0 .. classes - 1.
+        classes: names of the classes.
+        preprocessing: what was done to the raw pixels.
+    """
+
+    name: str
+    images: Images
+    labels: Labels
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        c, h, w = self.images.shape[1:]
+        return int(c), int(h), int(w)

@@ -1,0 +1,1 @@
+"""The networks, built from a NetSpec. Import `psp_hw.nn.registry`; this file stays free of torch."""

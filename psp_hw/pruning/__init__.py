@@ -1,0 +1,1 @@
+"""Parameterized structured pruning (PSP, arXiv 1906.05180) on convolution weights."""

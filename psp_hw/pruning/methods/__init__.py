@@ -1,0 +1,1 @@
+"""How structure parameters are driven to zero."""

@@ -1,0 +1,83 @@
+"""PSP itself: the penalty on alpha (Eq. 6, 7), and when the threshold applies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from psp_hw.errors import TrainingError
+from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
+from psp_hw.spec.enums import Penalty, StructureKind
+from psp_hw.spec.train import PruningSpec
+
+
+def tightness(progress: float, spec: PruningSpec) -> float:
+    """The share of the threshold (or of the budget) that applies now.
+
+    Args:
+        progress: share of the training that is done, 0 .. 1.
+        spec: warmup and ramp; both zero, as in the paper: the threshold always applies in full.
+
+    Returns:
+        0 during the warmup, then rising linearly over the ramp, then 1.
+    """
+    if progress < spec.warmup:
+        return 0.0
+    if spec.ramp == 0.0:
+        return 1.0
+    return min(1.0, (progress - spec.warmup) / spec.ramp)
+
+
+@torch.no_grad()
+def set_progress(net: nn.Module, progress: float, spec: PruningSpec) -> None:
+    """Tell every structure parameter how far the training is."""
+    share = tightness(progress, spec)
+    settled = spec.settle > 0.0 and progress >= 1.0 - spec.settle
+    for layer in pruned_layers(net).values():
+        for parameter in parameters_of(layer):
+            parameter.tightness.fill_(share)
+            if settled:
+                parameter.freeze()
+
+
+def penalty_groups(net: nn.Module, spec: PruningSpec) -> list[tuple[list[nn.Parameter], float]]:
+    """The structure parameters with the weight decay of each (PSP Eq. 6); zero under other penalties."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for layer in pruned_layers(net).values():
+        for parameter in parameters_of(layer):
+            strength = parameter.structure.strength if spec.penalty is Penalty.DECAY else 0.0
+            groups.setdefault(strength, []).append(parameter.alpha)
+    return [(alphas, strength) for strength, alphas in groups.items()]
+
+
+def l1_term(net: nn.Module, spec: PruningSpec) -> Tensor | None:
+    """lambda * sum |alpha| (PSP Eq. 7), or None under other penalties."""
+    if spec.penalty is not Penalty.L1:
+        return None
+    terms = [
+        parameter.structure.strength * parameter.alpha.abs().sum()
+        for layer in pruned_layers(net).values()
+        for parameter in parameters_of(layer)
+    ]
+    return torch.stack(terms).sum() if terms else None
+
+
+def require_alive(net: nn.Module) -> None:
+    """Refuse a network in which all structures of a layer are gone.
+
+    A layer under ``layer`` pruning may vanish; that is what the structure is for.
+
+    Raises:
+        TrainingError: names the layers.
+    """
+    dead = []
+    for name, layer in pruned_layers(net).items():
+        kinds = {parameter.kind for parameter in parameters_of(layer)}
+        if StructureKind.LAYER not in kinds and not bool(weight_mask(layer).any()):
+            dead.append(name)
+    if dead:
+        raise TrainingError(
+            f"all structures of {', '.join(dead)} are gone: nothing would pass through",
+            where="pruning",
+            hint="lower lambda or epsilon, set a density, or exclude the layer",
+        )

@@ -1,0 +1,170 @@
+"""The structure parameters on a weight: q = w * nu(alpha), through `torch.nn.utils.parametrize`.
+
+nu is alpha where ``|alpha| >= epsilon`` and zero elsewhere (PSP Eq. 3). The threshold is passed straight through
+in the backward pass (PSP Eq. 4), so a dropped structure may come back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from psp_hw.pruning.structures import alpha_shape
+from psp_hw.spec.enums import AlphaInit, GradientRule, StructureKind
+from psp_hw.spec.train import StructureSpec
+
+PAPER_INIT_STD = 0.1  # PSP Sec. 4: alpha ~ N(0, 0.1)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Zero what is not kept; the gradient ignores that (PSP Eq. 4)."""
+
+    @staticmethod
+    def forward(ctx: Any, alpha: Tensor, keep: Tensor) -> Tensor:
+        return alpha * keep
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+class _ScaleAsPrinted(torch.autograd.Function):
+    """w * nu, with the plain sum of dE/dq over the structure as gradient of nu (PSP Eq. 5 as printed)."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, nu: Tensor) -> Tensor:
+        ctx.save_for_backward(nu)
+        return weight * nu
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        (nu,) = ctx.saved_tensors
+        return grads[0] * nu, grads[0].sum_to_size(nu.shape)
+
+
+class StructureParameter(nn.Module):
+    """One structure of one weight.
+
+    Args:
+        weight: the weight [K, C, R, S] or [K, C] that alpha scales.
+        structure: kind, epsilon, density.
+        gradient: the gradient of alpha.
+        init: how alpha starts.
+    """
+
+    alpha: nn.Parameter
+    tightness: Tensor
+    frozen: Tensor
+    chosen: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        structure: StructureSpec,
+        *,
+        gradient: GradientRule = GradientRule.CHAIN_RULE,
+        init: AlphaInit = AlphaInit.PAPER,
+    ) -> None:
+        super().__init__()
+        self.structure = structure
+        self.gradient = gradient
+        shape = alpha_shape(structure.kind, tuple(weight.shape))
+        start = torch.ones(shape) if init is AlphaInit.ONES else torch.randn(shape) * PAPER_INIT_STD
+        self.alpha = nn.Parameter(start.to(weight))
+        self.register_buffer("tightness", torch.ones(()))
+        self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("chosen", torch.ones(shape, dtype=torch.bool))
+
+    @property
+    def kind(self) -> StructureKind:
+        """The structure that alpha stands for."""
+        return self.structure.kind
+
+    def keep(self) -> Tensor:
+        """Which structures are kept now, bool in the shape of alpha."""
+        if bool(self.frozen):
+            return self.chosen
+        magnitude = self.alpha.detach().abs()
+        if self.structure.density is None:
+            return magnitude >= self.structure.epsilon * self.tightness
+        return _largest(magnitude, self._budget(self.structure.density))
+
+    def _budget(self, density: float) -> int:
+        """How many structures are kept at the present tightness; at least one."""
+        relaxed = 1.0 - (1.0 - density) * float(self.tightness)
+        return max(1, math.floor(relaxed * self.alpha.numel() + 1e-6))
+
+    def nu(self) -> Tensor:
+        """The thresholded parameters, in the shape of alpha (PSP Eq. 3)."""
+        nu: Tensor = _StraightThrough.apply(self.alpha, self.keep())
+        return nu
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """q = w * nu (PSP Eq. 2)."""
+        if self.gradient is GradientRule.AS_PRINTED:
+            scaled: Tensor = _ScaleAsPrinted.apply(weight, self.nu())
+            return scaled
+        return weight * self.nu()
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """From now on the present choice stays, whatever alpha becomes."""
+        if not bool(self.frozen):
+            self.chosen.copy_(self.keep())
+            self.frozen.fill_(True)
+
+
+def _largest(magnitude: Tensor, count: int) -> Tensor:
+    """Bool mask of exactly the `count` largest entries; the first of equals wins."""
+    order = magnitude.flatten().argsort(descending=True, stable=True)
+    mask = torch.zeros(magnitude.numel(), dtype=torch.bool, device=magnitude.device)
+    mask[order[:count]] = True
+    return mask.view_as(magnitude)
+
+
+def attach(layer: nn.Module, parameter: StructureParameter) -> None:
+    """Scale the weight of a layer by structure parameters; several multiply."""
+    parametrize.register_parametrization(layer, "weight", parameter)
+
+
+def parameters_of(layer: nn.Module) -> tuple[StructureParameter, ...]:
+    """The structure parameters on the weight of a layer, in the order in which they were attached."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return ()
+    stack = layer.parametrizations["weight"]  # type: ignore[index]
+    return tuple(p for p in stack if isinstance(p, StructureParameter))
+
+
+def pruned_layers(net: nn.Module) -> dict[str, nn.Module]:
+    """The layers of a network that carry structure parameters, by name."""
+    return {name: module for name, module in net.named_modules() if parameters_of(module)}
+
+
+@torch.no_grad()
+def weight_mask(layer: nn.Module) -> Tensor:
+    """Which weights of a layer are kept by all of its structures, bool in the shape of the weight."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    mask = torch.ones_like(weight, dtype=torch.bool)
+    for parameter in parameters_of(layer):
+        mask &= parameter.keep()
+    return mask
+
+
+def fold(net: nn.Module) -> dict[str, Tensor]:
+    """Multiply alpha into the weights and remove the structure parameters, in place.
+
+    The weight becomes the very product that the forward pass computed, so outputs are equal bit for bit.
+
+    Returns:
+        The mask of kept weights of every layer that was pruned, bool [K, C, R, S].
+    """
+    masks = {}
+    for name, layer in pruned_layers(net).items():
+        masks[name] = weight_mask(layer)
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    return masks

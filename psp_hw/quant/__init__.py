@@ -1,0 +1,1 @@
+"""The quantized layers that are allowed, folding of BN, calibration."""

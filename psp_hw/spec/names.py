@@ -1,0 +1,20 @@
+"""Unknown names: one sentence with the nearest legal one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The hint for an unknown name: the nearest known one, else the list of all.
+
+    Args:
+        name: what was given.
+        known: the legal names.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'? Known: {', '.join(names)}"
+    return f"use one of: {', '.join(names)}"

@@ -1,0 +1,83 @@
+"""What holds where the user says nothing: a recipe per network and data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from psp_hw.spec.enums import AlphaInit, RateShape, StructureKind
+from psp_hw.spec.train import (
+    DataSpec,
+    NetSpec,
+    PruningSpec,
+    QuantSpec,
+    ScheduleSpec,
+    StructureSpec,
+    TrainSpec,
+    parse_bits,
+)
+
+DEFAULT_NET = "digits-cnn"
+NATURAL_DATA = {"digits-cnn": "digits", "resnet8": "cifar10", "resnet20": "cifar10"}
+
+
+def preset(net: str | None = None, data: str | None = None) -> TrainSpec:
+    """The recipe of a network on a data set, without pruning (see `with_structures`).
+
+    Args:
+        net: name of the network; None: ``digits-cnn``.
+        data: name of the data set; None: the one that the network is made for.
+    """
+    name = net or DEFAULT_NET
+    where = data or NATURAL_DATA.get(name, "digits")
+    base = _CIFAR10 if where == "cifar10" else _DIGITS
+    return replace(base, net=NetSpec(name=name), data=replace(base.data, name=where))
+
+
+def with_structures(spec: TrainSpec, kinds: tuple[StructureKind, ...], *, paper: bool = False) -> TrainSpec:
+    """The same recipe with these structures pruned.
+
+    Args:
+        kinds: the structures; their product is pruned.
+        paper: start alpha at N(0, 0.1) with epsilon 0.2 and lambda 1e-4 as PSP Sec. 4 does, for long runs;
+            else the short recipe of the data set (docs/paper.md, "Short recipes").
+    """
+    if paper:
+        structure = StructureSpec(epsilon=0.2, strength=1e-4)
+        pruning = PruningSpec(init=AlphaInit.PAPER)
+    else:
+        structure = _SHORT_CIFAR10 if spec.data.name == "cifar10" else _SHORT_DIGITS
+        pruning = _SHORT_PRUNING
+    structures = tuple(replace(structure, kind=kind) for kind in kinds)
+    return replace(spec, pruning=replace(pruning, structures=structures))
+
+
+def with_bits(spec: TrainSpec, bits: str) -> TrainSpec:
+    """The same recipe with the widths of ``--bits W,A``."""
+    weight_bits, act_bits = parse_bits(bits)
+    return replace(spec, quant=replace(spec.quant, weight_bits=weight_bits, act_bits=act_bits))
+
+
+def with_steps(spec: TrainSpec, steps: int) -> TrainSpec:
+    """The same recipe, each phase stopped after `steps` steps."""
+    return replace(
+        spec,
+        training=replace(spec.training, max_steps=steps),
+        finetune=replace(spec.finetune, max_steps=steps),
+    )
+
+
+_DIGITS = TrainSpec(
+    data=DataSpec(name="digits", pad=1),
+    quant=QuantSpec(),
+    training=ScheduleSpec(epochs=40, batch_size=64, rate=0.1, shape=RateShape.ONE_CYCLE),
+    finetune=ScheduleSpec(epochs=10, batch_size=64, rate=0.005, shape=RateShape.COSINE, weight_decay=0.0),
+)
+_CIFAR10 = TrainSpec(
+    data=DataSpec(name="cifar10", pad=4, flip=True),
+    quant=QuantSpec(),
+    training=ScheduleSpec(epochs=60, batch_size=128, rate=0.2, shape=RateShape.ONE_CYCLE),
+    finetune=ScheduleSpec(epochs=10, batch_size=128, rate=0.01, shape=RateShape.COSINE, weight_decay=1e-5),
+)
+_SHORT_PRUNING = PruningSpec(init=AlphaInit.ONES, warmup=0.1, ramp=0.4, settle=0.25)
+_SHORT_DIGITS = StructureSpec(epsilon=0.1, strength=0.01)
+_SHORT_CIFAR10 = StructureSpec(epsilon=0.1, strength=1e-3)

@@ -1,0 +1,286 @@
+"""The training request: network, data, pruning, quantization and the two schedules.
+
+Every dataclass checks its own fields; `Problems` collects what is wrong so that all of it is said at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from psp_hw.errors import SpecError
+from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, RateShape, StructureKind, WeightScale
+
+MIN_BITS, MAX_BITS = 2, 8
+
+
+class SpecProblems(SpecError):
+    """Several violations at once.
+
+    Args:
+        found: key (from the root of the spec) and sentence of each violation.
+    """
+
+    def __init__(self, found: tuple[tuple[str, str], ...]) -> None:
+        self.found = found
+        if len(found) == 1:
+            super().__init__(found[0][1], where=found[0][0])
+        else:
+            super().__init__("; ".join(f"{key}: {what}" for key, what in found))
+
+
+class Problems:
+    """Collects violations below one key of a spec and raises them together."""
+
+    __slots__ = ("_found", "_where")
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._found: list[tuple[str, str]] = []
+
+    def check(self, ok: bool, key: str, what: str) -> None:
+        """Note a violation of `key` unless `ok`."""
+        if not ok:
+            self._found.append((key, what))
+
+    def finish(self) -> None:
+        """Raise one SpecProblems that names every violation, if there is any."""
+        if self._found:
+            raise SpecProblems(tuple((f"{self._where}.{key}", what) for key, what in self._found))
+
+
+def _in_range(problems: Problems, key: str, value: float, low: float, high: float) -> None:
+    problems.check(low <= value <= high, key, f"{key}={value} is outside {low} .. {high}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetSpec:
+    """A network: a registered name with its stages, or the user's own ``package.module:function``.
+
+    Args:
+        name: ``digits-cnn``, ``resnet8``, ... or ``package.module:function``.
+        widths: channels of each stage; empty: as the registered network has them.
+        blocks: residual blocks of each stage; empty: as the registered network has them.
+    """
+
+    name: str = "digits-cnn"
+    widths: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = Problems("net")
+        problems.check(bool(self.name), "name", "the name of the network is empty")
+        problems.check(
+            len(self.widths) == len(self.blocks) or not (self.widths and self.blocks),
+            "blocks",
+            f"{len(self.widths)} widths and {len(self.blocks)} blocks: give one of each per stage",
+        )
+        for key, values in (("widths", self.widths), ("blocks", self.blocks)):
+            problems.check(all(1 <= v <= 4096 for v in values), key, f"{key}={list(values)}: use 1 .. 4096")
+        problems.finish()
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the network is the user's own function."""
+        return ":" in self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """A data set and how its training images are varied.
+
+    Args:
+        name: ``digits`` or ``cifar10``.
+        pad: random shift up to so many pixels in each direction [pixels].
+        flip: whether half of the images are mirrored left to right.
+    """
+
+    name: str = "digits"
+    pad: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        problems = Problems("data")
+        problems.check(bool(self.name), "name", "the name of the data set is empty")
+        _in_range(problems, "pad", self.pad, 0, 16)
+        problems.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureSpec:
+    """One structure to prune; several multiply (DESIGN section 3).
+
+    Args:
+        kind: how the weight is divided.
+        epsilon: a structure with ``|alpha| < epsilon`` is dropped (PSP Eq. 3).
+        strength: lambda, the factor of the penalty on alpha (PSP Eq. 6, 7).
+        density: where given, exactly this share of the structures of a layer is kept (at least one),
+            the ones of largest ``|alpha|``, and epsilon is not used.
+    """
+
+    kind: StructureKind = StructureKind.SHAPE
+    epsilon: float = 0.1
+    strength: float = 1e-4
+    density: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = Problems(f"pruning.structures.{self.kind.value}")
+        problems.check(0.0 < self.epsilon <= 10.0, "epsilon", f"epsilon={self.epsilon} is outside 0 .. 10")
+        _in_range(problems, "strength", self.strength, 0.0, 10.0)
+        if self.density is not None:
+            ok = 0.0 < self.density <= 1.0
+            problems.check(ok, "density", f"density={self.density} is outside 0 .. 1 (above 0)")
+        problems.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruningSpec:
+    """What is pruned, and how its parameters learn.
+
+    Args:
+        structures: what is pruned; empty: nothing is.
+        gradient: the gradient of alpha.
+        penalty: what pulls alpha to zero.
+        init: how alpha starts.
+        warmup: share of the training during which nothing is dropped yet.
+        ramp: share of the training after the warmup over which the threshold (or the budget) tightens.
+        settle: share of the training at its end during which the choice no longer changes.
+        include: name patterns (``fnmatch``) of layers pruned although they are left alone by default.
+        exclude: name patterns of layers left alone as well.
+    """
+
+    structures: tuple[StructureSpec, ...] = ()
+    gradient: GradientRule = GradientRule.CHAIN_RULE
+    penalty: Penalty = Penalty.DECAY
+    init: AlphaInit = AlphaInit.PAPER
+    warmup: float = 0.0
+    ramp: float = 0.0
+    settle: float = 0.0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = Problems("pruning")
+        kinds = [s.kind.value for s in self.structures]
+        repeated = sorted({k for k in kinds if kinds.count(k) > 1})
+        problems.check(not repeated, "structures", f"given more than once: {', '.join(repeated)}")
+        for key in ("warmup", "ramp", "settle"):
+            _in_range(problems, key, getattr(self, key), 0.0, 1.0)
+        total = self.warmup + self.ramp + self.settle
+        problems.check(total <= 1.0, "settle", f"warmup + ramp + settle = {total:g} is more than the training")
+        problems.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantSpec:
+    """Widths and scales of the quantized network; scales are powers of two (DESIGN section 4).
+
+    Args:
+        weight_bits: width of the weights of the inner layers [bits].
+        act_bits: width of the activations that feed a convolution [bits].
+        edge_bits: least width of the weights of the first and of the last layer [bits].
+        branch_bits: width of a convolution's result that is only added to another branch [bits]; no multiplier
+            ever sees it, so it keeps more than `act_bits`.
+        input_bits: width of the input image [bits].
+        pool_bits: width behind an average pooling [bits].
+        weight_scale: one scale per weight tensor or per output channel.
+    """
+
+    weight_bits: int = 8
+    act_bits: int = 8
+    edge_bits: int = 8
+    branch_bits: int = 8
+    input_bits: int = 8
+    pool_bits: int = 8
+    weight_scale: WeightScale = WeightScale.TENSOR
+
+    def __post_init__(self) -> None:
+        problems = Problems("quant")
+        for key in ("weight_bits", "act_bits", "edge_bits", "branch_bits", "input_bits", "pool_bits"):
+            _in_range(problems, key, getattr(self, key), MIN_BITS, MAX_BITS)
+        problems.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSpec:
+    """One phase of training by SGD with momentum.
+
+    Args:
+        epochs: passes over the training split.
+        batch_size: images per step.
+        rate: the largest learning rate.
+        shape: how the learning rate moves.
+        momentum: of SGD (PSP Sec. 4: 0.9).
+        weight_decay: on the weights (not on alpha, not on biases or BN).
+        max_steps: stop after so many steps, whatever `epochs` says; None: no limit.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    rate: float = 0.05
+    shape: RateShape = RateShape.ONE_CYCLE
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    max_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        problems = Problems("schedule")
+        _in_range(problems, "epochs", self.epochs, 1, 100_000)
+        _in_range(problems, "batch_size", self.batch_size, 1, 65_536)
+        problems.check(0.0 < self.rate <= 10.0, "rate", f"rate={self.rate} is outside 0 .. 10")
+        problems.check(0.0 <= self.momentum < 1.0, "momentum", f"momentum={self.momentum} is outside 0 .. 1")
+        _in_range(problems, "weight_decay", self.weight_decay, 0.0, 1.0)
+        if self.max_steps is not None:
+            _in_range(problems, "max_steps", self.max_steps, 1, 10**9)
+        problems.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSpec:
+    """The whole request of ``psp-hw train``.
+
+    Args:
+        net: the network.
+        data: the data set.
+        pruning: what is pruned in the first phase.
+        quant: the formats of the second phase.
+        training: first phase: floats, pruning.
+        finetune: second phase: quantization-aware, structures fixed.
+        seed: of initial weights, batch order and augmentation.
+    """
+
+    net: NetSpec = field(default_factory=NetSpec)
+    data: DataSpec = field(default_factory=DataSpec)
+    pruning: PruningSpec = field(default_factory=PruningSpec)
+    quant: QuantSpec = field(default_factory=QuantSpec)
+    training: ScheduleSpec = field(default_factory=ScheduleSpec)
+    finetune: ScheduleSpec = field(default_factory=ScheduleSpec)
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        problems = Problems("spec")
+        _in_range(problems, "seed", self.seed, 0, 2**32 - 1)
+        problems.finish()
+
+
+_BITS = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*")
+
+
+def parse_bits(text: str) -> tuple[int, int]:
+    """Read ``--bits W,A``.
+
+    Returns:
+        Width of the weights and of the activations [bits].
+
+    Raises:
+        SpecError: not two whole numbers in 2 .. 8.
+    """
+    match = _BITS.fullmatch(text)
+    pair = (int(match[1]), int(match[2])) if match else None
+    if pair is None or not all(MIN_BITS <= bits <= MAX_BITS for bits in pair):
+        raise SpecError(
+            f"'{text}' is not a pair of widths",
+            where="--bits",
+            hint=f"give weights,activations, each {MIN_BITS} .. {MAX_BITS}, for example 8,8",
+        )
+    return pair

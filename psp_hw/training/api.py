@@ -1,0 +1,237 @@
+"""Train, and read back what a run knows. Everything here returns records and numpy arrays; nothing prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from psp_hw.data.registry import data_info, load
+from psp_hw.data.split import Preprocessing, Split
+from psp_hw.errors import RunError
+from psp_hw.pruning.survey import LayerSurvey, density
+from psp_hw.quant.convert import trace_values
+from psp_hw.spec.train import TrainSpec
+from psp_hw.training.export import export_model
+from psp_hw.training.loop import check_checkpoint
+from psp_hw.training.phases import (
+    EVAL_BATCH,
+    Pruned,
+    accuracy,
+    check_net,
+    float_phase,
+    predict,
+    quant_phase,
+    rebuild,
+    survey,
+)
+from psp_hw.training.run import (
+    INPUT,
+    METRICS,
+    MODEL,
+    QUANTIZED,
+    Run,
+    finish_run,
+    load_run,
+    open_run,
+    write_aside,
+    write_text,
+)
+
+Note = Callable[[str], None]
+_VERSIONED = ("torch", "brevitas", "lightning", "onnx", "numpy", "scikit-learn")
+_LOG_COLUMNS = ("phase", "epoch", "step", "loss", "accuracy", "density")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a training gave.
+
+    Args:
+        accuracy: of the pruned float network on the test split, 0 .. 1.
+        accuracy_quantized: of the quantized network on the test split, 0 .. 1.
+        density: kept weights per weight over the prunable layers.
+        params: weights in surviving structures, and biases, with BN folded.
+        macs: multiply-accumulates per image of the surviving structures.
+        run: the run folder.
+        layers: what survives in each layer.
+    """
+
+    accuracy: float
+    accuracy_quantized: float
+    density: float
+    params: int
+    macs: int
+    run: Path
+    layers: tuple[LayerSurvey, ...]
+
+
+def train(
+    spec: TrainSpec, out: Path, *, resume: bool = False, data_dir: Path | None = None, progress: bool = True
+) -> TrainResult:
+    """Train, prune, quantize, export.
+
+    Args:
+        spec: the request.
+        out: the run folder; must not exist or be empty, unless `resume`.
+        resume: continue an unfinished run of the same spec.
+        data_dir: where fetched data sets are.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        SpecError, DataError, ModelError: bad request; nothing was written.
+        RunError: the folder is not ours or cannot be written.
+        TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
+        KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
+    """
+    training = load(spec.data.name, data_dir, "train")
+    testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+    check_net(spec, training)
+    if open_run(out, spec, resume=resume):
+        return result_of(load_run(out))
+    try:
+        pruned = float_phase(spec, training, out, resume=resume, progress=progress)
+        model = quant_phase(spec, training, pruned, out, resume=resume, progress=progress)
+        _write(out, model, training)
+        metrics = _measure(spec, pruned, model, testing)
+        finish_run(out, spec, versions={name: version(name) for name in _VERSIONED}, metrics=metrics)
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        raise RunError(what, where=str(out), hint="free some space, then use --resume") from error
+    return result_of(load_run(out))
+
+
+def _write(out: Path, model: Any, split: Split) -> None:
+    """Everything but the manifest."""
+    write_aside(out / INPUT, split.preprocessing.save)
+    write_aside(out / QUANTIZED, lambda aside: torch.save(model.state_dict(), aside))
+    write_aside(out / MODEL, partial(export_model, model, split.image_shape))
+    write_text(out / METRICS, _merged_log(out / "logs"))
+
+
+def _measure(spec: TrainSpec, pruned: Pruned, model: nn.Module, testing: Split) -> dict[str, Any]:
+    """The metrics of the manifest."""
+    layers = survey(spec, model, pruned, testing.image_shape)
+    biases = sum(layer.channels[1] for layer in layers)
+    float_accuracy = accuracy(pruned.net, testing)
+    return {
+        "accuracy": float_accuracy,
+        "accuracy_quantized": accuracy(model.double(), testing),
+        "density": density(layers),
+        "params": sum(layer.kept for layer in layers) + biases,
+        "macs": sum(layer.macs for layer in layers),
+        "layers": [asdict(layer) | {"density": layer.density} for layer in layers],
+    }
+
+
+def _merged_log(logs: Path) -> str:
+    """The logs of both phases as one table; after a resume, the later line of an epoch holds."""
+    rows: dict[tuple[str, int], dict[str, str]] = {}
+    for folder in sorted(logs.iterdir(), key=_log_order):
+        phase = folder.name.rpartition("-")[0]
+        file = folder / "metrics.csv"
+        if not file.is_file():
+            continue
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                rows.setdefault((phase, int(row["epoch"])), {}).update({k: v for k, v in row.items() if v})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _LOG_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for (phase, _), row in rows.items():
+        writer.writerow({"phase": phase, **row})
+    return text.getvalue()
+
+
+def _log_order(folder: Path) -> tuple[bool, int]:
+    phase, _, number = folder.name.rpartition("-")
+    return phase != "train", int(number) if number.isdigit() else 0
+
+
+def result_of(run: Run) -> TrainResult:
+    """The result of a complete run."""
+    metrics = dict(run.metrics)
+    layers = tuple(
+        LayerSurvey(
+            name=layer["name"],
+            kernel=tuple(layer["kernel"]),
+            channels=tuple(layer["channels"]),
+            taps=tuple((r, s) for r, s in layer["taps"]),
+            kept=layer["kept"],
+            total=layer["total"],
+            macs=layer["macs"],
+            prunable=layer["prunable"],
+        )
+        for layer in metrics.pop("layers")
+    )
+    return TrainResult(**metrics, run=run.path, layers=layers)
+
+
+def load_quantized(run: Path) -> nn.Module:
+    """The Brevitas network of a run in eval, float64: its results are exact multiples of the scales.
+
+    Raises:
+        RunError: the run is not complete, was changed, or its state does not fit.
+    """
+    return quantized_of(load_run(run))
+
+
+def quantized_of(run: Run) -> nn.Module:
+    """As `load_quantized`, for a run that was loaded."""
+    info = data_info(run.spec.data.name)
+    path = run.path / QUANTIZED
+    state = check_checkpoint(path)
+    try:
+        model = rebuild(run.spec, state, image=info.image, classes=len(info.classes))
+    except RuntimeError as error:
+        what = f"does not fit the network of the spec: {str(error).splitlines()[0]}"
+        raise RunError(what, where=str(path)) from error
+    return model.double()
+
+
+def load_split(run: Path, split: str, *, data_dir: Path | None = None) -> Split:
+    """A split of the data set of a run, preprocessed exactly as in its training."""
+    loaded = load_run(run)
+    return load(loaded.spec.data.name, data_dir, split, preprocessing=Preprocessing.read(loaded.input))
+
+
+def reference_outputs(run: Path, images: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """What the quantized network of a run computes, in float64.
+
+    Args:
+        run: the run folder.
+        images: preprocessed [N, C, H, W].
+
+    Returns:
+        Accumulators of the last layer as real values [N, classes], exact.
+    """
+    return predict(load_quantized(run), np.asarray(images)).astype(np.float64)
+
+
+def reference_trace(run: Path, images: NDArray[np.floating[Any]]) -> dict[str, NDArray[np.float64]]:
+    """The real values behind every step of the quantized network, in the order of execution.
+
+    Args:
+        run: the run folder.
+        images: preprocessed [N, C, H, W].
+
+    Returns:
+        By the name of the step, which is also the name of the value in model.onnx: [N, C, H, W] or [N, F].
+    """
+    model = load_quantized(run)
+    pixels = np.asarray(images)
+    parts = [
+        trace_values(model, torch.from_numpy(pixels[i : i + EVAL_BATCH]).double())
+        for i in range(0, len(pixels), EVAL_BATCH)
+    ]
+    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}

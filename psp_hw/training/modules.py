@@ -1,0 +1,165 @@
+"""The LightningModules of the two phases: floats with pruning, then quantization-aware with fixed structures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from psp_hw.errors import TrainingError
+from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress
+from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
+from psp_hw.spec.enums import RateShape
+from psp_hw.spec.train import PruningSpec, ScheduleSpec
+
+_WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
+_STEP_DROPS = (0.5, 0.75)  # step: the rate falls to a tenth at these shares (He et al., Sec. 4.2)
+
+
+def rate_factor(shape: RateShape, progress: float) -> float:
+    """The learning rate as a share of its largest value.
+
+    Args:
+        shape: how it moves.
+        progress: share of the steps that is done, 0 .. 1.
+    """
+    match shape:
+        case RateShape.CONSTANT:
+            return 1.0
+        case RateShape.COSINE:
+            return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+        case RateShape.ONE_CYCLE:
+            if progress < _WARM_SHARE:
+                return 0.04 + 0.96 * progress / _WARM_SHARE
+            return 0.5 * (1.0 + math.cos(math.pi * min((progress - _WARM_SHARE) / (1.0 - _WARM_SHARE), 1.0)))
+        case RateShape.STEP:
+            return float(0.1 ** sum(progress >= drop for drop in _STEP_DROPS))
+
+
+class Phase(L.LightningModule):
+    """What both phases share: loss, SGD with momentum, learning rate per step, the watch on the loss.
+
+    Args:
+        net: the network that learns.
+        schedule: of the phase.
+        steps: number of steps in the whole phase.
+    """
+
+    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int) -> None:
+        super().__init__()
+        self.net = net
+        self.schedule = schedule
+        self.steps = steps
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that is done."""
+        return float(self.global_step) / self.steps
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits = self.net(images)  # [n, classes]
+        loss = F.cross_entropy(logits, labels)
+        penalty = self.penalty()
+        total = loss if penalty is None else loss + penalty
+        if not math.isfinite(total.item()):
+            raise TrainingError(
+                f"the loss is {total.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
+                where="training",
+                hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
+            )
+        hits = (logits.detach().argmax(dim=1) == labels).float().mean()
+        self.log("loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log("accuracy", hits, on_step=False, on_epoch=True, batch_size=len(labels))
+        return total
+
+    def penalty(self) -> Tensor | None:
+        """What is added to the loss."""
+        return None
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights decay; biases and BN do not."""
+        alphas = {id(p.alpha) for layer in pruned_layers(self.net).values() for p in parameters_of(layer)}
+        rest = [p for p in self.net.parameters() if p.requires_grad and id(p) not in alphas]
+        return [
+            {"params": [p for p in rest if p.ndim > 1], "weight_decay": self.schedule.weight_decay},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(
+            self.parameter_groups(), lr=self.schedule.rate, momentum=self.schedule.momentum
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(self.schedule.shape, step / self.steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class PruningPhase(Phase):
+    """Floats: weights and structure parameters learn together.
+
+    Args:
+        net: with structure parameters attached.
+        schedule: of the phase.
+        steps: number of steps in the whole phase.
+        pruning: how the structure parameters learn.
+    """
+
+    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int, pruning: PruningSpec) -> None:
+        super().__init__(net, schedule, steps)
+        self.pruning = pruning
+
+    def penalty(self) -> Tensor | None:
+        return l1_term(self.net, self.pruning)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        alphas = penalty_groups(self.net, self.pruning)
+        return super().parameter_groups() + [{"params": a, "weight_decay": s} for a, s in alphas]
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        set_progress(self.net, self.progress, self.pruning)
+
+    def on_train_epoch_end(self) -> None:
+        require_alive(self.net)
+        self.log("density", self.density())
+
+    @torch.no_grad()
+    def density(self) -> float:
+        """Kept weights per weight over the layers that are pruned."""
+        masks = [weight_mask(layer) for layer in pruned_layers(self.net).values()]
+        total = sum(mask.numel() for mask in masks)
+        return sum(int(mask.sum()) for mask in masks) / total if total else 1.0
+
+
+class QuantizedPhase(Phase):
+    """Quantization-aware: scales and structures stay, weights and biases learn.
+
+    Args:
+        net: quantized and calibrated.
+        schedule: of the phase.
+        steps: number of steps in the whole phase.
+        masks: kept weights of every pruned layer, by name; all others stay exactly zero.
+    """
+
+    def __init__(
+        self, net: nn.Module, schedule: ScheduleSpec, steps: int, masks: dict[str, Tensor]
+    ) -> None:
+        super().__init__(net, schedule, steps)
+        self.masks = masks
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        apply_masks(self.net, self.masks)
+
+
+@torch.no_grad()
+def apply_masks(net: nn.Module, masks: dict[str, Tensor]) -> None:
+    """Set every weight outside of the masks to zero, in place."""
+    for name, mask in masks.items():
+        weight = net.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        weight.mul_(mask)

@@ -1,0 +1,172 @@
+"""The way from a spec to a quantized network: prune, fold, quantize, fine-tune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from psp_hw.data.split import Split
+from psp_hw.errors import RunError
+from psp_hw.nn.count import count
+from psp_hw.nn.registry import build_net
+from psp_hw.pruning.methods.psp import require_alive
+from psp_hw.pruning.parametrization import fold
+from psp_hw.pruning.select import prune, select_layers
+from psp_hw.pruning.survey import LayerSurvey, surviving, survey_layer
+from psp_hw.quant.calibrate import calibrate_activations, calibrate_weights
+from psp_hw.quant.convert import quantize, weighted_layers
+from psp_hw.quant.fold import fold_batch_norm
+from psp_hw.quant.quantizers import integer_weight
+from psp_hw.quant.steps import trace_steps
+from psp_hw.spec.train import TrainSpec
+from psp_hw.training.batches import Batches, calibration_batches
+from psp_hw.training.loop import check_checkpoint, phase_steps, run_phase
+from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
+from psp_hw.training.run import write_aside
+
+FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
+PRUNED = "checkpoints/pruned.pt"
+CALIBRATION_IMAGES = 1024
+EVAL_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """The network after the first phase, alpha folded in.
+
+    Args:
+        net: a plain module.
+        masks: kept weights of every pruned layer.
+    """
+
+    net: nn.Module
+    masks: dict[str, Tensor]
+
+
+def fresh_net(spec: TrainSpec, split: Split) -> nn.Module:
+    """The network with its initial weights, which depend on the seed alone."""
+    torch.manual_seed(spec.seed)
+    return build_net(spec.net, image=split.image_shape, classes=len(split.classes))
+
+
+def first_layer(net: nn.Module, image: tuple[int, int, int]) -> str:
+    """Name of the layer that sees the image."""
+    return count(net, image).layers[0].name
+
+
+def check_net(spec: TrainSpec, split: Split) -> None:
+    """Refuse what could not be pruned or quantized before any time is spent on training.
+
+    Raises:
+        SpecError, ModelError: names the layer and says what is supported.
+    """
+    net = fresh_net(spec, split).eval()
+    select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
+    quantize(fold_batch_norm(trace_steps(net)), spec.quant)
+
+
+def float_phase(spec: TrainSpec, split: Split, run: Path, *, resume: bool, progress: bool) -> Pruned:
+    """Train in floats with pruning; then fold alpha into the weights."""
+    net = fresh_net(spec, split)
+    stored = run / PRUNED
+    if resume and stored.exists():
+        return _load_pruned(net, stored)
+    prune(net, spec.pruning, first=first_layer(net, split.image_shape))
+    batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
+    steps = phase_steps(spec.training, len(batches))
+    phase = PruningPhase(net, spec.training, steps, spec.pruning)
+    run_phase(phase, batches, name=FLOAT_PHASE, run=run, resume=resume, progress=progress)
+    require_alive(net)
+    net.eval()
+    masks = fold(net)
+    state = {"net": net.state_dict(), "masks": masks}
+    write_aside(stored, lambda aside: torch.save(state, aside))
+    return Pruned(net=net, masks=masks)
+
+
+def _load_pruned(net: nn.Module, path: Path) -> Pruned:
+    state = check_checkpoint(path)
+    try:
+        net.load_state_dict(state["net"])
+        masks = dict(state["masks"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        what = f"does not fit this network: {str(error).splitlines()[0]}"
+        raise RunError(what, where=str(path), hint="delete the file to train again") from error
+    return Pruned(net=net.eval(), masks=masks)
+
+
+def quant_phase(
+    spec: TrainSpec, split: Split, pruned: Pruned, run: Path, *, resume: bool, progress: bool
+) -> fx.GraphModule:
+    """Fold BN, quantize, calibrate, fine-tune with the structures fixed."""
+    model = quantize(fold_batch_norm(trace_steps(pruned.net)), spec.quant)
+    calibrate_weights(model, spec.quant)
+    calibrate_activations(
+        model, calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=256, seed=spec.seed)
+    )
+    batches = Batches(split, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
+    phase = QuantizedPhase(model, spec.finetune, phase_steps(spec.finetune, len(batches)), pruned.masks)
+    run_phase(phase, batches, name=QUANT_PHASE, run=run, resume=resume, progress=progress)
+    apply_masks(model, pruned.masks)
+    _drop_dead(model, spec, pruned)
+    return model.eval()
+
+
+def _drop_dead(model: nn.Module, spec: TrainSpec, pruned: Pruned) -> None:
+    """A structure whose integers are all zero is gone: make its float weights zero too."""
+    kinds = tuple(s.kind for s in spec.pruning.structures)
+    layers = weighted_layers(model)
+    masks = {name: surviving(integer_weight(layers[name]), kinds) for name in pruned.masks}
+    apply_masks(model, masks)
+
+
+def rebuild(spec: TrainSpec, state: dict[str, Tensor], *, image: tuple[int, int, int], classes: int) -> nn.Module:
+    """The quantized network of a run, from its spec and its state.
+
+    Args:
+        spec: of the run.
+        state: ``quantized.pt``.
+        image: channels, height and width.
+        classes: number of classes.
+    """
+    net = build_net(spec.net, image=image, classes=classes).eval()
+    model = quantize(fold_batch_norm(trace_steps(net)), spec.quant)
+    model.load_state_dict(state)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model.eval()
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Logits [N, classes] in the precision of the model."""
+    kind = next(model.parameters()).dtype
+    model.eval()
+    parts = [model(torch.from_numpy(images[i : i + EVAL_BATCH]).to(kind)) for i in range(0, len(images), EVAL_BATCH)]
+    return torch.cat(parts).numpy()
+
+
+def accuracy(model: nn.Module, split: Split) -> float:
+    """Share of the images of a split whose largest logit is their class."""
+    return float((predict(model, split.images).argmax(axis=1) == split.labels).mean())
+
+
+def survey(spec: TrainSpec, model: nn.Module, pruned: Pruned, image: tuple[int, int, int]) -> tuple[LayerSurvey, ...]:
+    """What survives in every layer, read off the integers of the weights."""
+    kinds = tuple(s.kind for s in spec.pruning.structures)
+    layers = weighted_layers(model)
+    positions = {layer.name: layer.positions for layer in count(pruned.net, image).layers}
+    return tuple(
+        survey_layer(
+            name,
+            integer_weight(layer),
+            kinds if name in pruned.masks else (),
+            positions=positions[name],
+            prunable=name in pruned.masks,
+        )
+        for name, layer in layers.items()
+    )

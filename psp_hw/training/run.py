@@ -1,0 +1,211 @@
+"""The run folder: what a training leaves behind. Reading it needs no torch.
+
+RUN/manifest.json    kind, version, spec, seed, versions, metrics, checksums, complete
+RUN/spec.yaml        the request; ``psp-hw train --spec RUN/spec.yaml`` trains the same again
+RUN/model.onnx       QONNX: the hand-off to the integer world
+RUN/quantized.pt     state of the Brevitas network (tensors only)
+RUN/input.npz        the preprocessing of the images
+RUN/metrics.csv      one line per epoch of both phases
+RUN/checkpoints/     to resume from; RUN/logs/: what Lightning wrote
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psp_hw import __version__
+from psp_hw.errors import RunError
+from psp_hw.spec.load import spec_from_dict, spec_to_dict, spec_to_yaml
+from psp_hw.spec.train import TrainSpec
+
+KIND = "psp-hw run"
+MANIFEST = "manifest.json"
+SPEC = "spec.yaml"
+MODEL = "model.onnx"
+QUANTIZED = "quantized.pt"
+INPUT = "input.npz"
+METRICS = "metrics.csv"
+CHECKED = (SPEC, MODEL, QUANTIZED, INPUT, METRICS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A complete run.
+
+    Args:
+        path: the folder.
+        spec: the request.
+        manifest: what manifest.json holds.
+    """
+
+    path: Path
+    spec: TrainSpec
+    manifest: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """accuracy, accuracy_quantized, density, params, macs, layers."""
+        metrics: Mapping[str, Any] = self.manifest["metrics"]
+        return metrics
+
+    @property
+    def model(self) -> Path:
+        """The QONNX file."""
+        return self.path / MODEL
+
+    @property
+    def input(self) -> Path:
+        """The stored preprocessing."""
+        return self.path / INPUT
+
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name, then rename it: it is whole or not there.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        what = f"cannot be written: {error.strerror or error}"
+        raise RunError(what, where=str(path), hint="free some space, then use --resume") from error
+
+
+def open_run(path: Path, spec: TrainSpec, *, resume: bool) -> bool:
+    """Make the folder of a run, or take up one that was interrupted.
+
+    Args:
+        path: the folder.
+        spec: the request; a resumed run must have the same.
+        resume: whether an interrupted run may be there.
+
+    Returns:
+        Whether the run is already complete.
+
+    Raises:
+        RunError: the folder holds something else, another run, or cannot be made.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError("is a file, not a folder", where=str(path), hint="choose another --out")
+    if path.is_dir() and any(path.iterdir()):
+        return _take_up(path, spec, resume)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot be made: {error.strerror}", where=str(path)) from error
+    write_text(path / SPEC, spec_to_yaml(spec))
+    write_text(path / MANIFEST, _json({**_head(spec), "complete": False}))
+    return False
+
+
+def _take_up(path: Path, spec: TrainSpec, resume: bool) -> bool:
+    """Decide what to do with a folder that is not empty."""
+    if not (path / MANIFEST).is_file():
+        what = "exists and is not a run of psp-hw; nothing was changed"
+        raise RunError(what, where=str(path), hint="choose another --out")
+    manifest = read_manifest(path)
+    state = "complete" if manifest.get("complete") else "unfinished"
+    if not resume:
+        hint = "choose another --out" if state == "complete" else "continue it with --resume"
+        raise RunError(f"holds a run already ({state})", where=str(path), hint=hint)
+    if manifest.get("spec") != spec_to_dict(spec):
+        differing = _differences(manifest.get("spec"), spec_to_dict(spec))
+        raise RunError(
+            f"the run was started with another request; different: {', '.join(differing)}",
+            where=str(path),
+            hint=f"resume with --spec {path / SPEC}, or choose another --out",
+        )
+    return state == "complete"
+
+
+def _differences(left: Any, right: Any, key: str = "") -> list[str]:
+    """Keys at which two nested mappings differ."""
+    if not (isinstance(left, dict) and isinstance(right, dict)):
+        return [key or "spec"] if left != right else []
+    found = []
+    for name in dict.fromkeys([*left, *right]):
+        found += _differences(left.get(name), right.get(name), f"{key}.{name}" if key else str(name))
+    return found
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a run folder, complete or not.
+
+    Raises:
+        RunError: missing, not JSON, or of something else.
+    """
+    file = path / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError("is not a run of psp-hw: it has no manifest.json", where=str(path)) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot be read: {error}", where=str(file), hint="train again") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise RunError("is not the manifest of a psp-hw run", where=str(file))
+    return manifest
+
+
+def load_run(path: Path) -> Run:
+    """A complete run, every file checked against its checksum.
+
+    Raises:
+        RunError: missing, unfinished, or a file was changed or damaged.
+    """
+    manifest = read_manifest(path)
+    if not manifest.get("complete"):
+        raise RunError("the run is unfinished", where=str(path), hint="continue it with --resume")
+    checksums = manifest.get("checksums")
+    if not isinstance(checksums, dict):
+        raise RunError("has no checksums", where=str(path / MANIFEST), hint="train again")
+    for name in CHECKED:
+        file = path / name
+        if not file.is_file():
+            raise RunError("the file is missing", where=str(file), hint="train again")
+        if checksum(file) != checksums.get(name):
+            what = "the file differs from what the run wrote (sha256)"
+            raise RunError(what, where=str(file), hint="restore it or train again")
+    spec = spec_from_dict(manifest["spec"], where=str(path / MANIFEST))
+    return Run(path=path, spec=spec, manifest=manifest)
+
+
+def finish_run(path: Path, spec: TrainSpec, *, versions: dict[str, str], metrics: dict[str, Any]) -> None:
+    """Write the manifest that makes the run complete; the last file to be written."""
+    checksums = {name: checksum(path / name) for name in CHECKED}
+    manifest = {
+        **_head(spec),
+        "versions": versions,
+        "metrics": metrics,
+        "checksums": checksums,
+        "complete": True,
+    }
+    write_text(path / MANIFEST, _json(manifest))
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file aside, then rename it."""
+    write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def _head(spec: TrainSpec) -> dict[str, Any]:
+    return {"kind": KIND, "version": __version__, "spec": spec_to_dict(spec), "seed": spec.seed}
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"
