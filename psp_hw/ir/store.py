@@ -32,7 +32,7 @@ def load(folder: Path) -> Graph:
     """
     try:
         text = (folder / TEXT_NAME).read_text(encoding="utf-8")
-        with np.load(folder / CONSTANTS_NAME, allow_pickle=False) as archive:
+        with (folder / CONSTANTS_NAME).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             constants: dict[str, IntArray] = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise RunError(

@@ -118,7 +118,7 @@ def _zero_channels(graph: Graph) -> Mapping[str, Channels]:
             case Conv2d():
                 zero[op.name] = _zero_filters(op, graph, sources[0])
             case Add():
-                zero[op.name] = np.logical_and(sources[0], sources[1]) & _zero_stays(op.requantize)
+                zero[op.name] = np.logical_and(sources[0] & sources[1], _zero_stays(op.requantize))
             case Concat():
                 zero[op.name] = np.concatenate(sources)
             case AvgPool():
@@ -136,9 +136,9 @@ def _zero_channels(graph: Graph) -> Mapping[str, Channels]:
 
 def _zero_filters(op: Conv2d, graph: Graph, source: Channels) -> Channels:
     weight = graph.constants[op.weight]
-    silent: Channels = ~weight[:, ~source].any(axis=(0, 1))
+    silent: Channels = np.logical_not(weight[:, ~source].any(axis=(0, 1)))
     if op.bias is None:
-        return silent & _zero_stays(op.requantize)
+        return silent if _zero_stays(op.requantize) else np.zeros_like(silent)
     align = op.align or (0,) * weight.shape[2]
     constants = [
         bias << shift if op.requantize is None else op.requantize.exactly(bias << shift)

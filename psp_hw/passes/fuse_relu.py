@@ -14,7 +14,7 @@ from psp_hw.passes.base import without_unread
 class FuseRelu:
     """Let the requantization saturate at zero.
 
-    Before:    relu; requantize clip lo..hi
+    Before:    relu, once or more; requantize clip lo..hi
     After:     requantize clip max(lo, 0)..hi
     Requires:  hi >= 0; otherwise the pair stays.
     Preserves: every output, bit for bit: rounding is monotone and maps zero to zero.
@@ -25,10 +25,11 @@ class FuseRelu:
     def run(self, graph: Graph) -> Graph:
         ops: list[Op] = []
         for op in graph.ops:
-            source = graph.by_name.get(op.input) if isinstance(op, Requantize) else None
-            if isinstance(op, Requantize) and isinstance(source, Relu) and op.requantize.hi >= 0:
-                clipped = replace(op.requantize, lo=max(op.requantize.lo, 0))
-                ops.append(replace(op, input=source.input, requantize=clipped))
-            else:
-                ops.append(op)
+            if isinstance(op, Requantize) and op.requantize.hi >= 0:
+                source = graph.by_name[op.input]
+                while isinstance(source, Relu):
+                    clipped = replace(op.requantize, lo=max(op.requantize.lo, 0))
+                    op = replace(op, input=source.input, requantize=clipped)
+                    source = graph.by_name[op.input]
+            ops.append(op)
         return without_unread(graph.with_ops(ops))
