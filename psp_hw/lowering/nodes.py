@@ -387,8 +387,10 @@ def lower_max_pool(node: Node, builder: Builder) -> None:
 
 
 def _stride(node: Node) -> tuple[int, int]:
-    stride = node.integers("strides", (1, 1))
-    return (stride[0], stride[1])
+    vertical, horizontal = node.integers("strides", (1, 1))
+    if vertical < 1 or horizontal < 1:
+        raise ModelError(f"a stride of {vertical}x{horizontal} is below 1", where=node.place)
+    return (vertical, horizontal)
 
 
 def _refuse_ceil(node: Node) -> None:

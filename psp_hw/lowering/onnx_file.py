@@ -94,8 +94,8 @@ def read(path: Path) -> OnnxModel:
     nodes = tuple(_node(n, position) for position, n in enumerate(graph.node))
     if not nodes:
         raise ModelError("the graph has no nodes", where=place)
-    constants = {tensor.name: _array(tensor, place) for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
+    constants = {_text(tensor.name): _array(tensor, place) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if _text(value.name) not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(
             f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs",
@@ -104,11 +104,11 @@ def read(path: Path) -> OnnxModel:
         )
     constants |= _constant_nodes(graph, place)
     return OnnxModel(
-        name=graph.name or path.stem,
+        name=_text(graph.name) or path.stem,
         nodes=tuple(node for node in nodes if node.op_type != "Constant"),
         constants=constants,
-        input=inputs[0].name,
-        output=graph.output[0].name,
+        input=_text(inputs[0].name),
+        output=_text(graph.output[0].name),
         input_shape=_input_shape(inputs[0], place),
     )
 
@@ -161,28 +161,35 @@ def _array(tensor: onnx.TensorProto, place: str) -> FloatArray:
         raise ModelError(f"its data does not match its shape and type: {error}", where=where) from error
 
 
+def _text(name: str | bytes) -> str:
+    """A name of a file, printable; protobuf hands out bytes where they are no UTF-8."""
+    text = name if isinstance(name, str) else name.decode("utf-8", errors="replace")
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def _node(proto: onnx.NodeProto, position: int) -> Node:
-    name = proto.name or f"{proto.op_type}_{position}"
+    op_type = _text(proto.op_type)
+    name = _text(proto.name) or f"{op_type}_{position}"
     attributes: dict[str, Attribute] = {}
     for attribute in proto.attribute:
         match attribute.type:
             case onnx.AttributeProto.INT:
-                attributes[attribute.name] = int(attribute.i)
+                attributes[_text(attribute.name)] = int(attribute.i)
             case onnx.AttributeProto.FLOAT:
-                attributes[attribute.name] = float(attribute.f)
+                attributes[_text(attribute.name)] = float(attribute.f)
             case onnx.AttributeProto.STRING:
-                attributes[attribute.name] = attribute.s.decode("utf-8", errors="replace")
+                attributes[_text(attribute.name)] = _text(attribute.s)
             case onnx.AttributeProto.INTS:
-                attributes[attribute.name] = tuple(int(v) for v in attribute.ints)
+                attributes[_text(attribute.name)] = tuple(int(v) for v in attribute.ints)
             case onnx.AttributeProto.FLOATS:
-                attributes[attribute.name] = tuple(float(v) for v in attribute.floats)
+                attributes[_text(attribute.name)] = tuple(float(v) for v in attribute.floats)
             case _:
                 pass  # tensors belong to Constant nodes, read apart; subgraphs to ops that are refused by name
     return Node(
         name=name,
-        op_type=proto.op_type,
-        inputs=tuple(proto.input),
-        outputs=tuple(proto.output),
+        op_type=op_type,
+        inputs=tuple(_text(tensor) for tensor in proto.input),
+        outputs=tuple(_text(tensor) for tensor in proto.output),
         attributes=attributes,
     )
 
@@ -194,14 +201,14 @@ def _constant_nodes(graph: onnx.GraphProto, place: str) -> dict[str, FloatArray]
             continue
         for attribute in node.attribute:
             if attribute.name == "value":
-                found[node.output[0]] = _array(attribute.t, place)
+                found[_text(node.output[0])] = _array(attribute.t, place)
             elif attribute.name in ("value_float", "value_int"):
-                found[node.output[0]] = np.array(
+                found[_text(node.output[0])] = np.array(
                     attribute.f if attribute.name == "value_float" else attribute.i, dtype=np.float64
                 )
             elif attribute.name in ("value_floats", "value_ints"):
                 values = attribute.floats if attribute.name == "value_floats" else attribute.ints
-                found[node.output[0]] = np.array(list(values), dtype=np.float64)
+                found[_text(node.output[0])] = np.array(list(values), dtype=np.float64)
     return found
 
 

@@ -144,7 +144,8 @@ def _zero_filters(op: Conv2d, graph: Graph, source: Channels) -> Channels:
         bias << shift if op.requantize is None else op.requantize.exactly(bias << shift)
         for bias, shift in zip(graph.constants[op.bias].tolist(), align, strict=True)
     ]
-    return np.logical_and(silent, np.array([value == 0 for value in constants]))
+    both: Channels = np.logical_and(silent, np.array([value == 0 for value in constants]))
+    return both
 
 
 def _zero_stays(to: Requantizer | None) -> bool:
