@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+PIPE_WIDTH = 140  # columns, where stdout is no terminal
+
 
 def out() -> Console:
     """The console of results, stdout."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def show(text: str) -> None:

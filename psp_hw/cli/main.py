@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -72,6 +73,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    # An option of Brevitas that nobody here uses.
+    warnings.filterwarnings("ignore", message="fast_hadamard_transform", category=UserWarning)
     try:
         app(args=None if arguments is None else list(arguments), prog_name="psp-hw")
     except PspHwError as error:

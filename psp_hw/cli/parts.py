@@ -7,28 +7,30 @@ from psp_hw.cli.options import Json
 
 
 def command(as_json: Json = False) -> None:
-    """List the FPGAs that are known."""
-    from psp_hw.flow.parts import RESOURCES, parts
+    """List the FPGAs that are known.
 
-    found = parts()
+    A part is asked for by its device, with or without package and speed grade: xc7z020 or xc7z020clg400-1.
+    """
+    from psp_hw.cost.parts import PARTS
+    from psp_hw.cost.resources import Resource
+
     if as_json:
         console.show_json(
             {
                 "parts": [
                     {
                         "name": part.name,
-                        "family": part.family,
-                        "resources": dict(zip(RESOURCES, part.amounts, strict=True)),
+                        "family": part.family.value,
+                        "resources": {resource.value: amount for resource, amount in part.resources},
                         "source": part.source,
                     }
-                    for part in found
+                    for part in PARTS
                 ]
             }
         )
         return
+    head = ("Part", "Family", "Source", *(resource.value for resource in Resource))
     rows = [
-        (part.name, part.family, *(f"{amount:,}" for amount in part.amounts), part.source) for part in found
+        (part.name, part.family.value, part.source, *(f"{amount:,}" for _, amount in part.resources)) for part in PARTS
     ]
-    made = console.table(("Part", "Family", *RESOURCES, "Source"), rows, text_columns=2)
-    made.columns[-1].justify = "left"
-    console.out().print(made)
+    console.out().print(console.table(head, rows, text_columns=3))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import shlex
 import time
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from psp_hw.errors import SpecError
+from psp_hw.flow.compare import Comparison, with_brevitas
+from psp_hw.flow.csim import with_csim
 from psp_hw.flow.files import write_files
 from psp_hw.flow.images import Images, from_file, split_for_test
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.source import Source, read_graph, resolve
+from psp_hw.flow.source import Source, SourceKind, read_graph, resolve
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.values import Simulator, decode, encode
 from psp_hw.spec.names import suggestion
@@ -96,9 +100,7 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
     start = time.perf_counter()
     result = run(graph, codes, progress)
     seconds = time.perf_counter() - start
-    mismatches, difference = None, None
-    if against is not None:
-        mismatches, difference = compare(source, graph, images, codes, result, against, progress)
+    found = None if against is None else _compare(against, source, graph, images, result, progress)
     if request.outputs is not None:
         write_outputs(request.outputs, decode(result, graph.types[graph.output.name].fmt))
     return SimulateSummary(
@@ -106,10 +108,22 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
         images=len(codes),
         accuracy=accuracy(result, images.labels),
         against=against,
-        mismatches=mismatches,
+        mismatches=None if found is None else found.mismatches,
         images_per_second=len(codes) / max(seconds, 1e-9),
-        first_difference=difference,
+        first_difference=None if found is None else found.first,
     )
+
+
+def _compare(
+    against: Against, source: Source, graph: Graph, images: Images, result: IntArray, progress: Progress
+) -> Comparison:
+    match against:
+        case Against.BREVITAS:
+            return with_brevitas(source, graph, images.values, result, progress)
+        case Against.CSIM:
+            return with_csim(source, graph, images.values, result, progress)
+        case _:
+            assert_never(against)
 
 
 def run(graph: Graph, codes: IntArray, progress: Progress) -> IntArray:
@@ -150,3 +164,13 @@ def _images(request: Request, source: Source, graph: Graph) -> Images:
     if request.inputs is not None:
         return from_file(request.inputs, graph.input.type)
     return split_for_test(source, request.data, request.data_dir, graph.input.type)
+
+
+def what_next(result: SimulateSummary) -> tuple[str, str]:
+    """What usually follows a simulation: in words, and as a command."""
+    path = shlex.quote(str(result.source.path))
+    if result.source.kind is SourceKind.DESIGN:
+        return "read the report", f"psp-hw report {path}"
+    if result.against is None and result.source.kind is SourceKind.RUN:
+        return "compare with the trained network", f"psp-hw simulate {path} --against brevitas"
+    return "generate the hardware", f"psp-hw emit {path} --target vivado"

@@ -75,12 +75,11 @@ def resolve(path: Path | None) -> Source:
     if (path / "manifest.json").is_file():
         manifest = _manifest(path / "manifest.json", RUN_KIND)
         if manifest.get("complete") is not True:
-            raise RunError(
-                "the run is not complete", where=str(path), hint=f"psp-hw train --resume --out {path}"
-            )
-        return Source(kind=SourceKind.RUN, path=path, manifest=manifest)
-    if (path / "checkpoints").is_dir():
-        raise RunError("the run is not complete", where=str(path), hint=f"psp-hw train --resume --out {path}")
+            hint = f"psp-hw train --resume --out {path}"
+            raise RunError("the run is not complete", where=str(path), hint=hint)
+        from psp_hw.training.run import load_run
+
+        return Source(kind=SourceKind.RUN, path=path, manifest=load_run(path).manifest)
     raise RunError(
         "is neither a run (manifest.json) nor a design (design.json)",
         where=str(path),
@@ -138,22 +137,18 @@ def incomplete_runs(folder: Path) -> list[Path]:
 
 
 def _runs(folder: Path) -> list[tuple[Path, bool]]:
-    """Runs with whether they are complete, newest first (by the time their manifest or checkpoint was written)."""
+    """Runs with whether they are complete, newest first (by the time their manifest was written)."""
     found = sorted(_dated_runs(folder), key=lambda entry: (-entry[0], entry[1].name))
     return [(path, complete) for _, path, complete in found]
 
 
 def _dated_runs(folder: Path) -> Iterator[tuple[int, Path, bool]]:
-    for path in sorted(folder.glob("*/")):
-        manifest = path / "manifest.json"
-        if manifest.is_file():
-            try:
-                complete = _manifest(manifest, RUN_KIND).get("complete") is True
-            except RunError:
-                continue
-            yield manifest.stat().st_mtime_ns, path, complete
-        elif (path / "checkpoints").is_dir() and not (path / "design.json").exists():
-            yield (path / "checkpoints").stat().st_mtime_ns, path, False
+    for manifest in sorted(folder.glob("*/manifest.json")):
+        try:
+            complete = _manifest(manifest, RUN_KIND).get("complete") is True
+        except RunError:
+            continue
+        yield manifest.stat().st_mtime_ns, manifest.parent, complete
 
 
 def read_graph(source: Source) -> Graph:
@@ -167,8 +162,8 @@ def read_graph(source: Source) -> Graph:
         from psp_hw.ir.store import load
 
         return load(source.path)
-    from psp_hw.lowering import lower
-    from psp_hw.passes import optimize
+    from psp_hw.lowering.lower import lower
+    from psp_hw.passes.pipeline import optimize
 
     return optimize(lower(model_file(source)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,8 +56,12 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
     Raises:
         PspHwError: bad options, bad data, training that diverged.
     """
-    spec = training_spec(request)
-    out = _resumable(request, spec) if request.resume else request.out or _new_run(spec)
+    if request.resume:
+        out = _resumable(request)
+        spec = training_spec(request) if _asks(request) else load_spec(out / "spec.yaml")
+    else:
+        spec = training_spec(request)
+        out = request.out or _new_run(spec)
     from psp_hw.training import api
 
     result = api.train(spec, out, resume=request.resume, data_dir=request.data_dir, progress=progress)
@@ -151,13 +156,28 @@ def _new_run(spec: TrainSpec) -> Path:
     return path
 
 
-def _resumable(request: Request, spec: TrainSpec) -> Path:
+def _asks(request: Request) -> bool:
+    """Whether any option says what to train; ``--resume`` alone goes on with what the run was started with."""
+    return request != Request(data_dir=request.data_dir, resume=request.resume, out=request.out)
+
+
+def _resumable(request: Request) -> Path:
     """The run to go on with: the one named, else the newest incomplete one in runs/."""
     from psp_hw.flow.source import incomplete_runs
 
     if request.out is not None:
+        if not (request.out / "spec.yaml").is_file():
+            raise RunError("there is no run to resume", where=str(request.out), hint="train without --resume")
         return request.out
     candidates = incomplete_runs(RUNS)
     if not candidates:
         raise RunError(f"no interrupted run in {RUNS}/", where="--resume", hint="name it: --resume --out RUN")
     return candidates[0]
+
+
+def as_source(run: Path) -> str:
+    """How to name a run on the command line, a space after it; nothing where it is the default SOURCE."""
+    from psp_hw.flow.source import complete_runs
+
+    newest = complete_runs(RUNS)[:1]
+    return "" if newest and newest[0].resolve() == run.resolve() else f"{shlex.quote(str(run))} "
