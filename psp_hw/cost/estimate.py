@@ -1,0 +1,328 @@
+"""What a design will cost and how fast it will be, without a vendor tool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict, assert_never
+
+from psp_hw.cost.bill import ControlPort, Fifo
+from psp_hw.cost.cycles import EngineCycles, engine_cycles, least_interval
+from psp_hw.cost.engines import engine_bill
+from psp_hw.cost.parts import Part
+from psp_hw.cost.prices import price, price_bill
+from psp_hw.cost.resources import Resources
+from psp_hw.cost.shortage import Shortage, advice, shortages
+from psp_hw.folding.dataflow import Channel, Dataflow, build
+from psp_hw.folding.engine import (
+    AddEngine,
+    ConcatEngine,
+    ConvEngine,
+    Engine,
+    ForkEngine,
+    GlobalPoolEngine,
+    PointwiseEngine,
+    PortEngine,
+    WindowPoolEngine,
+)
+from psp_hw.folding.memory import memory_for_fifo
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import kind
+from psp_hw.sim.cycles import Timeline, simulate
+from psp_hw.units import Clock
+
+EXPECTED_ERROR = (
+    "Cycles: exact for the published schedule of each loop, pipeline depths within 2 cycles per engine. Resources: the C synthesis "
+    "report, priced operator by operator from published reports; no report of these very engines exists yet, so expect "
+    "LUT and FF within a factor of 1.5, and RTL synthesis to leave 0.4 to 0.7 of the LUTs; see reports/estimate."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEstimate:
+    """One engine, with the FIFOs that it reads.
+
+    Args:
+        name: of the engine, which is that of its op (forks are called after the value that they copy).
+        op: its kind, as ``conv2d``; ``fork`` for a copy of a stream.
+        taps, taps_dense: surviving and all kernel positions; 0 where there is no kernel.
+        fold: what is computed at once; None where there is nothing to fold.
+        weights: where the weights are kept; None where there are none.
+        cycles: from frame to frame when nothing makes it wait.
+        iterations: trips of its loop per frame.
+        depth: pipeline depth [cycles].
+        resources: what it takes.
+    """
+
+    name: str
+    op: str
+    taps: int
+    taps_dense: int
+    fold: Fold | None
+    weights: MemoryKind | None
+    cycles: int
+    iterations: int
+    depth: int
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FifoEstimate:
+    """One channel: depth [tokens], bits per token, where it is kept, and what it takes."""
+
+    name: str
+    source: str
+    target: str
+    depth: int
+    bits: int
+    memory: MemoryKind
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A design on a part.
+
+    Args:
+        part, clock: what it was estimated for.
+        layers: engines in topological order.
+        fifos: channels, in the order of the dataflow.
+        control: what belongs to no engine: the AXI4-Lite port.
+        latency: first cycle to the end of the last cycle of a lone first frame [cycles].
+        interval: between frames in the steady state [cycles].
+        simulated: whether latency and interval come from the dataflow simulation; else they are those of a design whose
+            FIFOs never make an engine wait.
+        expected_error: how far off this may be, in words.
+    """
+
+    part: Part
+    clock: Clock
+    layers: tuple[LayerEstimate, ...]
+    fifos: tuple[FifoEstimate, ...]
+    control: Resources
+    latency: int
+    interval: int
+    simulated: bool
+    expected_error: str = EXPECTED_ERROR
+
+    @property
+    def resources(self) -> Resources:
+        """Everything together."""
+        return Resources.total([self.control, *(layer.resources for layer in self.layers)])
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.clock.per_second(self.interval)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the part has enough of everything."""
+        return self.resources.fits(self.part.resources)
+
+    @property
+    def shortages(self) -> tuple[Shortage, ...]:
+        """What the part has too little of, the worst first."""
+        return shortages(self.resources, self.part.resources)
+
+    @property
+    def advice(self) -> str:
+        """What would make it fit; empty when it does."""
+        return advice(self.resources, self.part)
+
+    @property
+    def bottleneck(self) -> LayerEstimate:
+        """The engine that sets the interval; the first of several."""
+        return max(self.layers, key=lambda layer: layer.cycles)
+
+
+def estimate(graph: Graph, plan: FoldPlan, part: Part, clock: Clock, *, simulated: bool = True) -> Estimate:
+    """Cycles and resources of a graph under a plan.
+
+    Args:
+        simulated: simulate the dataflow in time (resnet20: tenths of a second); else latency and interval are those of
+            a design whose FIFOs are never full (resnet20: milliseconds).
+
+    Raises:
+        SpecError: the plan does not suit the graph, or the dataflow deadlocks.
+    """
+    flow = build(graph, plan)
+    layers, fifos = [], []
+    cycles: dict[str, EngineCycles] = {}
+    for channel in flow.channels:
+        fifos.append(_fifo(channel, part))
+    fed: dict[str, Resources] = {}
+    for fifo in fifos:
+        fed[fifo.target] = fed.get(fifo.target, Resources()) + fifo.resources
+    for engine in flow.engines:
+        found = engine_bill(engine, graph, part.fabric, clock)
+        cycles[engine.name] = engine_cycles(engine, found.pipeline.depth)
+        resources = price_bill(found.items, part.fabric) + fed.get(engine.name, Resources())
+        layers.append(_layer(engine, cycles[engine.name], resources))
+    depths = {name: one.depth for name, one in cycles.items()}
+    latency, interval = _times(flow, depths, simulated=simulated)
+    return Estimate(
+        part=part,
+        clock=clock,
+        layers=tuple(layers),
+        fifos=tuple(fifos),
+        control=price(ControlPort(), part.fabric),
+        latency=latency,
+        interval=max(interval, least_interval(list(cycles.values()))),
+        simulated=simulated,
+    )
+
+
+def _times(flow: Dataflow, depths: Mapping[str, int], *, simulated: bool) -> tuple[int, int]:
+    if simulated:
+        timeline: Timeline = simulate(flow, depths=depths)
+        return timeline.latency, timeline.interval
+    every = frozenset(channel.name for channel in flow.channels)
+    return simulate(flow, depths=depths, unbounded=every, max_frames=1).latency, 0
+
+
+def _fifo(channel: Channel, part: Part) -> FifoEstimate:
+    bits = channel.type.pixel_bits
+    return FifoEstimate(
+        name=channel.name,
+        source=channel.source,
+        target=channel.target,
+        depth=channel.depth,
+        bits=bits,
+        memory=memory_for_fifo(channel.depth, bits),
+        resources=price(Fifo(channel.depth, bits), part.fabric),
+    )
+
+
+def _layer(engine: Engine, cycles: EngineCycles, resources: Resources) -> LayerEstimate:
+    conv = engine if isinstance(engine, ConvEngine) else None
+    return LayerEstimate(
+        name=engine.name,
+        op=op_kind(engine),
+        taps=len(conv.op.taps) if conv else 0,
+        taps_dense=conv.op.kernel[0] * conv.op.kernel[1] if conv else 0,
+        fold=conv.fold if conv else None,
+        weights=conv.weights if conv else None,
+        cycles=cycles.interval,
+        iterations=cycles.iterations,
+        depth=cycles.depth,
+        resources=resources,
+    )
+
+
+def op_kind(engine: Engine) -> str:
+    """The word for the op of an engine, as ``conv2d``; forks and ports have words of their own."""
+    match engine:
+        case (
+            ConvEngine()
+            | WindowPoolEngine()
+            | GlobalPoolEngine()
+            | AddEngine()
+            | ConcatEngine()
+            | PointwiseEngine()
+        ):
+            return kind(engine.op)
+        case ForkEngine():
+            return "fork"
+        case PortEngine():
+            return "input" if engine.enters else "output"
+        case _:
+            assert_never(engine)
+
+
+class CyclesJson(TypedDict):
+    """Cycles of a design."""
+
+    latency: int
+    interval: int
+
+
+class LayerJson(TypedDict):
+    """One engine."""
+
+    name: str
+    op: str
+    taps: int
+    taps_dense: int
+    fold: dict[str, int] | None
+    weights: str | None
+    cycles: int
+    resources: dict[str, int]
+
+
+class FifoJson(TypedDict):
+    """One channel."""
+
+    name: str
+    source: str
+    target: str
+    depth: int
+    bits: int
+    memory: str
+
+
+class EstimateJson(TypedDict):
+    """An estimate as a program reads it."""
+
+    part: str
+    clock_ns: float
+    cycles: CyclesJson
+    latency_us: float
+    fps: float
+    fits: bool
+    shortages: list[str]
+    advice: str
+    resources: dict[str, int]
+    utilization: dict[str, float | None]
+    layers: list[LayerJson]
+    fifos: list[FifoJson]
+    expected_error: str
+
+
+def to_json(found: Estimate) -> EstimateJson:
+    """Plain values with the names of the command line's ``--json``; an infinite utilization (the part has none) is null."""
+    shares = found.resources.utilization(found.part.resources)
+    return EstimateJson(
+        part=found.part.name,
+        clock_ns=found.clock.period_ns,
+        cycles=CyclesJson(latency=found.latency, interval=found.interval),
+        latency_us=found.clock.seconds(found.latency) * 1e6,
+        fps=found.fps,
+        fits=found.fits,
+        shortages=[str(shortage) for shortage in found.shortages],
+        advice=found.advice,
+        resources=_named(found.resources),
+        utilization={r.value: share if share != float("inf") else None for r, share in shares.items()},
+        layers=[_layer_json(layer) for layer in found.layers],
+        fifos=[
+            FifoJson(
+                name=fifo.name,
+                source=fifo.source,
+                target=fifo.target,
+                depth=fifo.depth,
+                bits=fifo.bits,
+                memory=fifo.memory.value,
+            )
+            for fifo in found.fifos
+        ],
+        expected_error=found.expected_error,
+    )
+
+
+def _layer_json(layer: LayerEstimate) -> LayerJson:
+    fold = layer.fold
+    return LayerJson(
+        name=layer.name,
+        op=layer.op,
+        taps=layer.taps,
+        taps_dense=layer.taps_dense,
+        fold={"pe": fold.pe, "simd": fold.simd, "taps": fold.taps} if fold else None,
+        weights=layer.weights.value if layer.weights else None,
+        cycles=layer.cycles,
+        resources=_named(layer.resources),
+    )
+
+
+def _named(resources: Resources) -> dict[str, int]:
+    return {resource.value: amount for resource, amount in resources}

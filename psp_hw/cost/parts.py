@@ -1,0 +1,99 @@
+"""Parts by name: a device with its resources, from a full or short part string."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+
+from psp_hw.cost.devices import FABRICS, TABLE, Fabric, Family
+from psp_hw.cost.resources import Resources
+from psp_hw.errors import SpecError
+
+# What may follow the device: package, speed grade, temperature grade, with or without dashes: clg400-1, -ffvc1156-2-e,
+# ticsg324-1L (the low-power Artix writes the temperature grade before the package), -flga2104-2L-e.
+_REST = re.compile(
+    r"(?P<grade>i|l|li)?-?(?P<package>[a-z]{2,4}\d{2,4})?(?:-?(?P<speed>[123]l?v?|l1|l2))?(?:-(?P<temp>[ceim]))?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """An FPGA that can be asked for.
+
+    Args:
+        name: the part string as vendor tools take it, as ``xc7z020clg400-1``; the device alone in the table.
+        device: the device, as ``xc7z020``.
+        family: its family.
+        package: the package, as ``clg400``; empty where the name does not say.
+        speed: the speed grade, as ``1`` or ``2l``; empty where the name does not say.
+        resources: what it has.
+        source: data sheet of the numbers.
+    """
+
+    name: str
+    device: str
+    family: Family
+    package: str = ""
+    speed: str = ""
+    resources: Resources
+    source: str
+
+    @property
+    def fabric(self) -> Fabric:
+        """The kind of fabric, by which prices are kept."""
+        return FABRICS[self.family]
+
+
+def _part(family: Family, source: str, row: tuple[str, int, int, int, int]) -> Part:
+    device, lut, bram36, uram, dsp = row
+    return Part(
+        name=device,
+        device=device,
+        family=family,
+        resources=Resources(dsp=dsp, lut=lut, ff=2 * lut, bram18=2 * bram36, uram=uram),
+        source=source,
+    )
+
+
+PARTS: tuple[Part, ...] = tuple(_part(family, source, row) for family, source, rows in TABLE for row in rows)
+
+_BY_DEVICE = {part.device: part for part in PARTS}
+
+
+def find_part(name: str) -> Part:
+    """The part of a name: device, package and speed grade, as ``xc7z020clg400-1`` or ``xczu7ev-ffvc1156-2-e``.
+
+    Package and grades may be missing, and so may the ``xc``.
+
+    Raises:
+        SpecError: no such device, or what follows it is no package and speed grade; names the nearest.
+    """
+    text = name.strip().lower()
+    for candidate in (text, f"xc{text}"):
+        for device in sorted(_BY_DEVICE, key=len, reverse=True):
+            if not candidate.startswith(device):
+                continue
+            rest = _REST.fullmatch(candidate[len(device) :])
+            if rest is not None:
+                return replace(
+                    _BY_DEVICE[device],
+                    name=name.strip(),
+                    package=rest["package"] or "",
+                    speed=rest["speed"] or "",
+                )
+    raise SpecError(f"the part {name!r} is not known", where="part", hint=_nearest(text))
+
+
+def _nearest(text: str) -> str:
+    for device in sorted(_BY_DEVICE, key=len, reverse=True):
+        if text.startswith(device):
+            rest = text[len(device) :]
+            return f"{rest!r} after {device} is no package and speed grade such as clg400-1 or -ffvc1156-2-e"
+    head = text.split("-", 1)[0]
+    near = difflib.get_close_matches(head, _BY_DEVICE, n=3, cutoff=0.5)
+    if not near:
+        near = difflib.get_close_matches(head[:9], _BY_DEVICE, n=3, cutoff=0.3)
+    if near:
+        return f"did you mean {' or '.join(near)}? `psp-hw parts` lists all"
+    return "`psp-hw parts` lists all"

@@ -1,0 +1,1 @@
+"""Design-space exploration: the folds, memories and FIFO depths that meet a goal at least cost."""

@@ -1,0 +1,370 @@
+"""The dataflow in time: when every token moves, with bounded FIFOs and back-pressure (docs/estimate.md).
+
+An engine is a program of *actions* at fixed positions of its own clock: take one token from every input, give one token
+to every output, or both. Its clock stands still while an action cannot take place (a pipeline that stalls as a whole), so
+the time of an action is
+
+    t[j] = max(t[j - 1] + gap[j], written[k] + 1, read[k - depth] + 1)
+
+over its inputs (token k must have been written a cycle earlier) and its outputs (the slot of token k must have been freed a
+cycle earlier). These recurrences have one solution, whatever the order in which engines are advanced; it is computed token
+by token, not cycle by cycle. ``stepper.py`` is the same semantics by brute force.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from psp_hw.errors import SpecError
+from psp_hw.folding.dataflow import Channel, Dataflow
+from psp_hw.folding.engine import Engine
+
+# Cycles between the last position of a frame and the first of the next: the state before the loop and the one after it.
+# In published reports of one-loop processes, latency = trips + depth of the pipeline for 144 of 144 (docs/estimate.md),
+# which is one state more than the loop alone; the state after it is the ap_done / ap_start handshake (UG1399).
+RESTART_CYCLES = 2
+
+# A pipeline depth of 0: the token is given in the cycle in which the step ends.
+NO_DEPTHS: Mapping[str, int] = {}
+
+MAX_FRAMES = 24
+
+CycleArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One frame of an engine on its own clock.
+
+    Args:
+        at: position of each action [actions], ascending, in cycles.
+        reads: whether the action takes a token from every input [actions].
+        writes: whether the action gives a token to every output [actions].
+        length: positions from one frame to the next, the restart included [cycles].
+    """
+
+    at: CycleArray
+    reads: npt.NDArray[np.bool_]
+    writes: npt.NDArray[np.bool_]
+    length: int
+
+
+def program(engine: Engine, depth: int) -> Program:
+    """The actions of an engine whose pipeline is ``depth`` cycles deep.
+
+    A step reads at its first cycle; what it gives appears ``depth`` cycles after its last.
+    """
+    schedule = engine.schedule()
+    ends = np.cumsum(schedule.cycles)
+    length = int(ends[-1]) + depth + RESTART_CYCLES
+    reads = np.zeros(length, dtype=np.bool_)
+    writes = np.zeros(length, dtype=np.bool_)
+    reads[(ends - schedule.cycles)[schedule.reads]] = True
+    writes[(ends - 1 + depth)[schedule.writes]] = True
+    at = np.flatnonzero(reads | writes)
+    return Program(at=at, reads=reads[at], writes=writes[at], length=length)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Why an engine stands still: its channel is empty (it reads) or full (it writes)."""
+
+    engine: str
+    channel: str
+    full: bool
+    other: str
+
+    def __str__(self) -> str:
+        state = "full" if self.full else "empty"
+        return f"{self.engine} waits for {self.other} ({self.channel} is {state})"
+
+
+class DeadlockError(SpecError):
+    """The FIFOs of a design are too small for it to go on: a cycle of engines that wait for each other.
+
+    Args:
+        waits: the cycle, each engine waiting for the next, the last for the first.
+    """
+
+    def __init__(self, waits: tuple[Wait, ...]) -> None:
+        self.waits = waits
+        full = [wait.channel for wait in waits if wait.full]
+        hint = f"deepen {' or '.join(full)}" if full else None
+        super().__init__(
+            f"the design stops for ever: {'; '.join(map(str, waits))}", where="fifo_depths", hint=hint
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelUse:
+    """What a FIFO held.
+
+    Args:
+        name: the channel.
+        depth: its depth [tokens]; None for unbounded.
+        occupancy: most tokens that it ever held; a FIFO of this depth never stops its writer earlier.
+    """
+
+    name: str
+    depth: int | None
+    occupancy: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What a simulation of the dataflow found.
+
+    Args:
+        latency: from the first cycle to the end of the last cycle in which frame 0 leaves [cycles].
+        interval: between frames in the steady state [cycles].
+        steady: whether two successive frames moved every token exactly ``interval`` cycles apart, which proves that
+            all later frames will.
+        frames: frames simulated.
+        finished: end of every frame at the output [frames], in cycles.
+        channels: use of every channel, in the order of the dataflow.
+        stalls: cycles that each engine stood still during the last frame, by engine.
+    """
+
+    latency: int
+    interval: int
+    steady: bool
+    frames: int
+    finished: tuple[int, ...]
+    channels: tuple[ChannelUse, ...]
+    stalls: Mapping[str, int]
+
+
+class _Fifo:
+    """Times at which tokens were written and read, so far."""
+
+    __slots__ = ("depth", "name", "read", "source", "target", "written")
+
+    def __init__(self, channel: Channel, depth: int | None) -> None:
+        self.name, self.source, self.target = channel.name, channel.source, channel.target
+        self.depth = depth
+        self.written: list[int] = []
+        self.read: list[int] = []
+
+
+class _Process:
+    """An engine on its way through its program."""
+
+    __slots__ = ("gaps", "inputs", "name", "outputs", "reads", "time", "times", "wait", "writes")
+
+    def __init__(self, name: str, steps: Program, inputs: list[_Fifo], outputs: list[_Fifo]) -> None:
+        self.name = name
+        self.inputs, self.outputs = inputs, outputs
+        gaps = np.diff(steps.at, prepend=steps.at[-1] - steps.length)
+        self.gaps: list[int] = gaps.tolist()
+        self.reads: list[bool] = steps.reads.tolist()
+        self.writes: list[bool] = steps.writes.tolist()
+        self.time = int(steps.at[-1]) - steps.length  # so that the first action falls on its own position
+        self.times: list[int] = []
+        self.wait: Wait | None = None
+
+    def advance(self, actions: int) -> bool:
+        """Act until ``actions`` are done or something is missing; whether anything moved."""
+        times, gaps, reads, writes = self.times, self.gaps, self.reads, self.writes
+        inputs, outputs = self.inputs, self.outputs
+        begin = done = len(times)
+        base, period, time = done - done % len(gaps), len(gaps), self.time
+        self.wait = None
+        while done < actions:
+            step = done - base
+            if step == period:
+                base, step = done, 0
+            now = time + gaps[step]
+            if reads[step]:
+                for fifo in inputs:
+                    token = len(fifo.read)
+                    if token >= len(fifo.written):
+                        self.wait = Wait(engine=self.name, channel=fifo.name, full=False, other=fifo.source)
+                        break
+                    ready = fifo.written[token]
+                    if ready >= now:
+                        now = ready + 1
+                if self.wait is not None:
+                    break
+            if writes[step]:
+                for fifo in outputs:
+                    if fifo.depth is not None:
+                        slot = len(fifo.written) - fifo.depth
+                        if slot >= 0:
+                            if slot >= len(fifo.read):
+                                self.wait = Wait(
+                                    engine=self.name, channel=fifo.name, full=True, other=fifo.target
+                                )
+                                break
+                            freed = fifo.read[slot]
+                            if freed >= now:
+                                now = freed + 1
+                if self.wait is not None:
+                    break
+                for fifo in outputs:
+                    fifo.written.append(now)
+            if reads[step]:
+                for fifo in inputs:
+                    fifo.read.append(now)
+            times.append(now)
+            time = now
+            done += 1
+        self.time = time
+        return done > begin
+
+
+class Clockwork:
+    """The processes of a design, advanced frame by frame.
+
+    Args:
+        dataflow: engines and channels.
+        depths: pipeline depth of each engine [cycles]; 0 where an engine is not named.
+        unbounded: channels whose depth is not looked at.
+        fifo_depths: depths that replace those of the channels [tokens].
+    """
+
+    def __init__(
+        self,
+        dataflow: Dataflow,
+        *,
+        depths: Mapping[str, int] = NO_DEPTHS,
+        unbounded: frozenset[str] = frozenset(),
+        fifo_depths: Mapping[str, int] = NO_DEPTHS,
+    ) -> None:
+        self._fifos = [
+            _Fifo(c, None if c.name in unbounded else fifo_depths.get(c.name, c.depth))
+            for c in dataflow.channels
+        ]
+        inputs: dict[str, list[_Fifo]] = {engine.name: [] for engine in dataflow.engines}
+        outputs: dict[str, list[_Fifo]] = {engine.name: [] for engine in dataflow.engines}
+        for fifo in self._fifos:
+            inputs[fifo.target].append(fifo)
+            outputs[fifo.source].append(fifo)
+        self._processes = {
+            engine.name: _Process(
+                engine.name,
+                program(engine, depths.get(engine.name, 0)),
+                inputs[engine.name],
+                outputs[engine.name],
+            )
+            for engine in dataflow.engines
+        }
+        self._last = dataflow.engines[-1].name
+        self.frames = 0
+
+    def run_frame(self) -> None:
+        """Bring every engine to the end of one more frame.
+
+        Raises:
+            DeadlockError: the engines wait for each other.
+        """
+        self.frames += 1
+        waiting = deque(self._processes.values())
+        queued = set(self._processes)
+        while waiting:
+            process = waiting.popleft()
+            queued.discard(process.name)
+            if not process.advance(self.frames * len(process.gaps)):
+                continue
+            for neighbour in (*(f.target for f in process.outputs), *(f.source for f in process.inputs)):
+                if neighbour not in queued:
+                    queued.add(neighbour)
+                    waiting.append(self._processes[neighbour])
+        stuck = {name: p.wait for name, p in self._processes.items() if p.wait is not None}
+        if stuck:
+            raise DeadlockError(_cycle(stuck))
+
+    @property
+    def finished(self) -> tuple[int, ...]:
+        """End of every frame at the output [frames]."""
+        last = self._processes[self._last]
+        return tuple(last.times[len(last.gaps) * (frame + 1) - 1] + 1 for frame in range(self.frames))
+
+    @property
+    def period(self) -> int | None:
+        """The one distance between all actions of the last two frames; None where they are not equally far apart."""
+        if self.frames < 2:
+            return None
+        period = self.finished[-1] - self.finished[-2]
+        for process in self._processes.values():
+            count = len(process.gaps)
+            last = np.asarray(process.times[-count:], dtype=np.int64)
+            before = np.asarray(process.times[-2 * count : -count], dtype=np.int64)
+            if not np.array_equal(last, before + period):
+                return None
+        return period
+
+    def stalls(self) -> dict[str, int]:
+        """Cycles that each engine stood still within the last frame."""
+        lost = {}
+        for name, process in self._processes.items():
+            count = len(process.gaps)
+            busy = sum(process.gaps[1:])
+            lost[name] = process.times[-1] - process.times[-count] - busy
+        return lost
+
+    def uses(self) -> tuple[ChannelUse, ...]:
+        """Occupancy of every channel so far."""
+        return tuple(ChannelUse(name=f.name, depth=f.depth, occupancy=_occupancy(f)) for f in self._fifos)
+
+
+def _occupancy(fifo: _Fifo) -> int:
+    written = np.asarray(fifo.written, dtype=np.int64)
+    read = np.asarray(fifo.read, dtype=np.int64)
+    freed = np.searchsorted(read, written, side="left")  # slots free when each token is written
+    return int((np.arange(1, len(written) + 1) - freed).max(initial=0))
+
+
+def _cycle(stuck: Mapping[str, Wait | None]) -> tuple[Wait, ...]:
+    """Follow who waits for whom until it closes."""
+    path: list[str] = []
+    name = next(iter(stuck))
+    while name not in path:
+        path.append(name)
+        wait = stuck.get(name)
+        assert wait is not None, f"{name} stands still and waits for nobody"
+        name = wait.other
+    waits = [stuck[name] for name in path[path.index(name) :]]
+    return tuple(wait for wait in waits if wait is not None)
+
+
+def simulate(
+    dataflow: Dataflow,
+    *,
+    depths: Mapping[str, int] = NO_DEPTHS,
+    unbounded: frozenset[str] = frozenset(),
+    fifo_depths: Mapping[str, int] = NO_DEPTHS,
+    max_frames: int = MAX_FRAMES,
+) -> Timeline:
+    """Let frames follow each other through a design until all tokens move at one period.
+
+    Args:
+        dataflow: engines and channels.
+        depths: pipeline depth of each engine [cycles], by name; 0 where an engine is not named.
+        unbounded: channels to be taken as unbounded.
+        fifo_depths: depths that replace those of the channels [tokens], by name.
+        max_frames: frames after which the search for the steady state ends, at least 2.
+
+    Raises:
+        DeadlockError: engines wait for each other for ever.
+    """
+    clockwork = Clockwork(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths)
+    clockwork.run_frame()
+    period: int | None = None
+    while period is None and clockwork.frames < max(2, max_frames):
+        clockwork.run_frame()
+        period = clockwork.period
+    finished = clockwork.finished
+    return Timeline(
+        latency=finished[0],
+        interval=finished[-1] - finished[-2] if period is None else period,
+        steady=period is not None,
+        frames=clockwork.frames,
+        finished=finished,
+        channels=clockwork.uses(),
+        stalls=clockwork.stalls(),
+    )
