@@ -51,14 +51,22 @@ def _hardware(hardware: HardwareSummary) -> Json:
         "bottleneck": hardware.bottleneck,
         "fits": hardware.fits,
         "shortages": list(hardware.shortages),
+        "advice": hardware.advice,
         "resources": {use.name: use.used for use in hardware.resources},
         "available": {use.name: use.available for use in hardware.resources},
         "utilization": {use.name: utilization(use.used, use.available) for use in hardware.resources},
         "macs": hardware.macs,
         "macs_dense": hardware.macs_dense,
+        "control": dict(hardware.control),
         "layers": [_layer(layer) for layer in hardware.layers],
         "fifos": [
-            {"from": fifo.source, "to": fifo.target, "depth": fifo.depth, "width": fifo.width}
+            {
+                "from": fifo.source,
+                "to": fifo.target,
+                "depth": fifo.depth,
+                "width": fifo.width,
+                "memory": fifo.memory,
+            }
             for fifo in hardware.fifos
         ],
         "statement": hardware.statement,

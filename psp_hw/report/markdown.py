@@ -53,7 +53,7 @@ def _summary(hardware: HardwareSummary) -> list[str]:
         "",
     ]
     lines += [f"- {escape(shortage)}" for shortage in hardware.shortages]
-    lines += [""] if hardware.shortages else []
+    lines += ["", escape(hardware.advice), ""] if hardware.shortages else []
     return lines + _table(
         ["Resource", "Used", "Available", "Share"], [_use(use) for use in hardware.resources]
     )
@@ -100,6 +100,8 @@ def _layers(hardware: HardwareSummary) -> list[str]:
     names = [use.name for use in hardware.resources]
     head = ["Layer", "Op", "Taps", "Pattern", "Fold", "Cycles", *names]
     rows = [_layer(layer, bottleneck=layer.name == hardware.bottleneck) for layer in hardware.layers]
+    rows.append(["AXI4-Lite control", "", "", "", "", "", *(f"{amount:,}" for _, amount in hardware.control)])
+    rows.append(["Total", "", "", "", "", "", *(f"{use.used:,}" for use in hardware.resources)])
     return ["## Layers", "", "The bottleneck is in bold.", "", *_table(head, rows)]
 
 
@@ -126,7 +128,12 @@ def _fifos(hardware: HardwareSummary) -> list[str]:
     if not hardware.fifos:
         return []
     rows = [
-        [f"{escape(fifo.source)} to {escape(fifo.target)}", str(fifo.depth), str(fifo.width)]
+        [
+            f"{escape(fifo.source)} to {escape(fifo.target)}",
+            str(fifo.depth),
+            str(fifo.width),
+            escape(fifo.memory),
+        ]
         for fifo in hardware.fifos
     ]
-    return ["## Streams", "", *_table(["Stream", "Depth [tokens]", "Width [bits]"], rows)]
+    return ["## Streams", "", *_table(["Stream", "Depth [tokens]", "Width [bits]", "Kept in"], rows)]

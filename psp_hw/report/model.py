@@ -91,12 +91,13 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FifoRow:
-    """One stream between two engines: depth [tokens], width of a token [bits]."""
+    """One stream between two engines: depth [tokens], width of a token [bits], where it is kept."""
 
     source: str
     target: str
     depth: int
     width: int
+    memory: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,21 @@ class CheckSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareSummary:
-    """What the design costs and how fast it is."""
+    """What the design costs and how fast it is.
+
+    Args:
+        part, part_note: its name, and what it is.
+        target: the tool that the C++ is written for.
+        clock_ns: period [ns].
+        latency_cycles: first input to last output of a lone frame.
+        interval_cycles: from frame to frame.
+        resources: totals against the part.
+        control: what belongs to no layer: the AXI4-Lite port.
+        shortages, advice: what there is too little of, and what would help; empty where the design fits.
+        layers: the engines, in order.
+        fifos: the streams between them.
+        statement: how far the estimate may be off.
+    """
 
     part: str
     part_note: str
@@ -138,7 +153,9 @@ class HardwareSummary:
     latency_cycles: int
     interval_cycles: int
     resources: tuple[ResourceUse, ...]
+    control: tuple[tuple[str, int], ...]
     shortages: tuple[str, ...]
+    advice: str
     layers: tuple[LayerRow, ...]
     fifos: tuple[FifoRow, ...]
     statement: str

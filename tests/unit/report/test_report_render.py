@@ -57,9 +57,11 @@ def report(**hardware: object) -> Report:
         "resources": tuple(
             ResourceUse(name=name, used=100 * i, available=1000) for i, name in enumerate(NAMES)
         ),
+        "control": tuple((name, 7) for name in NAMES),
         "shortages": (),
+        "advice": "",
         "layers": (layer("conv1"), layer("add1", plane=None, cycles=64), layer("conv2", cycles=4000)),
-        "fifos": (FifoRow(source="conv1", target="add1", depth=17, width=128),),
+        "fifos": (FifoRow(source="conv1", target="add1", depth=17, width=128, memory="lutram"),),
         "statement": "Cycles are exact; LUT within 30 %.",
     }
     return Report(
@@ -136,12 +138,13 @@ HOSTILE = "<script>alert(1)</script>&\"'|`*_[x](y)\n# h"
 def test_names_from_files_cannot_become_markup() -> None:
     base = report(
         layers=(replace(layer("x"), name=HOSTILE, fold=HOSTILE, memory=HOSTILE, op=HOSTILE),),
-        fifos=(FifoRow(source=HOSTILE, target=HOSTILE, depth=1, width=1),),
+        fifos=(FifoRow(source=HOSTILE, target=HOSTILE, depth=1, width=1, memory=HOSTILE),),
         part=HOSTILE,
         part_note=HOSTILE,
         target=HOSTILE,
         statement=HOSTILE,
         shortages=(HOSTILE,),
+        advice=HOSTILE,
     )
     assert base.training is not None
     hostile = replace(
