@@ -37,8 +37,8 @@ class Names:
 def layer_name(node_name: str, op_type: str, *, keep_type: bool) -> str:
     """The user's name of a layer, from an exporter's node name.
 
-    ``/stage1/stage1.0/conv1/Conv`` is ``stage1_0_conv1``; with ``keep_type`` the op type is kept in lower case, as for an
-    ``Add`` that has no name of its own.
+    ``/stage1/stage1.0/conv1/Conv`` is ``stage1_0_conv1``; with ``keep_type`` the op type is added in lower case, as for an
+    ``Add`` that stands in the forward of a module, unless the name ends in it.
     """
     parts: list[str] = []
     for part in node_name.split("/"):
@@ -48,6 +48,7 @@ def layer_name(node_name: str, op_type: str, *, keep_type: bool) -> str:
             parts[-1] = part
         else:
             parts.append(part)
-    if keep_type or not parts:
+    unnamed = not parts or (keep_type and not parts[-1].lower().endswith(op_type.lower()))
+    if unnamed:
         parts.append(op_type.lower())
     return "_".join(parts)
