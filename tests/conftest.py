@@ -59,3 +59,10 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             train(Request(structures=("shape",), density=0.6, steps=60, out=aside), progress=False)
             aside.rename(run)
     return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs a trained run is slow."""
+    for item in items:
+        if "digits_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)

@@ -34,7 +34,7 @@ def command(
     """Write a design folder.
 
     It is whole: C++, weights, testbench with golden vectors, Makefile for g++, Tcl for the vendor tool, report, README and
-    test_design.py. Without --fps, --max or --fold every layer computes one product per cycle: the smallest design.
+    test_design.py. Without --fps or --max the design is as fast as fits in 70 % of the part.
     Exit code 1 if the design does not fit the part.
     """
     from psp_hw.flow import emit as flow

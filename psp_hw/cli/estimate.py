@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from psp_hw.cli import console
 from psp_hw.cli.options import CLOCK_DEFAULT, PART_DEFAULT, ClockNs, FoldOption, Fps, Json, Max, Part, Source
+
+if TYPE_CHECKING:
+    from psp_hw.report.model import HardwareSummary
 
 
 def command(
@@ -35,12 +40,12 @@ def command(
     if as_json:
         console.show_json(flow.document(result))
     else:
-        _print(result)
+        _print(result.hardware)
     if not result.fits:
         raise typer.Exit(1)
 
 
-def _print(result: flow.HardwareSummary) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _print(result: HardwareSummary) -> None:
     out = console.out()
     names = [use.name for use in result.resources]
     rows = [
@@ -49,12 +54,13 @@ def _print(result: flow.HardwareSummary) -> None:  # type: ignore[name-defined] 
             layer.op,
             f"{layer.taps} of {layer.plane.total}" if layer.plane else "",
             layer.fold,
-            f"{layer.cycles:,}" + (" *" if layer.name == result.bottleneck else ""),
+            f"{layer.cycles:,}" + (" *" if layer.name == result.bottleneck else "  "),
             *(f"{amount:,}" for _, amount in layer.resources),
         )
         for layer in result.layers
     ]
-    out.print(console.table(("Layer", "Op", "Taps", "Fold", "Cycles", *names), rows, text_columns=4))
+    rows.append(("(control)", "axi4-lite", "", "", "  ", *(f"{amount:,}" for _, amount in result.control)))
+    out.print(console.table(("Layer", "Op", "Taps", "Fold", "Cycles  ", *names), rows, text_columns=4))
     totals = [
         (use.name, f"{use.used:,}", f"{use.available:,}", f"{use.fraction:.1%}" if use.available else "")
         for use in result.resources
@@ -66,4 +72,6 @@ def _print(result: flow.HardwareSummary) -> None:  # type: ignore[name-defined] 
     )
     for shortage in result.shortages:
         console.show(f"does not fit: {shortage}")
+    if result.advice:
+        console.show(result.advice)
     console.show(result.statement)

@@ -30,7 +30,7 @@ FoldOption = Annotated[
     typer.Option(
         "--fold",
         help="Folds by hand: LAYER=pe:4,simd:2,taps:3 (a part left out is 1), once per layer, or a .yaml or .json file "
-        "of {LAYER: {pe: 4, simd: 2, taps: 3}}. Layers not named compute one product per cycle.",
+        "of {LAYER: {pe: 4, simd: 2, taps: 3}}. Layers not named are chosen around them.",
         show_default=False,
         metavar="LAYER=FOLD|FILE",
     ),

@@ -31,6 +31,7 @@ def command(as_json: Json = False) -> None:
         return
     head = ("Part", "Family", "Source", *(resource.value for resource in Resource))
     rows = [
-        (part.name, part.family.value, part.source, *(f"{amount:,}" for _, amount in part.resources)) for part in PARTS
+        (part.name, part.family.value, part.source, *(f"{amount:,}" for _, amount in part.resources))
+        for part in PARTS
     ]
     console.out().print(console.table(head, rows, text_columns=3))

@@ -12,6 +12,7 @@ import yaml
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.plan import Fold
+from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, MaxThroughput
 
 MAX_FOLD_FILE_BYTES = 1 << 20
 _PARTS = ("pe", "simd", "taps")
@@ -20,28 +21,22 @@ _ITEM = re.compile(r"\s*(pe|simd|taps)\s*:\s*(\d{1,9})\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalRequest:
-    """What was asked; at most one of the three."""
+    """What was asked: at most one of ``fps`` and ``max``; folds go with either, the other layers are chosen around them."""
 
     fps: float | None = None
     max: bool = False
     fold: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        asked = [
-            name
-            for name, given in (
-                ("--fps", self.fps is not None),
-                ("--max", self.max),
-                ("--fold", bool(self.fold)),
-            )
-            if given
-        ]
-        if len(asked) > 1:
-            raise SpecError(
-                f"{' and '.join(asked)} exclude each other", where="options", hint="give one of them"
-            )
-        if self.fps is not None and not 0 < self.fps < 1e12:
-            raise SpecError(f"{self.fps} frames per second", where="--fps", hint="give a number above 0")
+        if self.fps is not None and self.max:
+            raise SpecError("--fps and --max exclude each other", where="options", hint="give one of them")
+
+    @property
+    def goal(self) -> Goal:
+        """The goal of the search."""
+        if self.fps is not None:
+            return Fps(frames_per_second=self.fps)
+        return MaxThroughput() if self.max else DEFAULT_GOAL
 
 
 def parse_folds(texts: Sequence[str]) -> Mapping[str, Fold]:

@@ -10,6 +10,7 @@ import pytest
 from psp_hw.errors import SpecError
 from psp_hw.flow.goal import GoalRequest, parse_folds
 from psp_hw.folding.plan import Fold
+from psp_hw.spec.target import DEFAULT_GOAL, Fps, MaxThroughput
 
 
 def test_folds_are_read_from_the_command_line() -> None:
@@ -89,11 +90,17 @@ def test_a_layer_folded_twice_is_refused() -> None:
 
 
 def test_goals_exclude_each_other() -> None:
-    with pytest.raises(SpecError, match="--fps and --fold exclude each other"):
-        GoalRequest(fps=30.0, fold=("conv1=pe:2",))
+    with pytest.raises(SpecError, match="--fps and --max exclude each other"):
+        GoalRequest(fps=30.0, max=True)
+
+
+def test_goals_are_those_of_the_search() -> None:
+    assert GoalRequest(fps=30.0, fold=("conv1=pe:2",)).goal == Fps(frames_per_second=30.0)
+    assert GoalRequest(max=True).goal == MaxThroughput(share=1.0)
+    assert GoalRequest().goal == DEFAULT_GOAL
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
 def test_fps_is_a_positive_number(fps: float) -> None:
     with pytest.raises(SpecError, match="above 0"):
-        GoalRequest(fps=fps)
+        _ = GoalRequest(fps=fps).goal

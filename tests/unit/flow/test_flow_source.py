@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from psp_hw.errors import RunError
 from psp_hw.flow.source import SourceKind, complete_runs, incomplete_runs, resolve
+from psp_hw.training import run as run_folder
 
 
 def make_run(folder: Path, *, complete: bool = True, age_s: int = 0, kind: str = "psp-hw run") -> Path:
@@ -28,7 +30,12 @@ def test_no_source_means_the_newest_complete_run(tmp_path: Path, monkeypatch: py
     make_run(Path("runs/c"), complete=False)
     (Path("runs/d")).mkdir()
 
+    asked: list[Path] = []
+    monkeypatch.setattr(
+        run_folder, "load_run", lambda path: asked.append(path) or SimpleNamespace(manifest={})
+    )
     assert resolve(None).path == Path("runs/b")
+    assert asked == [Path("runs/b")]
     assert complete_runs(Path("runs")) == [Path("runs/b"), Path("runs/a")]
     assert incomplete_runs(Path("runs")) == [Path("runs/c")]
 
