@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import CLOCK_DEFAULT, PART_DEFAULT, ClockNs, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.cli.options import ClockNs, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.errors import DoesNotFitError
 from psp_hw.flow.defaults import DEFAULT_TARGET
+
+if TYPE_CHECKING:
+    from psp_hw.flow.emit import EmitSummary
 
 
 def command(
@@ -17,8 +22,8 @@ def command(
     target: Annotated[
         str, typer.Option("--target", help="vivado (Vivado HLS 2019.2+) or vitis (Vitis HLS 2021.1+).")
     ] = (DEFAULT_TARGET),
-    part: Part = PART_DEFAULT,
-    clock: ClockNs = CLOCK_DEFAULT,
+    part: Part = None,
+    clock: ClockNs = None,
     fps: Fps = None,
     fastest: Max = False,
     fold: FoldOption = None,
@@ -40,34 +45,40 @@ def command(
     from psp_hw.flow import emit as flow
     from psp_hw.flow.goal import GoalRequest
 
-    with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
-        result = flow.emit(
-            flow.Request(
-                source=source,
-                target=target,
-                part=part,
-                clock_ns=clock,
-                goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
-                out=out,
-                force=force,
-            ),
-            progress=steps,
-        )
+    request = flow.Request(
+        source=source,
+        target=target,
+        part=part,
+        clock_ns=clock,
+        goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
+        out=out,
+        force=force,
+    )
+    try:
+        with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
+            result = flow.emit(request, progress=steps)
+    except DoesNotFitError:
+        if as_json:
+            console.show_json(flow.refusal(request))
+        raise
     if as_json:
         console.show_json(flow.document(result))
     else:
-        console.show(
-            f"{result.interval_cycles:,} cycles per frame: {result.fps:,.0f} frames/s at {result.clock_ns:g} ns "
-            f"on {result.part}"
-        )
-        console.show("; ".join(f"{use.name} {use.used:,} of {use.available:,}" for use in result.resources))
-        for shortage in result.shortages:
-            console.show(f"does not fit: {shortage}")
-        console.show(
-            f"design: {result.design} ({len(result.files)} files; start with README.md and report.html)"
-        )
-        console.next_step(
-            "compile it with g++ and compare it with the trained network", f"pytest {result.design}"
-        )
+        _print(result)
     if not result.fits:
         raise typer.Exit(1)
+
+
+def _print(result: EmitSummary) -> None:
+    hardware = result.hardware
+    console.show(
+        f"{hardware.interval_cycles:,} cycles per frame: {hardware.fps:,.0f} frames/s "
+        f"at {result.clock_ns:g} ns on {result.part}"
+    )
+    uses = (f"{use.name} {use.used:,} of {use.available:,}" for use in hardware.resources if use.available)
+    console.show("; ".join(uses))
+    for shortage in hardware.shortages:
+        console.show(f"does not fit: {shortage}")
+    console.show(f"design: {result.design} ({len(result.files)} files; start with README.md and report.html)")
+    what = "compile it with g++ and compare it with the trained network"
+    console.next_step(what, f"pytest {shlex.quote(str(result.design))}")

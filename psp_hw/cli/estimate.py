@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import CLOCK_DEFAULT, PART_DEFAULT, ClockNs, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.cli.options import ClockNs, FoldOption, Fps, Json, Max, Part, Source
 
 if TYPE_CHECKING:
     from psp_hw.report.model import HardwareSummary
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def command(
     source: Source = None,
-    part: Part = PART_DEFAULT,
-    clock: ClockNs = CLOCK_DEFAULT,
+    part: Part = None,
+    clock: ClockNs = None,
     fps: Fps = None,
     fastest: Max = False,
     fold: FoldOption = None,

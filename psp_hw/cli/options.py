@@ -16,8 +16,22 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-Part = Annotated[str, typer.Option("--part", help="The FPGA, as `psp-hw parts` lists it.")]
-ClockNs = Annotated[float, typer.Option("--clock", help="Clock period [ns].")]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        help=f"The FPGA, as `psp-hw parts` lists it. [default: {DEFAULT_PART}; a design's own]",
+        show_default=False,
+    ),
+]
+ClockNs = Annotated[
+    float | None,
+    typer.Option(
+        "--clock",
+        help=f"Clock period [ns]. [default: {DEFAULT_CLOCK_NS:g}; a design's own]",
+        show_default=False,
+    ),
+]
 Fps = Annotated[
     float | None,
     typer.Option(
@@ -42,6 +56,3 @@ DataDir = Annotated[
         "--data-dir", help="Folder that holds fetched data sets. [default: data]", show_default=False
     ),
 ]
-
-PART_DEFAULT = DEFAULT_PART
-CLOCK_DEFAULT = DEFAULT_CLOCK_NS

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import CLOCK_DEFAULT, PART_DEFAULT, ClockNs, Json, Part, Source
+from psp_hw.cli.options import ClockNs, Json, Part, Source
 
 
 def command(
     source: Source = None,
-    part: Part = PART_DEFAULT,
-    clock: ClockNs = CLOCK_DEFAULT,
+    part: Part = None,
+    clock: ClockNs = None,
     out: Annotated[
         Path | None,
         typer.Option(

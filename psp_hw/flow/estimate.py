@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from psp_hw.backends.plan_file import PLAN_NAME, load_plan
 from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
-from psp_hw.cost.parts import find_part
+from psp_hw.cost.parts import Part, find_part
 from psp_hw.dse import search
+from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
 from psp_hw.flow.goal import GoalRequest, parse_folds
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.source import read_graph, resolve
+from psp_hw.flow.source import Source, SourceKind, number_at, read_graph, resolve, text_at
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.report.model import HardwareSummary
@@ -41,22 +43,60 @@ class EstimateSummary:
         return self.planned.estimate.fits
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The part and the clock."""
+
+    part: Part
+    clock: Clock
+
+
+def settings_of(source: Source, part: str | None, clock_ns: float | None) -> Settings:
+    """What was asked; else, for a design, its own; else the defaults.
+
+    Raises:
+        SpecError: no such part or clock.
+    """
+    own = source.manifest if source.kind is SourceKind.DESIGN else {}
+    name = part or text_at(own, "part") or DEFAULT_PART
+    period = clock_ns if clock_ns is not None else number_at(own, "clock_ns")
+    return Settings(
+        part=find_part(name), clock=Clock(period_ns=DEFAULT_CLOCK_NS if period is None else period)
+    )
+
+
+def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Progress) -> Planned:
+    """Find a plan for the goal and estimate it; a design keeps its own plan where nothing else is asked."""
+    progress.step("reading the network", 0, None)
+    graph = read_graph(source)
+    own = source.path / PLAN_NAME
+    if source.kind is SourceKind.DESIGN and not goal.asked and own.is_file():
+        plan = load_plan(own)
+    else:
+        progress.step("searching folds", 0, None)
+        folds = parse_folds(goal.fold)
+        plan = search.plan(graph, settings.part, settings.clock, goal.goal, folds=folds)
+    found = estimate_graph(graph, plan, settings.part, settings.clock)
+    return Planned(graph=graph, plan=plan, estimate=found)
+
+
 def estimate(
-    source: Path | None, *, part: str, clock_ns: float, goal: GoalRequest, progress: Progress | None = None
+    path: Path | None,
+    *,
+    part: str | None,
+    clock_ns: float | None,
+    goal: GoalRequest,
+    progress: Progress | None = None,
 ) -> EstimateSummary:
     """Estimate a source on a part.
 
     Raises:
         PspHwError: a bad part, clock, fold or source; a frame rate that the part does not reach.
     """
-    progress = progress or Silent()
-    found, clock = find_part(part), Clock(period_ns=clock_ns)
-    progress.step("reading the network", 0, None)
-    graph = read_graph(resolve(source))
-    progress.step("searching folds", 0, None)
-    plan = search.plan(graph, found, clock, goal.goal, folds=parse_folds(goal.fold))
-    planned = Planned(graph=graph, plan=plan, estimate=estimate_graph(graph, plan, found, clock))
-    return EstimateSummary(planned=planned, hardware=summarize(graph, plan, planned.estimate, target=""))
+    source = resolve(path)
+    planned = plan_for(source, settings_of(source, part, clock_ns), goal, progress or Silent())
+    hardware = summarize(planned.graph, planned.plan, planned.estimate, target="")
+    return EstimateSummary(planned=planned, hardware=hardware)
 
 
 def document(result: EstimateSummary) -> dict[str, object]:

@@ -38,6 +38,20 @@ class GoalRequest:
             return Fps(frames_per_second=self.fps)
         return MaxThroughput() if self.max else DEFAULT_GOAL
 
+    @property
+    def asked(self) -> bool:
+        """Whether anything was asked at all."""
+        return self.fps is not None or self.max or bool(self.fold)
+
+    @property
+    def words(self) -> str:
+        """What was asked, as on the command line."""
+        if self.fps is not None:
+            speed = f"--fps {self.fps:g}"
+        else:
+            speed = "--max" if self.max else f"as fast as fits in {DEFAULT_GOAL.share:.0%} of the part"
+        return " ".join([speed, *(f"--fold {fold}" for fold in self.fold)])
+
 
 def parse_folds(texts: Sequence[str]) -> Mapping[str, Fold]:
     """Read every ``--fold``: ``LAYER=pe:4,simd:2,taps:3`` or a file of them.

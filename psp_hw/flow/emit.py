@@ -1,0 +1,153 @@
+"""From a source to a design folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psp_hw import __version__
+from psp_hw.backends.base import Target
+from psp_hw.backends.folder import check_replaceable
+from psp_hw.backends.hls import emit as emit_hls
+from psp_hw.errors import DoesNotFitError
+from psp_hw.flow.defaults import DEFAULT_TARGET
+from psp_hw.flow.estimate import Planned, plan_for, settings_of
+from psp_hw.flow.goal import GoalRequest
+from psp_hw.flow.hardware import summarize
+from psp_hw.flow.progress import Progress, Silent
+from psp_hw.flow.provenance import title_of, training_of
+from psp_hw.flow.source import Source, SourceKind, resolve
+from psp_hw.flow.vectors import golden
+from psp_hw.report.model import HardwareSummary, Report
+from psp_hw.report.render import render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What ``psp-hw emit`` was asked; None means not asked."""
+
+    source: Path | None = None
+    target: str = DEFAULT_TARGET
+    part: str | None = None
+    clock_ns: float | None = None
+    goal: GoalRequest = field(default_factory=GoalRequest)
+    out: Path | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmitSummary:
+    """What was written.
+
+    Args:
+        design: the folder.
+        files: relative to it, sorted.
+        hardware: what it costs and how fast it is.
+    """
+
+    design: Path
+    target: Target
+    part: str
+    clock_ns: float
+    files: tuple[str, ...]
+    hardware: HardwareSummary
+
+    @property
+    def fits(self) -> bool:
+        """Whether the part has enough of everything."""
+        return self.hardware.fits
+
+
+def document(result: EmitSummary) -> dict[str, object]:
+    """The JSON of ``emit --json``."""
+    return {
+        "design": str(result.design),
+        "target": result.target.value,
+        "part": result.part,
+        "clock_ns": result.clock_ns,
+        "files": list(result.files),
+        "fits": result.fits,
+    }
+
+
+def refusal(request: Request) -> dict[str, object]:
+    """The JSON of a design that does not fit and was not written."""
+    settings = settings_of(resolve(request.source), request.part, request.clock_ns)
+    return {
+        "design": None,
+        "target": request.target,
+        "part": settings.part.name,
+        "clock_ns": settings.clock.period_ns,
+        "files": [],
+        "fits": False,
+    }
+
+
+def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
+    """Write a design.
+
+    Raises:
+        DoesNotFitError: it needs more than the part has, and ``force`` is not set; nothing is written.
+        PspHwError: a bad target, part, clock, fold or source; an output folder that is not ours.
+    """
+    progress = progress or Silent()
+    target = Target.parse(request.target)
+    source = resolve(request.source)
+    settings = settings_of(source, request.part, request.clock_ns)
+    out = request.out or design_folder(source, target)
+    check_replaceable(out)
+    planned = plan_for(source, settings, request.goal, progress)
+    if not planned.estimate.fits and not request.force:
+        raise _does_not_fit(planned)
+    hardware = summarize(planned.graph, planned.plan, planned.estimate, target=target.value)
+    progress.step("writing the design", 0, None)
+    files = emit_hls(
+        planned.graph,
+        planned.plan,
+        part=settings.part,
+        clock=settings.clock,
+        target=target,
+        vectors=golden(source, planned.graph),
+        report_files=render(report_of(source, hardware, request.goal)),
+        out=out,
+    )
+    return EmitSummary(
+        design=out,
+        target=target,
+        part=settings.part.name,
+        clock_ns=settings.clock.period_ns,
+        files=tuple(sorted(path.relative_to(out).as_posix() for path in files)),
+        hardware=hardware,
+    )
+
+
+def design_folder(source: Source, target: Target) -> Path:
+    """Where a design goes when nobody says: beside its source, named after source and target."""
+    name = source.name
+    for known in Target:
+        name = name.removesuffix(f"-{known.value}") if source.kind is SourceKind.DESIGN else name
+    beside = source.path.parent if source.path.name else source.path.resolve().parent
+    return beside / f"{name}-{target.value}"
+
+
+def report_of(source: Source, hardware: HardwareSummary, goal: GoalRequest) -> Report:
+    """What the report of a new design says."""
+    training = training_of(source)
+    return Report(
+        title=title_of(source, training),
+        version=__version__,
+        source_hash="",
+        training=training,
+        hardware=hardware,
+        provenance=(("made from", f"{source.kind.value} {source.name}"), ("asked for", goal.words)),
+    )
+
+
+def _does_not_fit(planned: Planned) -> DoesNotFitError:
+    estimate = planned.estimate
+    lacking = "; ".join(str(shortage) for shortage in estimate.shortages)
+    return DoesNotFitError(
+        f"the design does not fit {estimate.part.name}: it needs {lacking}",
+        where="emit",
+        hint=f"{estimate.advice}; --force writes the files anyway",
+    )

@@ -1,0 +1,56 @@
+"""The report of a run or design, with what was compared since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from psp_hw import __version__
+from psp_hw.flow.defaults import DEFAULT_TARGET
+from psp_hw.flow.estimate import plan_for, settings_of
+from psp_hw.flow.files import write_files
+from psp_hw.flow.goal import GoalRequest
+from psp_hw.flow.hardware import summarize
+from psp_hw.flow.progress import Silent
+from psp_hw.flow.provenance import checks_of, provenance, source_hash, title_of, training_of
+from psp_hw.flow.source import Source, SourceKind, resolve, text_at
+from psp_hw.report.model import Report
+from psp_hw.report.render import render
+
+
+def write_report(
+    path: Path | None, *, part: str | None, clock_ns: float | None, out: Path | None
+) -> list[Path]:
+    """Write report.html, report.md and report.json.
+
+    Args:
+        path: a run, a QONNX file or a design.
+        part, clock_ns: None: a design's own, else the defaults.
+        out: the folder; None: the run or design itself, or the folder of the file.
+
+    Returns:
+        The three files.
+
+    Raises:
+        PspHwError: a source that cannot be used, a bad part or clock.
+    """
+    source = resolve(path)
+    found = make_report(source, part=part, clock_ns=clock_ns)
+    folder = out or (source.path.parent if source.kind is SourceKind.ONNX else source.path)
+    return write_files(folder, render(found))
+
+
+def make_report(source: Source, *, part: str | None = None, clock_ns: float | None = None) -> Report:
+    """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
+    goal = GoalRequest()
+    planned = plan_for(source, settings_of(source, part, clock_ns), goal, Silent())
+    target = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
+    training = training_of(source)
+    return Report(
+        title=title_of(source, training),
+        version=__version__,
+        source_hash=source_hash(planned.graph),
+        training=training,
+        hardware=summarize(planned.graph, planned.plan, planned.estimate, target=target or DEFAULT_TARGET),
+        checks=() if source.kind is SourceKind.ONNX else checks_of(source.path),
+        provenance=provenance(source, goal),
+    )
