@@ -1,0 +1,221 @@
+// Direct convolution over the taps that survive.
+//
+// A frame is one flat loop. At each position of the walk a pixel may enter the window; at positions where a window is
+// complete the loop stays for kWords iterations and in each multiplies kPe output channels with kTapsAtOnce taps of
+// kSimd input channels. Elsewhere a position lasts one iteration. Iterations follow each other with II = 1:
+//   - the window shifts only at the first iteration of a position, register to register;
+//   - each memory of the delay chain is read once and written once per position, at one address (psp/delay.h);
+//   - one word of weights is read per iteration;
+//   - the only sum carried from one iteration to the next is `acc`, one adder behind the adder tree.
+//
+// CONFIG names the layer:
+//   In, Acc, Finish                       element that enters; exact accumulator; align and requantize (psp/requantize.h)
+//   kInChannels, kOutChannels, kTaps      extents
+//   kPe, kSimd, kTapsAtOnce               what is computed at once
+//   kMaxAlign                             largest left shift of an output channel; 0 where none shifts
+//   Scan, Delays                          the walk (psp/walk.h) and the delay chain (psp/delay.h)
+#ifndef PSP_CONV_H
+#define PSP_CONV_H
+
+#include "psp/delay.h"
+#include "psp/pixel.h"
+#include "psp/requantize.h"
+#include "psp/stream.h"
+#include "psp/walk.h"
+
+namespace psp {
+
+// In place of a table of which every entry is zero.
+struct Zeros {};
+
+namespace detail {
+
+// One entry of a table of numbers per output channel, [blocks][kPe], or of none at all.
+template <class T, int BLOCKS, int PE>
+T entry(const T (&table)[BLOCKS][PE], int block, int p) {
+#pragma HLS INLINE
+    return table[block][p];
+}
+
+inline int entry(const Zeros&, int, int) {
+#pragma HLS INLINE
+    return 0;
+}
+
+template <class CONFIG>
+struct ConvShape {
+    typedef typename CONFIG::In In;
+    typedef typename CONFIG::Acc Acc;
+    typedef typename CONFIG::Finish::Out Out;
+    typedef typename CONFIG::Scan Scan;
+    typedef typename Machine<Acc::width>::type Number;
+    typedef ap_int<Acc::width + CONFIG::kMaxAlign> Aligned;
+    typedef typename Token<In, CONFIG::kInChannels>::type InToken;
+    typedef typename Token<Out, CONFIG::kOutChannels>::type OutToken;
+
+    static_assert(CONFIG::kOutChannels % CONFIG::kPe == 0, "kPe divides the output channels.");
+    static_assert(CONFIG::kInChannels % CONFIG::kSimd == 0, "kSimd divides the input channels.");
+    static_assert(CONFIG::kTaps % CONFIG::kTapsAtOnce == 0, "kTapsAtOnce divides the taps.");
+    static const int kOutBlocks = CONFIG::kOutChannels / CONFIG::kPe;
+    static const int kTapBlocks = CONFIG::kTaps / CONFIG::kTapsAtOnce;
+    static const int kInBlocks = CONFIG::kInChannels / CONFIG::kSimd;
+    static const int kWords = kOutBlocks * kTapBlocks * kInBlocks;
+    static const int kLanes = CONFIG::kPe * CONFIG::kTapsAtOnce * CONFIG::kSimd;
+    static const int kIterations = Scan::kSteps + Scan::kOutHeight * Scan::kOutWidth * (kWords - 1);
+};
+
+// Where the loop stands inside a position: output block slowest, input block fastest.
+template <class CONFIG>
+struct Block {
+    typedef ConvShape<CONFIG> Shape;
+
+    typename Counter<0, Shape::kWords>::type word;
+    typename Counter<0, Shape::kOutBlocks>::type out;
+    typename Counter<0, Shape::kTapBlocks>::type tap;
+    typename Counter<0, Shape::kInBlocks>::type in;
+
+    Block() : word(0), out(0), tap(0), in(0) {
+#pragma HLS INLINE
+    }
+
+    bool first() const {
+#pragma HLS INLINE
+        return word == 0;
+    }
+
+    bool last() const {
+#pragma HLS INLINE
+        return word == Shape::kWords - 1;
+    }
+
+    // The first and the last product sums of the kPe output channels of this block.
+    bool opens() const {
+#pragma HLS INLINE
+        return tap == 0 && in == 0;
+    }
+
+    bool closes() const {
+#pragma HLS INLINE
+        return tap == Shape::kTapBlocks - 1 && in == Shape::kInBlocks - 1;
+    }
+
+    void advance() {
+#pragma HLS INLINE
+        const bool in_wraps = in == Shape::kInBlocks - 1;
+        const bool tap_wraps = tap == Shape::kTapBlocks - 1;
+        word = last() ? 0 : word.to_int() + 1;
+        if (in_wraps && tap_wraps) out = out == Shape::kOutBlocks - 1 ? 0 : out.to_int() + 1;
+        if (in_wraps) tap = tap_wraps ? 0 : tap.to_int() + 1;
+        in = in_wraps ? 0 : in.to_int() + 1;
+    }
+};
+
+}  // namespace detail
+
+// Args:
+//   taps     place of each tap relative to the output pixel
+//   weights  one row per iteration of a position; in a row the output channel is slowest, the input channel fastest
+//   bias     per output channel, in the accumulator's format, or Zeros
+//   align    left shift that brings each output channel to one scale, or Zeros
+template <class CONFIG, class WEIGHT, class BIAS, class ALIGN>
+void conv(Stream<typename detail::ConvShape<CONFIG>::InToken>& in,
+          Stream<typename detail::ConvShape<CONFIG>::OutToken>& out,
+          const Offset (&taps)[CONFIG::kTaps],
+          const WEIGHT (&weights)[detail::ConvShape<CONFIG>::kWords][detail::ConvShape<CONFIG>::kLanes],
+          const BIAS& bias,
+          const ALIGN& align) {
+#pragma HLS INLINE
+    typedef detail::ConvShape<CONFIG> Shape;
+    typedef typename Shape::In In;
+    typedef typename Shape::Acc Acc;
+    typedef typename Shape::Out Out;
+    typedef typename Shape::Number Number;
+    typedef typename Shape::Aligned Aligned;
+
+    Walk<typename Shape::Scan> walk;
+    detail::Block<CONFIG> block;
+    typename CONFIG::Delays::template Lines<In, CONFIG::kInChannels> delays;
+    In window[Shape::kTapBlocks][CONFIG::kTapsAtOnce][Shape::kInBlocks][CONFIG::kSimd];
+#pragma HLS ARRAY_PARTITION variable=window complete dim=0
+    bool covered[Shape::kTapBlocks][CONFIG::kTapsAtOnce];
+#pragma HLS ARRAY_PARTITION variable=covered complete dim=0
+    Acc acc[CONFIG::kPe];
+#pragma HLS ARRAY_PARTITION variable=acc complete dim=0
+    Out result[CONFIG::kOutChannels];
+#pragma HLS ARRAY_PARTITION variable=result complete dim=0
+
+Frame:
+    for (int n = 0; n < Shape::kIterations; ++n) {
+#pragma HLS PIPELINE II=1
+        if (block.first()) {
+            In newest[CONFIG::kInChannels];
+#pragma HLS ARRAY_PARTITION variable=newest complete dim=0
+            typename Shape::InToken token = 0;
+            if (walk.reads()) token = in.read();
+            unpack(token, newest);
+            delays.template shift<0>(window, newest);
+        Covered:
+            for (int t = 0; t < CONFIG::kTaps; ++t) {
+#pragma HLS UNROLL
+                covered[t / CONFIG::kTapsAtOnce][t % CONFIG::kTapsAtOnce] = walk.covers(taps[t]);
+            }
+        }
+
+        if (walk.writes()) {
+            In operand[CONFIG::kTapsAtOnce * CONFIG::kSimd];
+#pragma HLS ARRAY_PARTITION variable=operand complete dim=0
+        Taps:
+            for (int t = 0; t < CONFIG::kTapsAtOnce; ++t) {
+#pragma HLS UNROLL
+                const bool inside = covered[block.tap.to_int()][t];
+            Inputs:
+                for (int i = 0; i < CONFIG::kSimd; ++i) {
+#pragma HLS UNROLL
+                    const In value = window[block.tap.to_int()][t][block.in.to_int()][i];
+                    operand[t * CONFIG::kSimd + i] = inside ? value : In(0);
+                }
+            }
+
+        Outputs:
+            for (int p = 0; p < CONFIG::kPe; ++p) {
+#pragma HLS UNROLL
+                const int kProducts = CONFIG::kTapsAtOnce * CONFIG::kSimd;
+                Number dot = 0;
+            Products:
+                for (int m = 0; m < kProducts; ++m) {
+#pragma HLS UNROLL
+                    dot += number<Number>(operand[m]) * number<Number>(weights[block.word.to_int()][p * kProducts + m]);
+                }
+                const Number start = number<Number>(detail::entry(bias, block.out.to_int(), p));
+                const Number before = block.opens() ? start : number<Number>(acc[p]);
+                acc[p] = Acc(before + dot);
+            }
+
+            if (block.closes()) {
+                // The result fills from its end, kPe channels at a time, and is complete after the last block.
+            Move:
+                for (int c = 0; c < CONFIG::kOutChannels - CONFIG::kPe; ++c) {
+#pragma HLS UNROLL
+                    result[c] = result[c + CONFIG::kPe];
+                }
+            Finish:
+                for (int p = 0; p < CONFIG::kPe; ++p) {
+#pragma HLS UNROLL
+                    const Aligned aligned = Aligned(acc[p]) << detail::entry(align, block.out.to_int(), p);
+                    result[CONFIG::kOutChannels - CONFIG::kPe + p] = CONFIG::Finish::finish(aligned);
+                }
+            }
+            if (block.last()) {
+                out.write(pack(result));
+                walk.advance();
+            }
+            block.advance();
+        } else {
+            walk.advance();
+        }
+    }
+}
+
+}  // namespace psp
+
+#endif  // PSP_CONV_H

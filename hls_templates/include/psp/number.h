@@ -1,0 +1,106 @@
+// Numbers whose width follows from their range, and constants.
+#ifndef PSP_NUMBER_H
+#define PSP_NUMBER_H
+
+#include <ap_int.h>
+
+namespace psp {
+
+namespace detail {
+
+// Bits of an unsigned number.
+constexpr int unsigned_bits(long long value) { return value == 0 ? 0 : 1 + unsigned_bits(value >> 1); }
+
+constexpr int larger(int a, int b) { return a > b ? a : b; }
+
+// Bits of the narrowest two's complement number that holds LO .. HI.
+constexpr int signed_bits(long long lo, long long hi) {
+    return 1 + larger(unsigned_bits(lo < 0 ? -(lo + 1) : 0), unsigned_bits(hi < 0 ? 0 : hi));
+}
+
+constexpr int floor_div(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+constexpr int floor_mod(int a, int b) { return a - floor_div(a, b) * b; }
+
+template <bool CONDITION, class A, class B>
+struct Select {
+    typedef A type;
+};
+
+template <class A, class B>
+struct Select<false, A, B> {
+    typedef B type;
+};
+
+}  // namespace detail
+
+// A counter that runs from LO to HI.
+template <long long LO, long long HI>
+struct Counter {
+    typedef ap_int<detail::signed_bits(LO, HI)> type;
+};
+
+// The C type in which products and sums of WIDTH bits are written. C promotes every product of chars to int as well;
+// synthesis narrows such operators to the bits that their operands carry and their result keeps. Written this way the
+// same lines run at machine speed in the C simulation.
+template <int WIDTH>
+struct Machine {
+    typedef typename detail::Select<(WIDTH <= 31), int, long long>::type type;
+};
+
+// A constant of WIDTH bits in a table: a word of exactly that width in synthesis. Elsewhere the next wider C type,
+// which holds the same value: g++ needs minutes for a large table of ap_int.
+template <int WIDTH, bool IS_SIGNED>
+struct Constant {
+    static_assert(WIDTH <= 64, "A constant has at most 64 bits.");
+#ifdef __SYNTHESIS__
+    typedef typename detail::Select<IS_SIGNED, ap_int<WIDTH>, ap_uint<WIDTH> >::type type;
+#else
+    static const int kBits = WIDTH + (IS_SIGNED ? 0 : 1);
+    typedef typename detail::Select<
+        (kBits <= 8), signed char,
+        typename detail::Select<(kBits <= 16), short,
+                                typename detail::Select<(kBits <= 32), int, long long>::type>::type>::type type;
+#endif
+};
+
+// The value of a constant or an element as a machine number.
+template <class M>
+M number(signed char value) {
+#pragma HLS INLINE
+    return value;
+}
+
+template <class M>
+M number(short value) {
+#pragma HLS INLINE
+    return value;
+}
+
+template <class M>
+M number(int value) {
+#pragma HLS INLINE
+    return M(value);
+}
+
+template <class M>
+M number(long long value) {
+#pragma HLS INLINE
+    return M(value);
+}
+
+template <class M, int WIDTH>
+M number(const ap_int<WIDTH>& value) {
+#pragma HLS INLINE
+    return M(value.to_int64());
+}
+
+template <class M, int WIDTH>
+M number(const ap_uint<WIDTH>& value) {
+#pragma HLS INLINE
+    return M(value.to_uint64());
+}
+
+}  // namespace psp
+
+#endif  // PSP_NUMBER_H

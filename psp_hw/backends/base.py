@@ -1,0 +1,73 @@
+"""What every back end is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from psp_hw.arith.requantize import IntArray
+from psp_hw.errors import SpecError
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.types import TensorType
+
+DESIGN_KIND = "psp-hw design"
+DESIGN_FORMAT = 1
+
+
+class Target(Enum):
+    """The tool that a design is written for; the value is its word on the command line."""
+
+    VIVADO = "vivado"
+    VITIS = "vitis"
+
+    @property
+    def tool(self) -> str:
+        """Name and oldest version of the tool."""
+        return {Target.VIVADO: "Vivado HLS 2019.2", Target.VITIS: "Vitis HLS 2021.1"}[self]
+
+    @classmethod
+    def parse(cls, word: str) -> Target:
+        """The target of a word.
+
+        Raises:
+            SpecError: there is no such target.
+        """
+        for target in cls:
+            if target.value == word:
+                return target
+        known = ", ".join(target.value for target in cls)
+        raise SpecError(f"no target is called {word!r}", where="target", hint=f"there are {known}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Vectors:
+    """Golden vectors: frames and what must come out.
+
+    Args:
+        inputs: codes [N, H, W, C].
+        outputs: codes [N, Ho, Wo, Co].
+    """
+
+    inputs: IntArray
+    outputs: IntArray
+
+    def check(self, graph: Graph) -> None:
+        """The vectors have the shapes and ranges of the graph's ends.
+
+        Raises:
+            SpecError: they do not.
+        """
+        for noun, codes, kind in (
+            ("inputs", self.inputs, graph.input.type),
+            ("outputs", self.outputs, graph.types[graph.output.name]),
+        ):
+            if len(codes) == 0 or codes.shape[1:] != kind.shape:
+                raise SpecError(f"{noun} of shape {codes.shape} are no frames of {kind}", where="vectors")
+            if not _fits(codes, kind):
+                raise SpecError(f"{noun} {codes.min()} .. {codes.max()} leave the range of {kind.fmt}", where="vectors")
+        if len(self.inputs) != len(self.outputs):
+            raise SpecError(f"{len(self.inputs)} inputs have {len(self.outputs)} outputs", where="vectors")
+
+
+def _fits(codes: IntArray, kind: TensorType) -> bool:
+    return kind.fmt.min <= int(codes.min()) and int(codes.max()) <= kind.fmt.max

@@ -1,0 +1,80 @@
+"""Writing a whole folder so that a reader never meets half of it: aside, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from psp_hw.backends.base import DESIGN_KIND
+from psp_hw.errors import RunError
+
+MANIFEST = "design.json"
+
+
+def is_design(folder: Path) -> bool:
+    """The folder holds a design of ours."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == DESIGN_KIND
+
+
+def check_replaceable(folder: Path) -> None:
+    """The folder is not there, is empty, or holds a design of ours.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise RunError("is a file, not a folder", where=str(folder), hint="choose another --out")
+    if any(folder.iterdir()) and not is_design(folder):
+        raise RunError("exists and is no design of psp-hw", where=str(folder), hint="choose another --out")
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write files into a folder that takes the place of the one before, if there was one, in one step.
+
+    Args:
+        folder: where they go.
+        files: content by path relative to the folder.
+
+    Returns:
+        The paths of the files, sorted.
+
+    Raises:
+        RunError: the folder holds something that is not ours, or cannot be written; the place is then as it was.
+    """
+    check_replaceable(folder)
+    aside: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        new = aside / "new"
+        for name in sorted(files):
+            _write(new / name, files[name])
+        if folder.exists():
+            folder.replace(aside / "old")
+        new.replace(folder)
+    except OSError as error:
+        if aside is not None and (aside / "old").exists() and not folder.exists():
+            (aside / "old").replace(folder)
+        raise RunError(f"cannot be written: {error.strerror or error}", where=str(folder)) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+    return tuple(folder / name for name in sorted(files))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

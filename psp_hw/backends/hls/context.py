@@ -1,0 +1,283 @@
+"""What the templates see: numbers, names and wiring, as text where C++ needs text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanContext:
+    """The constants of a walk (psp/walk.h)."""
+
+    height: int
+    width: int
+    pitch: int
+    out_height: int
+    out_width: int
+    stride_y: int
+    stride_x: int
+    first: int
+    lead: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapContext:
+    """A tap: its name ``(r, s)`` and its place relative to the output pixel's."""
+
+    name: str
+    dy: int
+    dx: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentContext:
+    """A segment of the delay chain."""
+
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableContext:
+    """A constant table [rows][columns]."""
+
+    name: str
+    type: str
+    rows: int
+    columns: int
+    comment: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """How the top function calls an engine: its function, its type, the streams in order; and its cycles per frame."""
+
+    function: str
+    type: str
+    guard: str
+    cycles: int
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What every engine has."""
+
+    call: Call
+
+    @property
+    def function(self) -> str:
+        return self.call.function
+
+    @property
+    def type(self) -> str:
+        return self.call.type
+
+    @property
+    def guard(self) -> str:
+        return self.call.guard
+
+    @property
+    def cycles(self) -> int:
+        return self.call.cycles
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return self.call.streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvLayer(Layer):
+    """A convolution."""
+
+    source: str
+    result: str
+    in_type: str
+    acc_type: str
+    finish: str
+    in_token: str
+    out_token: str
+    in_channels: int
+    out_channels: int
+    n_taps_dense: int
+    taps: tuple[TapContext, ...]
+    pe: int
+    simd: int
+    taps_at_once: int
+    max_align: int
+    fold_comment: str
+    scan: ScanContext
+    delays: tuple[SegmentContext, ...]
+    tables: tuple[TableContext, ...]
+    pragmas: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowPoolLayer(Layer):
+    """A pooling over windows."""
+
+    source: str
+    result: str
+    what: str
+    kernel: str
+    in_type: str
+    pool: str
+    in_token: str
+    out_token: str
+    channels: int
+    taps: tuple[TapContext, ...]
+    scan: ScanContext
+    delays: tuple[SegmentContext, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalPoolLayer(Layer):
+    """A mean over the whole frame."""
+
+    source: str
+    result: str
+    in_type: str
+    pool: str
+    in_token: str
+    out_token: str
+    channels: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddLayer(Layer):
+    """A sum of two streams."""
+
+    left: str
+    right: str
+    result: str
+    left_type: str
+    right_type: str
+    sum_type: str
+    finish: str
+    left_token: str
+    right_token: str
+    out_token: str
+    channels: int
+    pixels: int
+    left_shift: int
+    right_shift: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartContext:
+    """One input of a concatenation."""
+
+    element: str
+    token: str
+    channels: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcatLayer(Layer):
+    """A concatenation."""
+
+    sources: tuple[str, ...]
+    result: str
+    out_type: str
+    out_token: str
+    channels: int
+    pixels: int
+    parts: tuple[PartContext, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointwiseLayer(Layer):
+    """A ReLU or a requantization on its own."""
+
+    what: str
+    source: str
+    result: str
+    in_type: str
+    finish: str
+    in_token: str
+    out_token: str
+    channels: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkLayer(Layer):
+    """Copies of a stream."""
+
+    token: str
+    copies: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortLayer(Layer):
+    """Where frames enter or leave."""
+
+    result: str
+    token: str
+    bits: int
+    pixels: int
+    enters: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelContext:
+    """A stream between two engines."""
+
+    name: str
+    token: str
+    comment: str
+    pragmas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSummary:
+    """A row of the README's table."""
+
+    function: str
+    what: str
+    taps: str
+    fold: str
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignContext:
+    """The whole design."""
+
+    version: str
+    source_hash: str
+    name: str
+    top: str
+    type: str
+    guard: str
+    target: str
+    tool: str
+    script: str
+    command: str
+    part: str
+    clock_ns: str
+    source: str
+    result: str
+    in_type: str
+    out_type: str
+    in_bits: int
+    out_bits: int
+    in_height: int
+    in_width: int
+    in_channels: int
+    out_height: int
+    out_width: int
+    out_channels: int
+    frames: int
+    interval: int
+    partition_limit: int
+    layers: tuple[Layer, ...]
+    channels: tuple[ChannelContext, ...]
+    summary: tuple[LayerSummary, ...]
+    reports: tuple[str, ...]

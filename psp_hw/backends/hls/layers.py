@@ -1,0 +1,308 @@
+"""The context of each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import numpy as np
+
+from psp_hw.arith.fixed_point import FixedPoint, Interval
+from psp_hw.arith.requantize import IntArray
+from psp_hw.backends.base import Target
+from psp_hw.backends.hls import context as c
+from psp_hw.backends.hls.literals import (
+    constant_type,
+    finish_type,
+    int_type,
+    rows,
+    segment_type,
+    signed_type,
+)
+from psp_hw.backends.hls.storage import rom_pragmas
+from psp_hw.folding.engine import (
+    AddEngine,
+    ConcatEngine,
+    ConvEngine,
+    Engine,
+    ForkEngine,
+    GlobalPoolEngine,
+    PointwiseEngine,
+    PortEngine,
+    WindowPoolEngine,
+    requantizer_of,
+)
+from psp_hw.folding.plan import MemoryKind
+from psp_hw.folding.scan import Scan
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import MaxPool
+from psp_hw.ir.types import TensorType
+
+
+def layer(engine: Engine, call: c.Call, graph: Graph, target: Target) -> c.Layer:
+    """The context of an engine."""
+    match engine:
+        case ConvEngine():
+            return _conv(engine, call, graph, target)
+        case WindowPoolEngine():
+            return _window_pool(engine, call)
+        case GlobalPoolEngine():
+            return _global_pool(engine, call)
+        case AddEngine():
+            return _add(engine, call)
+        case ConcatEngine():
+            return _concat(engine, call)
+        case PointwiseEngine():
+            return _pointwise(engine, call)
+        case ForkEngine():
+            kind = engine.type
+            return c.ForkLayer(call=call, token=token(kind), copies=engine.copies, pixels=kind.pixels)
+        case PortEngine():
+            kind = engine.type
+            return c.PortLayer(
+                call=call,
+                result=str(kind),
+                token=token(kind),
+                bits=kind.pixel_bits,
+                pixels=kind.pixels,
+                enters=engine.enters,
+            )
+        case _:
+            assert_never(engine)
+
+
+def template_of(layer: c.Layer) -> str:
+    """The template of a layer's file."""
+    match layer:
+        case c.ConvLayer():
+            return "src/conv.h.jinja"
+        case c.WindowPoolLayer():
+            return "src/window_pool.h.jinja"
+        case c.GlobalPoolLayer():
+            return "src/global_pool.h.jinja"
+        case c.AddLayer():
+            return "src/add.h.jinja"
+        case c.ConcatLayer():
+            return "src/concat.h.jinja"
+        case c.PointwiseLayer():
+            return "src/pointwise.h.jinja"
+        case c.ForkLayer():
+            return "src/fork.h.jinja"
+        case c.PortLayer():
+            return "src/receive.h.jinja" if layer.enters else "src/send.h.jinja"
+    raise AssertionError(layer)
+
+
+def token(kind: TensorType) -> str:
+    """The type of one token of a stream."""
+    return f"ap_uint<{kind.pixel_bits}>"
+
+
+def _conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.ConvLayer:
+    op, fold = engine.op, engine.fold
+    tables = tuple(_tables(engine, call, graph))
+    names = {table.name for table in tables}
+    needed = [f"k{call.type}{what}" for what in ("Weights", "Bias", "Align")]
+    align = op.align or (0,)
+    kinds = [engine.weights, MemoryKind.REGISTERS, MemoryKind.REGISTERS]
+    pragmas = [
+        line
+        for name, kind in zip(needed, kinds, strict=True)
+        if name in names
+        for line in rom_pragmas(name, kind, target)
+    ]
+    return c.ConvLayer(
+        call=call,
+        source=str(engine.source),
+        result=str(engine.result),
+        in_type=int_type(engine.source.fmt),
+        acc_type=signed_type(engine.acc_fmt),
+        finish=finish_type(op.requantize, engine.result.fmt, left=min(align)),
+        in_token=token(engine.source),
+        out_token=token(engine.result),
+        in_channels=engine.in_channels,
+        out_channels=engine.out_channels,
+        n_taps_dense=op.kernel[0] * op.kernel[1],
+        taps=_taps(engine.scan),
+        pe=fold.pe,
+        simd=fold.simd,
+        taps_at_once=fold.taps,
+        max_align=max(align) - min(align),
+        fold_comment=_fold_comment(engine),
+        scan=_scan(engine.scan),
+        delays=_delays(engine.scan, engine.delays),
+        tables=tables,
+        pragmas=tuple(pragmas),
+        arguments=(
+            f"k{call.type}Taps",
+            *(name if name in names else "psp::Zeros()" for name in needed),
+        ),
+    )
+
+
+def _fold_comment(engine: ConvEngine) -> str:
+    fold, cycles = engine.fold, engine.cycles_per_output
+    what = f"{fold.pe} outputs x {fold.taps} taps x {fold.simd} inputs at once"
+    return f"{what}: {cycles} cycle{'s' if cycles > 1 else ''} per output pixel."
+
+
+def _tables(engine: ConvEngine, call: c.Call, graph: Graph) -> Iterable[c.TableContext]:
+    op = engine.op
+    words = engine.weight_words(graph.constants[op.weight])
+    yield _table(
+        f"k{call.type}Weights",
+        words,
+        engine.weight_fmt,
+        "One row per cycle: output channel slowest, then tap, input channel fastest.",
+    )
+    per_block = (engine.out_blocks, engine.fold.pe)
+    if op.bias is not None and graph.constants[op.bias].any():
+        bias = graph.constants[op.bias].reshape(per_block)
+        yield _table(f"k{call.type}Bias", bias, None, "Added once per output channel, in the format of Acc.")
+    align = np.array(op.align or (0,) * engine.out_channels, dtype=np.int64)
+    if (align != align[0]).any():
+        left = (align - align.min()).reshape(per_block)
+        yield _table(f"k{call.type}Align", left, None, "Left shift that brings each output channel to one scale.")
+
+
+def _table(name: str, table: IntArray, fmt: FixedPoint | None, comment: str) -> c.TableContext:
+    if fmt is None:
+        fmt = FixedPoint.holding(Interval(min(0, int(table.min())), max(0, int(table.max()))), frac=0)
+    return c.TableContext(
+        name=name,
+        type=constant_type(fmt),
+        rows=table.shape[0],
+        columns=table.shape[1],
+        comment=comment,
+        lines=rows(table),
+    )
+
+
+def _scan(scan: Scan) -> c.ScanContext:
+    return c.ScanContext(
+        height=scan.source.height,
+        width=scan.source.width,
+        pitch=scan.pitch,
+        out_height=scan.out_height,
+        out_width=scan.out_width,
+        stride_y=scan.stride[0],
+        stride_x=scan.stride[1],
+        first=scan.first,
+        lead=scan.lead,
+        steps=scan.steps,
+    )
+
+
+def _taps(scan: Scan) -> tuple[c.TapContext, ...]:
+    return tuple(
+        c.TapContext(name=str(tap), dy=tap.r - scan.padding.top, dx=tap.s - scan.padding.left) for tap in scan.taps
+    )
+
+
+def _delays(scan: Scan, kinds: tuple[MemoryKind, ...]) -> tuple[c.SegmentContext, ...]:
+    return tuple(
+        c.SegmentContext(
+            type=segment_type(distance, kind),
+            comment=f"{newer} to {older}: {distance} pixel{'s' if distance > 1 else ''}",
+        )
+        for distance, kind, older, newer in zip(scan.delays, kinds, scan.taps, scan.taps[1:], strict=False)
+    )
+
+
+def _window_pool(engine: WindowPoolEngine, call: c.Call) -> c.WindowPoolLayer:
+    op, source = engine.op, engine.source
+    is_max = isinstance(op, MaxPool)
+    if is_max:
+        pool = f"Maximum<{int_type(source.fmt)} >"
+    else:
+        whole = source.fmt.range.including(0).scaled(len(engine.scan.taps))
+        total = FixedPoint.holding(whole, frac=source.fmt.frac)
+        pool = f"Mean<{signed_type(total)}, psp::{finish_type(requantizer_of(engine), engine.result.fmt)} >"
+    return c.WindowPoolLayer(
+        call=call,
+        source=str(source),
+        result=str(engine.result),
+        what="maximum" if is_max else "mean",
+        kernel=f"{op.kernel[0]}x{op.kernel[1]}",
+        in_type=int_type(source.fmt),
+        pool=pool,
+        in_token=token(source),
+        out_token=token(engine.result),
+        channels=source.channels,
+        taps=_taps(engine.scan),
+        scan=_scan(engine.scan),
+        delays=_delays(engine.scan, engine.delays),
+    )
+
+
+def _global_pool(engine: GlobalPoolEngine, call: c.Call) -> c.GlobalPoolLayer:
+    finish = finish_type(engine.op.requantize, engine.result.fmt)
+    return c.GlobalPoolLayer(
+        call=call,
+        source=str(engine.source),
+        result=str(engine.result),
+        in_type=int_type(engine.source.fmt),
+        pool=f"Mean<{signed_type(engine.acc_fmt)}, psp::{finish} >",
+        in_token=token(engine.source),
+        out_token=token(engine.result),
+        channels=engine.source.channels,
+        pixels=engine.source.pixels,
+    )
+
+
+def _add(engine: AddEngine, call: c.Call) -> c.AddLayer:
+    left, right = engine.sources
+    return c.AddLayer(
+        call=call,
+        left=str(left),
+        right=str(right),
+        result=str(engine.result),
+        left_type=int_type(left.fmt),
+        right_type=int_type(right.fmt),
+        sum_type=signed_type(engine.sum_fmt),
+        finish=finish_type(engine.op.requantize, engine.result.fmt),
+        left_token=token(left),
+        right_token=token(right),
+        out_token=token(engine.result),
+        channels=engine.result.channels,
+        pixels=engine.result.pixels,
+        left_shift=engine.shifts[0],
+        right_shift=engine.shifts[1],
+    )
+
+
+def _concat(engine: ConcatEngine, call: c.Call) -> c.ConcatLayer:
+    parts = tuple(
+        c.PartContext(element=int_type(s.fmt), token=token(s), channels=s.channels, shift=shift)
+        for s, shift in zip(engine.sources, engine.shifts, strict=True)
+    )
+    return c.ConcatLayer(
+        call=call,
+        sources=tuple(str(source) for source in engine.sources),
+        result=str(engine.result),
+        out_type=int_type(engine.result.fmt),
+        out_token=token(engine.result),
+        channels=engine.result.channels,
+        pixels=engine.result.pixels,
+        parts=parts,
+    )
+
+
+def _pointwise(engine: PointwiseEngine, call: c.Call) -> c.PointwiseLayer:
+    to = requantizer_of(engine)
+    result = engine.result
+    finish = finish_type(to, result.fmt)
+    if to is None:
+        finish = f"ShiftLeft<{int_type(result.fmt)}, 0, 0, {result.fmt.max}>"
+    return c.PointwiseLayer(
+        call=call,
+        what="ReLU" if to is None else "requantization",
+        source=str(engine.source),
+        result=str(result),
+        in_type=int_type(engine.source.fmt),
+        finish=finish,
+        in_token=token(engine.source),
+        out_token=token(result),
+        channels=result.channels,
+        pixels=result.pixels,
+    )

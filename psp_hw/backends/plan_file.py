@@ -1,0 +1,52 @@
+"""A fold plan as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from psp_hw.errors import RunError, SpecError
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, NodePlan
+
+PLAN_NAME = "plan.json"
+
+
+def print_plan(plan: FoldPlan) -> str:
+    """The plan as JSON text; the same text for the same plan."""
+    nodes = {
+        name: {
+            "fold": {"pe": node.fold.pe, "simd": node.fold.simd, "taps": node.fold.taps},
+            "weights": node.weights.value,
+            "delays": [kind.value for kind in node.delays],
+        }
+        for name, node in sorted(plan.nodes.items())
+    }
+    return json.dumps({"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}, indent=2) + "\n"
+
+
+def load_plan(path: Path) -> FoldPlan:
+    """Read what ``print_plan`` writes.
+
+    Raises:
+        RunError: the file is missing or does not hold a plan.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        nodes = {name: _node(entry) for name, entry in document["nodes"].items()}
+        depths = {str(name): int(depth) for name, depth in document["fifo_depths"].items()}
+    except FileNotFoundError as error:
+        raise RunError("is missing", where=str(path), hint="emit the design again") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
+        raise RunError(f"holds no fold plan: {error}", where=str(path), hint="emit the design again") from error
+    return FoldPlan(nodes=nodes, fifo_depths=depths)
+
+
+def _node(entry: dict[str, object]) -> NodePlan:
+    fold, delays = entry["fold"], entry["delays"]
+    if not isinstance(fold, dict) or not isinstance(delays, list):
+        raise ValueError("a node has a fold and a list of delays")
+    return NodePlan(
+        fold=Fold(pe=int(fold["pe"]), simd=int(fold["simd"]), taps=int(fold["taps"])),
+        weights=MemoryKind(entry["weights"]),
+        delays=tuple(MemoryKind(kind) for kind in delays),
+    )
