@@ -47,7 +47,7 @@ class Preprocessing:
             DataError: the file is missing or not a preprocessing.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 mean = np.asarray(stored["mean"], dtype=np.float32)
                 divisor = float(stored["divisor"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

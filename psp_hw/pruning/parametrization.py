@@ -89,13 +89,19 @@ class StructureParameter(nn.Module):
         if bool(self.frozen):
             return self.chosen
         magnitude = self.alpha.detach().abs()
-        if self.structure.density is None:
-            return magnitude >= self.structure.epsilon * self.tightness
-        return _largest(magnitude, self._budget(self.structure.density))
+        structure = self.structure
+        if structure.density is not None:
+            return _largest(magnitude, self._budget(structure.density))
+        keep = magnitude >= structure.epsilon * self.tightness
+        if structure.at_most is not None:
+            keep &= _largest(magnitude, self._budget(structure.at_most))
+        if structure.at_least is not None:
+            keep |= _largest(magnitude, math.ceil(structure.at_least * magnitude.numel() - 1e-6))
+        return keep
 
-    def _budget(self, density: float) -> int:
-        """How many structures are kept at the present tightness; at least one."""
-        relaxed = 1.0 - (1.0 - density) * float(self.tightness)
+    def _budget(self, share: float) -> int:
+        """How many structures may stay at the present tightness; at least one."""
+        relaxed = 1.0 - (1.0 - share) * float(self.tightness)
         return max(1, math.floor(relaxed * self.alpha.numel() + 1e-6))
 
     def nu(self) -> Tensor:

@@ -69,7 +69,7 @@ def with_steps(spec: TrainSpec, steps: int) -> TrainSpec:
 _DIGITS = TrainSpec(
     data=DataSpec(name="digits", pad=1),
     quant=QuantSpec(),
-    training=ScheduleSpec(epochs=40, batch_size=64, rate=0.1, shape=RateShape.ONE_CYCLE),
+    training=ScheduleSpec(epochs=50, batch_size=64, rate=0.1, shape=RateShape.ONE_CYCLE),
     finetune=ScheduleSpec(epochs=10, batch_size=64, rate=0.005, shape=RateShape.COSINE, weight_decay=0.0),
 )
 _CIFAR10 = TrainSpec(
@@ -79,5 +79,5 @@ _CIFAR10 = TrainSpec(
     finetune=ScheduleSpec(epochs=10, batch_size=128, rate=0.01, shape=RateShape.COSINE, weight_decay=1e-5),
 )
 _SHORT_PRUNING = PruningSpec(init=AlphaInit.ONES, warmup=0.1, ramp=0.4, settle=0.25)
-_SHORT_DIGITS = StructureSpec(epsilon=0.1, strength=0.01)
-_SHORT_CIFAR10 = StructureSpec(epsilon=0.1, strength=1e-3)
+_SHORT_DIGITS = StructureSpec(epsilon=0.3, strength=0.1, at_least=0.33, at_most=0.67)
+_SHORT_CIFAR10 = StructureSpec(epsilon=0.3, strength=0.01, at_least=0.33, at_most=0.67)

@@ -116,20 +116,29 @@ class StructureSpec:
         strength: lambda, the factor of the penalty on alpha (PSP Eq. 6, 7).
         density: where given, exactly this share of the structures of a layer is kept (at least one),
             the ones of largest ``|alpha|``, and epsilon is not used.
+        at_least: where given, epsilon decides, but this share of the structures of a layer is always kept.
+        at_most: where given, epsilon decides, but no more than this share is kept.
     """
 
     kind: StructureKind = StructureKind.SHAPE
     epsilon: float = 0.1
     strength: float = 1e-4
     density: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
 
     def __post_init__(self) -> None:
         problems = Problems(f"pruning.structures.{self.kind.value}")
-        problems.check(0.0 < self.epsilon <= 10.0, "epsilon", f"epsilon={self.epsilon} is outside 0 .. 10")
+        ok = 0.0 < self.epsilon <= 10.0
+        problems.check(ok, "epsilon", f"epsilon={self.epsilon} is not above 0 and at most 10")
         _in_range(problems, "strength", self.strength, 0.0, 10.0)
-        if self.density is not None:
-            ok = 0.0 < self.density <= 1.0
-            problems.check(ok, "density", f"density={self.density} is outside 0 .. 1 (above 0)")
+        for key in ("density", "at_least", "at_most"):
+            share = getattr(self, key)
+            ok = share is None or 0.0 < share <= 1.0
+            problems.check(ok, key, f"{key}={share} is not above 0 and at most 1")
+        if self.at_least is not None and self.at_most is not None:
+            what = f"at_least={self.at_least} is more than at_most={self.at_most}"
+            problems.check(self.at_least <= self.at_most, "at_least", what)
         problems.finish()
 
 
@@ -227,8 +236,9 @@ class ScheduleSpec:
         problems = Problems("schedule")
         _in_range(problems, "epochs", self.epochs, 1, 100_000)
         _in_range(problems, "batch_size", self.batch_size, 1, 65_536)
-        problems.check(0.0 < self.rate <= 10.0, "rate", f"rate={self.rate} is outside 0 .. 10")
-        problems.check(0.0 <= self.momentum < 1.0, "momentum", f"momentum={self.momentum} is outside 0 .. 1")
+        problems.check(0.0 < self.rate <= 10.0, "rate", f"rate={self.rate} is not above 0 and at most 10")
+        ok = 0.0 <= self.momentum < 1.0
+        problems.check(ok, "momentum", f"momentum={self.momentum} is not in 0 .. 1 (below 1)")
         _in_range(problems, "weight_decay", self.weight_decay, 0.0, 1.0)
         if self.max_steps is not None:
             _in_range(problems, "max_steps", self.max_steps, 1, 10**9)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from brevitas.export import export_qonnx
 from onnx import numpy_helper
 from torch import fx, nn
 
@@ -43,7 +42,9 @@ def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path)
     raw = path.with_name(f"{path.name}.raw")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # Brevitas and torch.onnx announce deprecations of their own
+            from brevitas.export import export_qonnx
+
             export_qonnx(ready, args=blank, export_path=str(raw), dynamo=False)
         exported = onnx.load(raw)
     finally:

@@ -33,7 +33,7 @@ def phase_steps(schedule: ScheduleSpec, batches_per_epoch: int) -> int:
 
 
 def run_phase(
-    phase: Phase, batches: Batches, *, name: str, run: Path, resume: bool, progress: bool
+    phase: Phase, batches: Batches, *, name: str, run: Path, resume: bool, progress: bool, small: bool = False
 ) -> None:
     """Train a phase to its end.
 
@@ -44,6 +44,8 @@ def run_phase(
         run: the run folder.
         resume: continue from the last checkpoint of this phase, where there is one.
         progress: show a progress bar.
+        small: a step is too little work to share among threads; one thread is then faster, and the result
+            does not depend on the number of cores.
 
     Raises:
         TrainingError: the loss is not a number, or all structures of a layer are gone.
@@ -58,7 +60,7 @@ def run_phase(
     callbacks: list[Callback] = [AtomicCheckpoint(checkpoint)]
     if progress:
         callbacks.append(PhaseProgress(name, phase.steps))
-    with _quiet():
+    with _quiet(), _threads(1 if small else torch.get_num_threads()):
         trainer = L.Trainer(
             accelerator="cpu",
             max_steps=phase.steps,
@@ -174,6 +176,17 @@ def _free_version(folder: Path, name: str) -> str:
     """A log folder of its own for every start, so that no log is overwritten."""
     taken = len(list(folder.glob(f"{name}-*"))) if folder.is_dir() else 0
     return f"{name}-{taken + 1}"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

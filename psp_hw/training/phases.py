@@ -22,7 +22,7 @@ from psp_hw.quant.convert import quantize, weighted_layers
 from psp_hw.quant.fold import fold_batch_norm
 from psp_hw.quant.quantizers import integer_weight
 from psp_hw.quant.steps import trace_steps
-from psp_hw.spec.train import TrainSpec
+from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
 from psp_hw.training.loop import check_checkpoint, phase_steps, run_phase
 from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
@@ -32,6 +32,7 @@ FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
 PRUNED = "checkpoints/pruned.pt"
 CALIBRATION_IMAGES = 1024
 EVAL_BATCH = 500
+SMALL_STEP_MACS = 200_000_000  # below this a step takes milliseconds and threads cost more than they save
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,11 @@ def first_layer(net: nn.Module, image: tuple[int, int, int]) -> str:
     return count(net, image).layers[0].name
 
 
+def is_small(net: nn.Module, split: Split, schedule: ScheduleSpec) -> bool:
+    """Whether one step of training is too little work for several threads."""
+    return count(net, split.image_shape).macs * schedule.batch_size < SMALL_STEP_MACS
+
+
 def check_net(spec: TrainSpec, split: Split) -> None:
     """Refuse what could not be pruned or quantized before any time is spent on training.
 
@@ -79,7 +85,8 @@ def float_phase(spec: TrainSpec, split: Split, run: Path, *, resume: bool, progr
     batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
     steps = phase_steps(spec.training, len(batches))
     phase = PruningPhase(net, spec.training, steps, spec.pruning)
-    run_phase(phase, batches, name=FLOAT_PHASE, run=run, resume=resume, progress=progress)
+    small = is_small(net, split, spec.training)
+    run_phase(phase, batches, name=FLOAT_PHASE, run=run, resume=resume, progress=progress, small=small)
     require_alive(net)
     net.eval()
     masks = fold(net)
@@ -110,7 +117,8 @@ def quant_phase(
     )
     batches = Batches(split, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
     phase = QuantizedPhase(model, spec.finetune, phase_steps(spec.finetune, len(batches)), pruned.masks)
-    run_phase(phase, batches, name=QUANT_PHASE, run=run, resume=resume, progress=progress)
+    small = is_small(pruned.net, split, spec.finetune)
+    run_phase(phase, batches, name=QUANT_PHASE, run=run, resume=resume, progress=progress, small=small)
     apply_masks(model, pruned.masks)
     _drop_dead(model, spec, pruned)
     return model.eval()
