@@ -15,7 +15,7 @@ from psp_hw.flow.estimate import Planned, plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.provenance import title_of, training_of
+from psp_hw.flow.provenance import provenance, source_hash, title_of, training_of
 from psp_hw.flow.source import Source, SourceKind, resolve
 from psp_hw.flow.vectors import golden
 from psp_hw.report.model import HardwareSummary, Report
@@ -104,11 +104,11 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     files = emit_hls(
         planned.graph,
         planned.plan,
-        part=settings.part,
+        part=settings.part.name,
         clock=settings.clock,
         target=target,
         vectors=golden(source, planned.graph),
-        report_files=render(report_of(source, hardware, request.goal)),
+        report_files=render(_report(source, planned, hardware, request.goal)),
         out=out,
     )
     return EmitSummary(
@@ -130,16 +130,16 @@ def design_folder(source: Source, target: Target) -> Path:
     return beside / f"{name}-{target.value}"
 
 
-def report_of(source: Source, hardware: HardwareSummary, goal: GoalRequest) -> Report:
+def _report(source: Source, planned: Planned, hardware: HardwareSummary, goal: GoalRequest) -> Report:
     """What the report of a new design says."""
     training = training_of(source)
     return Report(
         title=title_of(source, training),
         version=__version__,
-        source_hash="",
+        source_hash=source_hash(planned.graph, planned.plan),
         training=training,
         hardware=hardware,
-        provenance=(("made from", f"{source.kind.value} {source.name}"), ("asked for", goal.words)),
+        provenance=provenance(source, goal),
     )
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.errors import RunError
+from psp_hw.flow.files import write_files
+from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.source import Source, SourceKind, number_at, read_json, text_at
+from psp_hw.folding.plan import FoldPlan
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.store import files_of
 from psp_hw.report.model import CheckSummary, TrainingSummary
 
 CHECKS_NAME = "checks.json"
@@ -111,10 +119,6 @@ def checks_of(folder: Path) -> tuple[CheckSummary, ...]:
 
 def record_check(folder: Path, check: CheckSummary) -> None:
     """Remember a comparison beside what was compared; it takes the place of an earlier one with the same counterpart."""
-    import json
-
-    from psp_hw.flow.files import write_files
-
     kept = [one for one in checks_of(folder) if one.against != check.against]
     entries = [
         {
@@ -127,3 +131,21 @@ def record_check(folder: Path, check: CheckSummary) -> None:
         for one in sorted([*kept, check], key=lambda one: one.against)
     ]
     write_files(folder, {CHECKS_NAME: json.dumps({"kind": CHECKS_KIND, "checks": entries}, indent=2) + "\n"})
+
+
+def source_hash(graph: Graph, plan: FoldPlan) -> str:
+    """What a design is made from, in 16 characters: the hash that its files carry."""
+    parts = {**files_of(graph), PLAN_NAME: print_plan(plan).encode()}
+    total = hashlib.sha256()
+    for name in sorted(parts):
+        total.update(name.encode() + b"\0" + hashlib.sha256(parts[name]).digest())
+    return total.hexdigest()[:16]
+
+
+def provenance(source: Source, goal: GoalRequest) -> tuple[tuple[str, str], ...]:
+    """How a report's subject was made, without paths: a design remembers it from its first report."""
+    if source.kind is SourceKind.DESIGN and (source.path / "report.json").is_file():
+        remembered = read_json(source.path / "report.json").get("provenance")
+        if isinstance(remembered, Mapping):
+            return tuple((str(key), str(value)) for key, value in remembered.items())
+    return (("made from", f"{source.kind.value} {source.name}"), ("asked for", goal.words))

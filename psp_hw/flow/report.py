@@ -48,7 +48,7 @@ def make_report(source: Source, *, part: str | None = None, clock_ns: float | No
     return Report(
         title=title_of(source, training),
         version=__version__,
-        source_hash=source_hash(planned.graph),
+        source_hash=source_hash(planned.graph, planned.plan),
         training=training,
         hardware=summarize(planned.graph, planned.plan, planned.estimate, target=target or DEFAULT_TARGET),
         checks=() if source.kind is SourceKind.ONNX else checks_of(source.path),

@@ -17,7 +17,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def to_html(report: Report) -> str:
     """The page. Names that come from files are escaped: the template is rendered with autoescape on."""
-    return _template().render(report=report, hardware=report.hardware, training=report.training)
+    hardware = report.hardware
+    shown = [use for use in hardware.resources if use.used or use.available] if hardware else []
+    return _template().render(report=report, hardware=hardware, training=report.training, shown=shown)
 
 
 @cache
@@ -37,7 +39,13 @@ def _template() -> Template:
     environment.filters["bits"] = _bits
     environment.filters["glyph"] = _glyph
     environment.filters["share"] = _share
+    environment.globals["amount_of"] = _amount_of
     return environment.get_template("report.html")
+
+
+def _amount_of(amounts: tuple[tuple[str, int], ...], name: str) -> int:
+    """The amount of one resource; 0 where it is not listed."""
+    return dict(amounts).get(name, 0)
 
 
 def _count(number: float) -> str:
