@@ -34,6 +34,8 @@ _ALL = (
         source="psp-hw",
     ),
     NetInfo(name="resnet8", summary="CIFAR ResNet, n = 1", widths=(16, 32, 64), blocks=(1, 1, 1), source=_HE),
-    NetInfo(name="resnet20", summary="CIFAR ResNet, n = 3", widths=(16, 32, 64), blocks=(3, 3, 3), source=_HE),
+    NetInfo(
+        name="resnet20", summary="CIFAR ResNet, n = 3", widths=(16, 32, 64), blocks=(3, 3, 3), source=_HE
+    ),
 )
 NETS: dict[str, NetInfo] = {info.name: info for info in _ALL}

@@ -99,7 +99,9 @@ def _import_function(name: str, module_name: str, function_name: str) -> Callabl
         hint = suggestion(function_name, [n for n in vars(module) if not n.startswith("_")])
         raise SpecError(f"module '{module_name}' has no '{function_name}'", where=f"net {name}", hint=hint)
     if not callable(function):
-        raise SpecError(f"'{function_name}' is a {type(function).__name__}, not a function", where=f"net {name}")
+        raise SpecError(
+            f"'{function_name}' is a {type(function).__name__}, not a function", where=f"net {name}"
+        )
     return function  # type: ignore[no-any-return]
 
 

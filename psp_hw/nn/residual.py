@@ -53,7 +53,12 @@ class ResidualNet(nn.Module):
     """
 
     def __init__(
-        self, c_in: int, image: tuple[int, int], classes: int, widths: tuple[int, ...], blocks: tuple[int, ...]
+        self,
+        c_in: int,
+        image: tuple[int, int],
+        classes: int,
+        widths: tuple[int, ...],
+        blocks: tuple[int, ...],
     ) -> None:
         super().__init__()
         self.conv0 = nn.Conv2d(c_in, widths[0], 3, padding=1, bias=False)

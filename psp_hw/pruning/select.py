@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from torch import nn
+from torch import Tensor, nn
 
 from psp_hw.errors import SpecError
 from psp_hw.pruning.parametrization import StructureParameter, attach
@@ -20,7 +20,7 @@ from psp_hw.spec.train import PruningSpec
 SHORTCUT_PATTERNS = ("*shortcut*", "*downsample*")
 
 
-def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> dict[str, nn.Module]:
+def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> dict[str, nn.Conv2d | nn.Linear]:
     """The layers to prune, by name, in the order of the module tree.
 
     Args:
@@ -33,7 +33,9 @@ def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> dict[str,
     """
     if not spec.structures:
         return {}
-    layers = {n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    layers: dict[str, nn.Conv2d | nn.Linear] = {
+        n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)
+    }
     for key, patterns in (("include", spec.include), ("exclude", spec.exclude)):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in layers):
@@ -41,6 +43,11 @@ def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> dict[str,
                 raise SpecError(f"'{pattern}' matches no layer", where=f"pruning.{key}", hint=hint)
     kinds = tuple(s.kind for s in spec.structures)
     chosen = {n: m for n, m in layers.items() if _is_chosen(n, m, spec, kinds, first)}
+    for name, layer in chosen.items():
+        if not any(_divides(kind, layer) for kind in kinds):
+            words = " and ".join(k.value for k in kinds)
+            what = f"the weight {list(layer.weight.shape)} of '{name}' has no {words} structures"
+            raise SpecError(what, where="pruning.include", hint="leave it out, or choose another structure")
     if not chosen:
         what = f"no layer has a structure to prune ({', '.join(k.value for k in kinds)})"
         raise SpecError(what, where="pruning", hint=f"include layers by name: {', '.join(layers)}")
@@ -61,9 +68,11 @@ def _is_chosen(
     return any(_divides(kind, layer) for kind in kinds)
 
 
-def _divides(kind: StructureKind, layer: nn.Conv2d) -> bool:
+def _divides(kind: StructureKind, layer: nn.Module) -> bool:
     """Whether the structure has more than one part in this layer, or is the layer itself."""
-    shape = tuple(layer.weight.shape)
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    shape = tuple(weight.shape)
     parts = 1
     for n in alpha_shape(kind, shape):
         parts *= n
@@ -78,9 +87,10 @@ def prune(net: nn.Module, spec: PruningSpec, *, first: str) -> tuple[str, ...]:
     """
     chosen = select_layers(net, spec, first=first)
     for layer in chosen.values():
-        weight = layer.weight
-        assert isinstance(weight, nn.Parameter)
+        weight = layer.weight  # before the first structure parameter is attached
         for structure in spec.structures:
+            if not _divides(structure.kind, layer):
+                continue
             parameter = StructureParameter(weight, structure, gradient=spec.gradient, init=spec.init)
             attach(layer, parameter)
     return tuple(chosen)

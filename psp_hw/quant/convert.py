@@ -168,8 +168,7 @@ def quantize(steps: tuple[Step, ...], spec: QuantSpec) -> fx.GraphModule:
     for step in steps:
         builder.add_step(step)
     builder.graph.output(builder.values[steps[-1].name].node)
-    model = fx.GraphModule(builder.modules, builder.graph, class_name="QuantizedNet")
-    return model
+    return fx.GraphModule(builder.modules, builder.graph, class_name="QuantizedNet")
 
 
 def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -131,7 +131,9 @@ def is_activation(module: nn.Module) -> bool:
 def scale_parameter(module: nn.Module) -> nn.Parameter:
     """The parameter behind the scale of a quantizer or of a weight."""
     names = "weight_quant." if is_weighted(module) else "act_quant."
-    found = [p for n, p in module.named_parameters() if n.startswith(names) and n.endswith("scaling_impl.value")]
+    found = [
+        p for n, p in module.named_parameters() if n.startswith(names) and n.endswith("scaling_impl.value")
+    ]
     (parameter,) = found
     return parameter
 

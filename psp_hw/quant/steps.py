@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from psp_hw.errors import ModelError
 
@@ -157,7 +157,7 @@ def _add(node: fx.Node) -> nn.Module:
 
 
 _FUNCTIONS: dict[object, Callable[[fx.Node], nn.Module]] = {
-    F.relu: _relu,
+    functional.relu: _relu,
     torch.relu: _relu,
     torch.relu_: _relu,
     "relu": _relu,

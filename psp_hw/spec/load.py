@@ -14,7 +14,7 @@ import yaml
 from psp_hw.errors import SpecError
 from psp_hw.spec.names import suggestion
 from psp_hw.spec.presets import preset
-from psp_hw.spec.train import SpecProblems, StructureSpec, TrainSpec
+from psp_hw.spec.train import SpecProblemsError, StructureSpec, TrainSpec
 
 MAX_SPEC_BYTES = 1 << 20  # a spec is a page of text; anything larger is another file
 
@@ -49,7 +49,9 @@ def _read_mapping(path: Path) -> Mapping[str, object]:
     try:
         size = path.stat().st_size
         if size > MAX_SPEC_BYTES:
-            raise SpecError(f"{size} bytes are too many for a spec (at most {MAX_SPEC_BYTES})", where=str(path))
+            raise SpecError(
+                f"{size} bytes are too many for a spec (at most {MAX_SPEC_BYTES})", where=str(path)
+            )
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", where=str(path)) from error
@@ -111,7 +113,7 @@ def _build(cls: type[Any], values: object, key: str, base: Any, problems: _Found
             given[str(name)] = converted
     try:
         return dataclasses.replace(base, **given) if base is not None else cls(**given)
-    except SpecProblems as error:
+    except SpecProblemsError as error:
         for place, what in error.found:
             local = place.rsplit(".", 1)[-1]
             problems.append((f"{key}.{local}" if key else local, what, error.hint))
@@ -142,7 +144,7 @@ def _convert(kind: Any, value: object, key: str, base: Any, problems: _Found) ->
     if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
         problems.append((key, f"{value!r} is not of type {kind.__name__}", None))
         return None
-    return float(value) if kind is float else value  # type: ignore[arg-type]
+    return float(value) if kind is float else value
 
 
 def _convert_tuple(kind: Any, value: object, key: str, problems: _Found) -> tuple[Any, ...]:

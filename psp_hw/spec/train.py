@@ -14,7 +14,7 @@ from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, RateShape, Struc
 MIN_BITS, MAX_BITS = 2, 8
 
 
-class SpecProblems(SpecError):
+class SpecProblemsError(SpecError):
     """Several violations at once.
 
     Args:
@@ -44,9 +44,9 @@ class Problems:
             self._found.append((key, what))
 
     def finish(self) -> None:
-        """Raise one SpecProblems that names every violation, if there is any."""
+        """Raise one SpecProblemsError that names every violation, if there is any."""
         if self._found:
-            raise SpecProblems(tuple((f"{self._where}.{key}", what) for key, what in self._found))
+            raise SpecProblemsError(tuple((f"{self._where}.{key}", what) for key, what in self._found))
 
 
 def _in_range(problems: Problems, key: str, value: float, low: float, high: float) -> None:
@@ -176,7 +176,9 @@ class PruningSpec:
         for key in ("warmup", "ramp", "settle"):
             _in_range(problems, key, getattr(self, key), 0.0, 1.0)
         total = self.warmup + self.ramp + self.settle
-        problems.check(total <= 1.0, "settle", f"warmup + ramp + settle = {total:g} is more than the training")
+        problems.check(
+            total <= 1.0, "settle", f"warmup + ramp + settle = {total:g} is more than the training"
+        )
         problems.finish()
 
 

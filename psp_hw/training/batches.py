@@ -59,4 +59,7 @@ def calibration_batches(split: Split, *, images: int, batch_size: int, seed: int
         seed: of the choice.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:images])
-    return [torch.from_numpy(split.images[part]) for part in np.split(chosen, range(batch_size, len(chosen), batch_size))]
+    return [
+        torch.from_numpy(split.images[part])
+        for part in np.split(chosen, range(batch_size, len(chosen), batch_size))
+    ]

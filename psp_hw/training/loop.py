@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import signal
 import warnings
 import zipfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
@@ -61,7 +60,7 @@ def run_phase(
     if progress:
         callbacks.append(PhaseProgress(name, phase.steps))
     with _quiet(), _threads(1 if small else torch.get_num_threads()):
-        trainer = L.Trainer(
+        trainer = Trainer(
             accelerator="cpu",
             max_steps=phase.steps,
             logger=CSVLogger(run / "logs", name="", version=_free_version(run / "logs", name)),
@@ -74,7 +73,7 @@ def run_phase(
         _fit(trainer, phase, batches, start)
 
 
-def _fit(trainer: L.Trainer, phase: Phase, batches: Batches, start: Path | None) -> None:
+def _fit(trainer: Trainer, phase: Phase, batches: Batches, start: Path | None) -> None:
     """`Trainer.fit`, with Ctrl-C as KeyboardInterrupt and a bad checkpoint as RunError."""
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -101,7 +100,15 @@ def check_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        KeyError,
+        ValueError,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+    ) as error:
         what = f"truncated or corrupt: {str(error).splitlines()[0]}"
         raise RunError(what, where=str(path), hint="delete the file to start this phase again") from error
     if not isinstance(loaded, dict):
@@ -119,7 +126,7 @@ class AtomicCheckpoint(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for name, parameter in pl_module.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
                 raise TrainingError(
@@ -129,7 +136,7 @@ class AtomicCheckpoint(Callback):
                 )
         aside = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(aside)
-        os.replace(aside, self.path)
+        aside.replace(self.path)
 
 
 class PhaseProgress(Callback):
@@ -151,24 +158,26 @@ class PhaseProgress(Callback):
         self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
         self.task = self.bar.add_task(name, total=steps, facts="")
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.bar.start()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.bar.update(self.task, completed=trainer.global_step)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics
         facts = [f"epoch {trainer.current_epoch + 1}"]
-        facts += [f"{key} {float(metrics[key]):.3f}" for key in ("loss", "accuracy", "density") if key in metrics]
+        facts += [
+            f"{key} {float(metrics[key]):.3f}" for key in ("loss", "accuracy", "density") if key in metrics
+        ]
         self.bar.update(self.task, facts="  ".join(facts))
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.bar.stop()
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.bar.stop()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import lightning as L
 import torch
-import torch.nn.functional as F
+from lightning import LightningModule
 from torch import Tensor, nn
+from torch.nn import functional
 
 from psp_hw.errors import TrainingError
 from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress
@@ -40,7 +40,7 @@ def rate_factor(shape: RateShape, progress: float) -> float:
             return float(0.1 ** sum(progress >= drop for drop in _STEP_DROPS))
 
 
-class Phase(L.LightningModule):
+class Phase(LightningModule):
     """What both phases share: loss, SGD with momentum, learning rate per step, the watch on the loss.
 
     Args:
@@ -63,7 +63,7 @@ class Phase(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         logits = self.net(images)  # [n, classes]
-        loss = F.cross_entropy(logits, labels)
+        loss = functional.cross_entropy(logits, labels)
         penalty = self.penalty()
         total = loss if penalty is None else loss + penalty
         if not math.isfinite(total.item()):
@@ -146,9 +146,7 @@ class QuantizedPhase(Phase):
         masks: kept weights of every pruned layer, by name; all others stay exactly zero.
     """
 
-    def __init__(
-        self, net: nn.Module, schedule: ScheduleSpec, steps: int, masks: dict[str, Tensor]
-    ) -> None:
+    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int, masks: dict[str, Tensor]) -> None:
         super().__init__(net, schedule, steps)
         self.masks = masks
 

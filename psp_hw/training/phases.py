@@ -16,7 +16,7 @@ from psp_hw.nn.registry import build_net
 from psp_hw.pruning.methods.psp import require_alive
 from psp_hw.pruning.parametrization import fold
 from psp_hw.pruning.select import prune, select_layers
-from psp_hw.pruning.survey import LayerSurvey, surviving, survey_layer
+from psp_hw.pruning.survey import LayerSurvey, survey_layer, surviving
 from psp_hw.quant.calibrate import calibrate_activations, calibrate_weights
 from psp_hw.quant.convert import quantize, weighted_layers
 from psp_hw.quant.fold import fold_batch_norm
@@ -132,7 +132,9 @@ def _drop_dead(model: nn.Module, spec: TrainSpec, pruned: Pruned) -> None:
     apply_masks(model, masks)
 
 
-def rebuild(spec: TrainSpec, state: dict[str, Tensor], *, image: tuple[int, int, int], classes: int) -> nn.Module:
+def rebuild(
+    spec: TrainSpec, state: dict[str, Tensor], *, image: tuple[int, int, int], classes: int
+) -> nn.Module:
     """The quantized network of a run, from its spec and its state.
 
     Args:
@@ -154,7 +156,10 @@ def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """Logits [N, classes] in the precision of the model."""
     kind = next(model.parameters()).dtype
     model.eval()
-    parts = [model(torch.from_numpy(images[i : i + EVAL_BATCH]).to(kind)) for i in range(0, len(images), EVAL_BATCH)]
+    parts = [
+        model(torch.from_numpy(images[i : i + EVAL_BATCH]).to(kind))
+        for i in range(0, len(images), EVAL_BATCH)
+    ]
     return torch.cat(parts).numpy()
 
 
@@ -163,7 +168,9 @@ def accuracy(model: nn.Module, split: Split) -> float:
     return float((predict(model, split.images).argmax(axis=1) == split.labels).mean())
 
 
-def survey(spec: TrainSpec, model: nn.Module, pruned: Pruned, image: tuple[int, int, int]) -> tuple[LayerSurvey, ...]:
+def survey(
+    spec: TrainSpec, model: nn.Module, pruned: Pruned, image: tuple[int, int, int]
+) -> tuple[LayerSurvey, ...]:
     """What survives in every layer, read off the integers of the weights."""
     kinds = tuple(s.kind for s in spec.pruning.structures)
     layers = weighted_layers(model)

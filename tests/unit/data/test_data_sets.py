@@ -72,14 +72,14 @@ def test_a_preprocessing_of_another_data_set_is_refused() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(SpecError, match="unknown data set 'digit'.*did you mean 'digits'"):
+    with pytest.raises(SpecError, match=r"unknown data set 'digit'.*did you mean 'digits'"):
         load("digit", None, "train")
     with pytest.raises(SpecError, match="unknown split 'valid'"):
         load("digits", None, "valid")
 
 
 def test_cifar10_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="CIFAR-10 is not there.*psp-hw data cifar10"):
+    with pytest.raises(DataError, match=r"CIFAR-10 is not there.*psp-hw data cifar10"):
         load("cifar10", tmp_path, "train")
 
 

@@ -46,7 +46,7 @@ class _Server(BaseHTTPRequestHandler):
     ranges: ClassVar[bool] = True
     asked: ClassVar[list[str | None]] = []
 
-    def do_GET(self) -> None:  # noqa: N802, the name that http.server calls
+    def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.asked.append(asked)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
@@ -172,7 +172,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, server: tuple[t
     handler, url = server
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="the file is missing.*move"):
+    with pytest.raises(DataError, match=r"the file is missing.*move"):
         fetch_cifar10(tmp_path, url=url, md5=_md5(handler.body), file_md5=FILE_MD5)
     assert [] == handler.asked
     assert "mine" == (tmp_path / FOLDER / "mine.txt").read_text()

@@ -67,7 +67,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 
 
 def test_an_unknown_net_gets_a_suggestion() -> None:
-    with pytest.raises(SpecError, match="unknown network 'resnet21'.*did you mean 'resnet20'"):
+    with pytest.raises(SpecError, match=r"unknown network 'resnet21'.*did you mean 'resnet20'"):
         build_net(NetSpec(name="resnet21"), image=CIFAR, classes=10)
 
 

@@ -24,7 +24,9 @@ def _message(tmp_path: Path, text: str) -> str:
 @pytest.mark.parametrize("net", ["digits-cnn", "resnet8", "resnet20"])
 @pytest.mark.parametrize("paper", [False, True])
 def test_a_spec_survives_yaml(tmp_path: Path, net: str, paper: bool) -> None:
-    spec = with_bits(with_structures(preset(net), (StructureKind.SHAPE, StructureKind.CHANNEL), paper=paper), "4,3")
+    spec = with_bits(
+        with_structures(preset(net), (StructureKind.SHAPE, StructureKind.CHANNEL), paper=paper), "4,3"
+    )
     path = tmp_path / "spec.yaml"
     path.write_text(spec_to_yaml(spec))
 
@@ -41,7 +43,9 @@ def test_a_file_that_names_only_the_net_gets_the_recipe_of_the_net(tmp_path: Pat
 
 def test_a_file_overrides_single_keys_of_the_recipe(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
-    path.write_text("seed: 7\nquant: {weight_bits: 4, weight_scale: channel}\npruning: {structures: [shape]}\n")
+    path.write_text(
+        "seed: 7\nquant: {weight_bits: 4, weight_scale: channel}\npruning: {structures: [shape]}\n"
+    )
 
     spec = load_spec(path)
 
