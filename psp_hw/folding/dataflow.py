@@ -8,6 +8,7 @@ from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.errors import SpecError
 from psp_hw.folding.engine import (
     AddEngine,
+    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -15,6 +16,7 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
+    ThresholdEngine,
     WindowPoolEngine,
     weight_format,
 )
@@ -22,9 +24,10 @@ from psp_hw.folding.memory import memory_for_delay
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan, MemoryKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.infer import accumulator
+from psp_hw.ir.infer import accumulator, affine_range
 from psp_hw.ir.ops import (
     Add,
+    Affine,
     AvgPool,
     Concat,
     Conv2d,
@@ -35,6 +38,7 @@ from psp_hw.ir.ops import (
     Output,
     Relu,
     Requantize,
+    Threshold,
     op_inputs,
 )
 from psp_hw.ir.types import NO_PADDING, Padding, Tap, TensorType
@@ -136,6 +140,18 @@ def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
             return AddEngine(op=op, sources=(sources[0], sources[1]), result=result)
         case Concat():
             return ConcatEngine(op=op, sources=tuple(sources), result=result)
+        case Affine():
+            whole = affine_range(op, sources[0], graph.constants)
+            return AffineEngine(
+                op=op,
+                source=sources[0],
+                result=result,
+                scale_fmt=weight_format(graph.constants[op.scale]),
+                acc_fmt=FixedPoint.holding(whole, frac=sources[0].fmt.frac + op.scale_frac),
+            )
+        case Threshold():
+            levels = graph.constants[op.thresholds].shape[1]
+            return ThresholdEngine(op=op, source=sources[0], result=result, levels=levels)
         case Relu() | Requantize():
             return PointwiseEngine(op=op, source=sources[0], result=result)
         case Flatten():

@@ -16,7 +16,7 @@ from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.folding.plan import Fold, MemoryKind
 from psp_hw.folding.scan import BoolArray, Scan
-from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize
+from psp_hw.ir.ops import Add, Affine, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize, Threshold
 from psp_hw.ir.types import TensorType
 
 
@@ -254,6 +254,50 @@ class PointwiseEngine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AffineEngine:
+    """A constant multiplication and addition for every channel, a pixel per cycle.
+
+    Args:
+        scale_fmt: narrowest format of the scales that occur.
+        acc_fmt: narrowest format of every product and of every product plus offset.
+    """
+
+    op: Affine
+    source: TensorType
+    result: TensorType
+    scale_fmt: FixedPoint
+    acc_fmt: FixedPoint
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    def schedule(self) -> Schedule:
+        return _token_per_cycle(self.result.pixels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdEngine:
+    """Every channel compared with its constant thresholds, all at once, and the comparisons counted, a pixel per cycle.
+
+    Args:
+        levels: thresholds per channel.
+    """
+
+    op: Threshold
+    source: TensorType
+    result: TensorType
+    levels: int
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    def schedule(self) -> Schedule:
+        return _token_per_cycle(self.result.pixels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForkEngine:
     """Copies a stream for every reader of a value, a pixel per cycle."""
 
@@ -284,6 +328,8 @@ Engine = (
     | AddEngine
     | ConcatEngine
     | PointwiseEngine
+    | AffineEngine
+    | ThresholdEngine
     | ForkEngine
     | PortEngine
 )
@@ -298,7 +344,7 @@ def weight_format(weight: IntArray) -> FixedPoint:
 def requantizer_of(engine: Engine) -> Requantizer | None:
     """The requantizer at the engine's output, if it has one."""
     match engine:
-        case ConvEngine() | AddEngine() | GlobalPoolEngine():
+        case ConvEngine() | AddEngine() | GlobalPoolEngine() | AffineEngine():
             return engine.op.requantize
         case WindowPoolEngine():
             return engine.op.requantize if isinstance(engine.op, AvgPool) else None

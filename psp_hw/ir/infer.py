@@ -9,7 +9,21 @@ import numpy as np
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
-from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, Flatten, Input, MaxPool, Op, Output, Relu, Requantize
+from psp_hw.ir.ops import (
+    Add,
+    Affine,
+    AvgPool,
+    Concat,
+    Conv2d,
+    Flatten,
+    Input,
+    MaxPool,
+    Op,
+    Output,
+    Relu,
+    Requantize,
+    Threshold,
+)
 from psp_hw.ir.types import NO_PADDING, Padding, TensorType
 
 
@@ -33,6 +47,10 @@ def result_type(op: Op, inputs: Sequence[TensorType], constants: Mapping[str, In
         case MaxPool():
             height, width = windows(inputs[0], op.kernel, op.stride, op.padding)
             return _typed(height, width, inputs[0].channels, inputs[0].fmt)
+        case Affine():
+            return _affine_type(op, inputs[0], constants)
+        case Threshold():
+            return _threshold_type(op, inputs[0], constants)
         case Relu():
             fmt = inputs[0].fmt
             positive = FixedPoint.holding(Interval(0, fmt.max), frac=fmt.frac)
@@ -91,6 +109,17 @@ def accumulators_by_channel(
     return tuple(intervals)
 
 
+def affine_range(op: Affine, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
+    """The exact range of ``in * scale + offset`` over all channels, each product included."""
+    entering = source.fmt.range
+    pairs = zip(constants[op.scale].tolist(), constants[op.offset].tolist(), strict=True)
+    ranges = []
+    for scale, offset in pairs:
+        product = entering.scaled(scale)
+        ranges += [product, product + Interval(offset, offset)]
+    return Interval.hull(ranges)
+
+
 def _typed(height: int, width: int, channels: int, fmt: FixedPoint) -> TensorType:
     return TensorType(height=height, width=width, channels=channels, fmt=fmt)
 
@@ -121,6 +150,32 @@ def _conv2d_type(op: Conv2d, source: TensorType, constants: Mapping[str, IntArra
     aligned = Interval.hull(acc << shift for acc, shift in zip(by_channel, align, strict=True))
     exact = FixedPoint.holding(aligned, frac=source.fmt.frac + op.weight_frac)
     return _typed(height, width, weight.shape[2], _settled(op.name, exact, op.requantize))
+
+
+def _affine_type(op: Affine, source: TensorType, constants: Mapping[str, IntArray]) -> TensorType:
+    for name in (op.scale, op.offset):
+        if constants[name].shape != (source.channels,):
+            raise ValueError(
+                f"{op.name}: {name} of shape {constants[name].shape} for {source.channels} channels"
+            )
+    whole = affine_range(op, source, constants)
+    exact = FixedPoint.holding(whole, frac=source.fmt.frac + op.scale_frac)
+    fmt = _settled(op.name, exact, op.requantize)
+    return _typed(source.height, source.width, source.channels, fmt)
+
+
+def _threshold_type(op: Threshold, source: TensorType, constants: Mapping[str, IntArray]) -> TensorType:
+    thresholds, start, step = (constants[name] for name in (op.thresholds, op.start, op.step))
+    if thresholds.ndim != 2 or thresholds.shape[0] != source.channels:
+        raise ValueError(f"{op.name}: thresholds of shape {thresholds.shape} for {source.channels} channels")
+    if start.shape != (source.channels,) or step.shape != (source.channels,):
+        raise ValueError(
+            f"{op.name}: start {start.shape} and step {step.shape} for {source.channels} channels"
+        )
+    ends = np.concatenate([start, start + step * thresholds.shape[1]])
+    if not op.fmt.min <= int(ends.min()) <= int(ends.max()) <= op.fmt.max:
+        raise ValueError(f"{op.name}: results {ends.min()} .. {ends.max()} leave the range of {op.fmt}")
+    return _typed(source.height, source.width, source.channels, op.fmt)
 
 
 def _add_type(op: Add, left: TensorType, right: TensorType) -> TensorType:

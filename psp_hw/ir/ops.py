@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
 from psp_hw.ir.types import NO_PADDING, Padding, Tap, TensorType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """The frame that enters: codes of the given type."""
+    """The frame that enters: codes of the given type.
+
+    Args:
+        unit: what a code of value 1 stands for; 1.0 unless the model's scale is no power of two.
+    """
 
     name: str
     type: TensorType
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,45 @@ class MaxPool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Affine:
+    """``in[c] * scale[c] + offset[c]`` for every channel c, requantized where ``requantize`` is set.
+
+    Args:
+        scale: constant [C]: integers that stand for ``scale * 2**-scale_frac``.
+        offset: constant [C] in the format of the products.
+        scale_frac: fractional bits of the scale.
+    """
+
+    name: str
+    input: str
+    scale: str
+    offset: str
+    scale_frac: int
+    requantize: Requantizer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """``start[c] + step[c] * (how many of thresholds[c] are at most in[c])`` for every channel c.
+
+    Any monotone function of an accumulator with few results is exactly this.
+
+    Args:
+        thresholds: constant [C, L], ascending along L, in the format of the input.
+        start: constant [C]: the result below the lowest threshold.
+        step: constant [C]: what each threshold adds; negative where the function falls.
+        fmt: format of the result.
+    """
+
+    name: str
+    input: str
+    thresholds: str
+    start: str
+    step: str
+    fmt: FixedPoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relu:
     """``max(m, 0)``."""
 
@@ -121,13 +166,31 @@ class Flatten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """The result that leaves."""
+    """The result that leaves.
+
+    Args:
+        unit: what a code of value 1 stands for; 1.0 unless the model's scale is no power of two.
+    """
 
     name: str
     input: str
+    unit: float = 1.0
 
 
-Op = Input | Conv2d | Add | Concat | AvgPool | MaxPool | Relu | Requantize | Flatten | Output
+Op = (
+    Input
+    | Conv2d
+    | Add
+    | Concat
+    | AvgPool
+    | MaxPool
+    | Affine
+    | Threshold
+    | Relu
+    | Requantize
+    | Flatten
+    | Output
+)
 
 
 def op_inputs(op: Op) -> tuple[str, ...]:
@@ -143,9 +206,15 @@ def op_inputs(op: Op) -> tuple[str, ...]:
 
 def op_constants(op: Op) -> tuple[str, ...]:
     """Names of the constants that an op reads."""
-    if isinstance(op, Conv2d):
-        return (op.weight,) if op.bias is None else (op.weight, op.bias)
-    return ()
+    match op:
+        case Conv2d():
+            return (op.weight,) if op.bias is None else (op.weight, op.bias)
+        case Affine():
+            return (op.scale, op.offset)
+        case Threshold():
+            return (op.thresholds, op.start, op.step)
+        case _:
+            return ()
 
 
 def kind(op: Op) -> str:
@@ -157,6 +226,8 @@ def kind(op: Op) -> str:
         Concat: "concat",
         AvgPool: "avg_pool",
         MaxPool: "max_pool",
+        Affine: "affine",
+        Threshold: "threshold",
         Relu: "relu",
         Requantize: "requantize",
         Flatten: "flatten",

@@ -17,6 +17,7 @@ from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import (
     Add,
+    Affine,
     AvgPool,
     Concat,
     Conv2d,
@@ -27,6 +28,7 @@ from psp_hw.ir.ops import (
     Output,
     Relu,
     Requantize,
+    Threshold,
     kind,
     op_inputs,
 )
@@ -83,7 +85,14 @@ def _attributes(op: Op) -> dict[str, str]:
             return {"kernel": _pair(op.kernel), "stride": _pair(op.stride), "padding": _padding(op.padding)}
         case Requantize():
             return _requantize(op.requantize)
-        case Input() | Output() | Concat() | Relu() | Flatten():
+        case Affine():
+            found = {"scale": f"@{op.scale}", "offset": f"@{op.offset}", "scale_frac": str(op.scale_frac)}
+            return found | _requantize(op.requantize)
+        case Threshold():
+            return {"thresholds": f"@{op.thresholds}", "start": f"@{op.start}", "step": f"@{op.step}"}
+        case Input() | Output():
+            return {} if op.unit == 1.0 else {"unit": repr(op.unit)}
+        case Concat() | Relu() | Flatten():
             return {}
         case _:
             assert_never(op)
@@ -170,7 +179,7 @@ def _make(word: str, name: str, inputs: tuple[str, ...], given: dict[str, str], 
     requantizer = _parse_requantize(given["requantize"]) if "requantize" in given else None
     match word:
         case "input":
-            return Input(name=name, type=_parse_type(type_text))
+            return Input(name=name, type=_parse_type(type_text), unit=float(given.get("unit", "1")))
         case "conv2d":
             return _make_conv2d(name, inputs[0], given, requantizer)
         case "add":
@@ -190,10 +199,28 @@ def _make(word: str, name: str, inputs: tuple[str, ...], given: dict[str, str], 
             if requantizer is None:
                 raise ValueError("requantize is missing")
             return Requantize(name=name, input=inputs[0], requantize=requantizer)
+        case "affine":
+            return Affine(
+                name=name,
+                input=inputs[0],
+                scale=_constant_name(given["scale"]),
+                offset=_constant_name(given["offset"]),
+                scale_frac=int(given["scale_frac"]),
+                requantize=requantizer,
+            )
+        case "threshold":
+            return Threshold(
+                name=name,
+                input=inputs[0],
+                thresholds=_constant_name(given["thresholds"]),
+                start=_constant_name(given["start"]),
+                step=_constant_name(given["step"]),
+                fmt=_parse_type(type_text).fmt,
+            )
         case "flatten":
             return Flatten(name=name, input=inputs[0])
         case "output":
-            return Output(name=name, input=inputs[0])
+            return Output(name=name, input=inputs[0], unit=float(given.get("unit", "1")))
         case _:
             raise ValueError(f"no op is called {word}")
 
@@ -203,8 +230,8 @@ def _make_conv2d(name: str, source: str, given: dict[str, str], requantizer: Req
     return Conv2d(
         name=name,
         input=source,
-        weight=given["weight"].removeprefix("@"),
-        bias=given["bias"].removeprefix("@") if "bias" in given else None,
+        weight=_constant_name(given["weight"]),
+        bias=_constant_name(given["bias"]) if "bias" in given else None,
         taps=tuple(Tap(int(r), int(s)) for r, s in re.findall(r"\((\d+),(\d+)\)", given["taps"])),
         kernel=_parse_pair(given["kernel"]),
         stride=_parse_pair(given["stride"]),
@@ -215,6 +242,10 @@ def _make_conv2d(name: str, source: str, given: dict[str, str], requantizer: Req
         dense_in_channels=dense[0],
         dense_out_channels=dense[1],
     )
+
+
+def _constant_name(text: str) -> str:
+    return text.removeprefix("@")
 
 
 def _parse_pair(text: str) -> tuple[int, int]:

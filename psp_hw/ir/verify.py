@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Conv2d, Input, Op, Output, op_constants, op_inputs
+from psp_hw.ir.ops import Conv2d, Input, Op, Output, Threshold, op_constants, op_inputs
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 FORK_SUFFIX = "_fork"
@@ -25,6 +28,8 @@ def verify(graph: Graph) -> Graph:
     problems = list(_structure(graph))
     if not problems:
         problems += [problem for op in graph.convolutions for problem in _convolution(op, graph)]
+        problems += [problem for op in graph.ops for problem in _thresholds(op, graph)]
+        problems += [problem for op in graph.ops for problem in _unit(op)]
     if not problems:
         try:
             _ = graph.types
@@ -66,6 +71,21 @@ def _names(op: Op, seen: set[str], graph: Graph) -> Iterator[str]:
     for name in op_constants(op):
         if name not in graph.constants:
             yield f"{op.name}: reads the constant {name!r}, which does not exist"
+
+
+def _thresholds(op: Op, graph: Graph) -> Iterator[str]:
+    if not isinstance(op, Threshold):
+        return
+    thresholds = graph.constants[op.thresholds]
+    if thresholds.ndim != 2 or thresholds.size == 0:
+        yield f"{op.name}: thresholds of shape {thresholds.shape} are not [C, L]"
+    elif (np.diff(thresholds, axis=1) < 0).any():
+        yield f"{op.name}: thresholds that do not ascend"
+
+
+def _unit(op: Op) -> Iterator[str]:
+    if isinstance(op, Input | Output) and not (math.isfinite(op.unit) and op.unit > 0):
+        yield f"{op.name}: a unit of {op.unit} is not finite and positive"
 
 
 def _convolution(op: Conv2d, graph: Graph) -> Iterator[str]:

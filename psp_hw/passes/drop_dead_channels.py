@@ -13,6 +13,7 @@ from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import (
     Add,
+    Affine,
     AvgPool,
     Concat,
     Conv2d,
@@ -23,6 +24,8 @@ from psp_hw.ir.ops import (
     Output,
     Relu,
     Requantize,
+    Threshold,
+    op_constants,
     op_inputs,
 )
 
@@ -56,8 +59,10 @@ class DropDeadChannels:
                     constants[op.bias] = graph.constants[op.bias][outputs]
                 align = tuple(a for a, keep in zip(op.align, outputs, strict=bool(op.align)) if keep)
                 ops.append(replace(op, align=align))
-            else:
-                ops.append(op)
+                continue
+            if isinstance(op, Affine | Threshold):
+                constants |= {name: graph.constants[name][kept[op.name]] for name in op_constants(op)}
+            ops.append(op)
         return graph.with_ops(ops, constants)
 
 
@@ -100,7 +105,7 @@ def _demand(op: Op, graph: Graph, kept: dict[str, Channels], zero: Mapping[str, 
             channels = graph.types[op.input].channels
             kept[op.input] |= result.reshape(-1, channels).any(axis=0)
             result |= np.tile(kept[op.input], len(result) // channels)
-        case AvgPool() | MaxPool() | Relu() | Requantize() | Output():
+        case AvgPool() | MaxPool() | Affine() | Threshold() | Relu() | Requantize() | Output():
             kept[op.input] |= result
             result |= kept[op.input]
         case _:
@@ -125,6 +130,16 @@ def _zero_channels(graph: Graph) -> Mapping[str, Channels]:
                 zero[op.name] = sources[0] & _zero_stays(op.requantize)
             case Requantize():
                 zero[op.name] = sources[0] & _zero_stays(op.requantize)
+            case Affine():
+                silent = sources[0] | (graph.constants[op.scale] == 0)
+                offsets = graph.constants[op.offset].tolist()
+                zero[op.name] = np.logical_and(
+                    silent, [_is_zero(offset, op.requantize) for offset in offsets]
+                )
+            case Threshold():
+                reached = (graph.constants[op.thresholds] <= 0).sum(axis=1)
+                at_zero = graph.constants[op.start] + graph.constants[op.step] * reached
+                zero[op.name] = np.logical_and(sources[0], at_zero == 0)
             case Flatten():
                 zero[op.name] = np.tile(sources[0], graph.types[op.input].pixels)
             case MaxPool() | Relu() | Output():
@@ -149,7 +164,11 @@ def _zero_filters(op: Conv2d, graph: Graph, source: Channels) -> Channels:
 
 
 def _zero_stays(to: Requantizer | None) -> bool:
-    return to is None or to.exactly(0) == 0
+    return _is_zero(0, to)
+
+
+def _is_zero(acc: int, to: Requantizer | None) -> bool:
+    return (acc if to is None else to.exactly(acc)) == 0
 
 
 def _parts(op: Concat, graph: Graph) -> list[slice]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Add, AvgPool, Conv2d, Op, Requantize
+from psp_hw.ir.ops import Add, Affine, AvgPool, Conv2d, Op, Requantize
 from psp_hw.passes.base import without_unread
 
 
 @dataclass(frozen=True)
 class FuseRequantize:
-    """Take a requantization into the convolution, sum or pooling before it.
+    """Take a requantization into the convolution, sum, pooling or affine map before it.
 
     Before:    conv2d a; requantize b of a
     After:     conv2d b with requantize
@@ -29,7 +29,7 @@ class FuseRequantize:
             alone = source is not None and len(graph.users[source.name]) == 1
             if (
                 isinstance(op, Requantize)
-                and isinstance(source, Conv2d | Add | AvgPool)
+                and isinstance(source, Conv2d | Add | AvgPool | Affine)
                 and alone
                 and source.requantize is None
             ):

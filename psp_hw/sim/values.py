@@ -21,9 +21,10 @@ from threadpoolctl import threadpool_limits
 from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.infer import accumulators_by_channel
+from psp_hw.ir.infer import accumulators_by_channel, affine_range
 from psp_hw.ir.ops import (
     Add,
+    Affine,
     AvgPool,
     Concat,
     Conv2d,
@@ -34,6 +35,7 @@ from psp_hw.ir.ops import (
     Output,
     Relu,
     Requantize,
+    Threshold,
     op_inputs,
 )
 from psp_hw.ir.types import NO_PADDING, Padding, Tap, TensorType
@@ -48,24 +50,28 @@ CHUNK_BYTES = 1 << 20
 CHUNK_IMAGES = 64
 
 
-def encode(images: FloatArray, source: TensorType) -> IntArray:
+def encode(images: FloatArray, source: TensorType, unit: float = 1.0) -> IntArray:
     """Codes of real-valued images: scaled, rounded half to even, saturated, as the input quantizer does.
 
     Args:
         images: [N, C, H, W], finite.
         source: type of the graph's input.
+        unit: of the graph's input. Dividing by 1.0 is exact; by another unit it rounds in the number type of the images,
+            as the model that quantizes them does.
 
     Returns:
         [N, H, W, C].
     """
-    scaled = np.rint(np.asarray(images, dtype=np.float64) * 2.0**source.fmt.frac)
+    kind = np.dtype(np.float64) if unit == 1.0 else images.dtype
+    step = np.asarray(unit * 2.0**-source.fmt.frac, dtype=kind)
+    scaled = np.rint(np.divide(images, step, dtype=step.dtype))
     codes = np.clip(scaled, source.fmt.min, source.fmt.max).astype(np.int64)
     return np.ascontiguousarray(codes.transpose(0, 2, 3, 1))
 
 
-def decode(codes: IntArray, fmt: FixedPoint) -> npt.NDArray[np.float64]:
-    """Real values of codes, exactly: every format of up to 53 bits is exact in float64."""
-    return codes.astype(np.float64) * 2.0**-fmt.frac
+def decode(codes: IntArray, fmt: FixedPoint, unit: float = 1.0) -> npt.NDArray[np.float64]:
+    """Real values of codes, exactly where the unit is 1.0: every format of up to 53 bits is exact in float64."""
+    return codes.astype(np.float64) * (2.0**-fmt.frac * unit)
 
 
 @dataclass(frozen=True)
@@ -167,18 +173,26 @@ def _arithmetic(op: Op, graph: Graph) -> Arithmetic:
         by_channel = accumulators_by_channel(op, graph.types[op.input], graph.constants)
         align = op.align or (0,) * len(by_channel)
         ranges += [acc << shift for acc, shift in zip(by_channel, align, strict=True)]
-        weight = graph.constants[op.weight]
-        ranges.append(Interval(min(0, int(weight.min())), max(0, int(weight.max()))))
+        ranges.append(_hull(graph.constants[op.weight]))
     if isinstance(op, Add):
         types = [graph.types[name] for name in op.inputs]
         frac = max(t.fmt.frac for t in types)
         shifted = [t.fmt.range << (frac - t.fmt.frac) for t in types]
         ranges += [*shifted, shifted[0] + shifted[1]]
+    if isinstance(op, Affine):
+        ranges.append(affine_range(op, graph.types[op.input], graph.constants))
+        ranges += [_hull(graph.constants[op.scale]), _hull(graph.constants[op.offset])]
+    if isinstance(op, Threshold):
+        ranges += [_hull(graph.constants[op.start]), _hull(graph.constants[op.step])]
     if isinstance(op, AvgPool):
         area = op.kernel[0] * op.kernel[1]
         ranges.append(graph.types[op.input].fmt.range.including(0).scaled(area))
     ranges += [graph.types[name].fmt.range for name in op_inputs(op)]
     return arithmetic_for(*ranges)
+
+
+def _hull(constant: IntArray) -> Interval:
+    return Interval(min(0, int(constant.min())), max(0, int(constant.max())))
 
 
 def _kernel(op: Op, graph: Graph, arithmetic: Arithmetic) -> Callable[..., Values]:
@@ -202,6 +216,13 @@ def _kernel(op: Op, graph: Graph, arithmetic: Arithmetic) -> Callable[..., Value
             return lambda values: _avg_pool(values, op, graph.types[op.name], dtype)
         case MaxPool():
             return lambda values: _max_pool(values, op, graph.types[op.name])
+        case Affine():
+            scale, offset = (_by_channel(graph.constants[name], dtype) for name in (op.scale, op.offset))
+            return lambda values: _settle(
+                np.add(np.multiply(values, scale, dtype=dtype), offset), op.requantize
+            )
+        case Threshold():
+            return lambda values: _threshold(values, op, graph, dtype)
         case Relu():
             return lambda values: np.maximum(values, 0)
         case Requantize():
@@ -216,6 +237,20 @@ def _settle(values: Values, to: Requantizer | None) -> Values:
 
 def _shifted(values: Values, left: int, dtype: NumberType) -> Values:
     return values.astype(dtype) if left == 0 else values.astype(dtype) * np.asarray(1 << left, dtype=dtype)
+
+
+def _by_channel(constant: IntArray, dtype: NumberType) -> Values:
+    return constant.astype(dtype)[:, None, None, None]
+
+
+def _threshold(values: Values, op: Threshold, graph: Graph, dtype: NumberType) -> Values:
+    """Counts by binary search, channel by channel: the thresholds ascend."""
+    whole = values.astype(np.int64)
+    counts = np.empty(whole.shape, dtype=np.int64)
+    for place, channel, thresholds in zip(counts, whole, graph.constants[op.thresholds], strict=True):
+        place[:] = np.searchsorted(thresholds, channel, side="right")
+    start, step = (_by_channel(graph.constants[name], dtype) for name in (op.start, op.step))
+    return np.add(np.multiply(counts, step, dtype=dtype), start)
 
 
 def _flatten(values: Values) -> Values:

@@ -9,7 +9,20 @@ import numpy as np
 
 from psp_hw.arith.requantize import Requantizer
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, Flatten, Input, MaxPool, Relu, Requantize, op_inputs
+from psp_hw.ir.ops import (
+    Add,
+    Affine,
+    AvgPool,
+    Concat,
+    Conv2d,
+    Flatten,
+    Input,
+    MaxPool,
+    Relu,
+    Requantize,
+    Threshold,
+    op_inputs,
+)
 
 Frame = dict[tuple[int, int], list[int]]  # channels by (row, column)
 
@@ -63,6 +76,16 @@ def _execute_frame(graph: Graph, image: list[list[list[int]]]) -> dict[str, Fram
                     window = [(r - top, s - left) for r, s in _window(op.kernel, op.stride, y, x)]
                     seen = [sources[0][0][place] for place in window if place in sources[0][0]]
                     frame[y, x] = [max(pixel[c] for pixel in seen) for c in range(out.channels)]
+                case Affine():
+                    scale, offset = (graph.constants[n].tolist() for n in (op.scale, op.offset))
+                    products = zip(sources[0][0][y, x], scale, offset, strict=True)
+                    frame[y, x] = [_round(m * a + b, op.requantize) for m, a, b in products]
+                case Threshold():
+                    levels, start, step = (
+                        graph.constants[n].tolist() for n in (op.thresholds, op.start, op.step)
+                    )
+                    rows = zip(sources[0][0][y, x], levels, start, step, strict=True)
+                    frame[y, x] = [low + up * sum(m >= t for t in row) for m, row, low, up in rows]
                 case Relu():
                     frame[y, x] = [max(m, 0) for m in sources[0][0][y, x]]
                 case Requantize():

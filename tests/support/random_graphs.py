@@ -10,6 +10,7 @@ from psp_hw.ir.graph import Graph
 from psp_hw.ir.infer import result_type
 from psp_hw.ir.ops import (
     Add,
+    Affine,
     AvgPool,
     Concat,
     Conv2d,
@@ -20,6 +21,7 @@ from psp_hw.ir.ops import (
     Output,
     Relu,
     Requantize,
+    Threshold,
     op_inputs,
 )
 from psp_hw.ir.types import Padding, Tap, TensorType
@@ -117,6 +119,35 @@ class GraphMaker:
             AvgPool(name=self.name("mean"), input=source, kernel=kernel, stride=stride, requantize=to)
         )
 
+    def affine(self, value: str) -> str:
+        kind = self.types[value]
+        name, frac = self.name("affine"), self.pick(0, 5)
+        scale = self.rng.integers(-20, 21, size=kind.channels)
+        self.constants[f"{name}.scale"] = scale * (self.rng.random(kind.channels) < 0.8)
+        offset = self.rng.integers(-60, 61, size=kind.channels)
+        self.constants[f"{name}.offset"] = offset * (self.rng.random(kind.channels) < 0.5)
+        to = self.requantizer(kind.fmt.frac + frac) if self.rng.random() < 0.5 else None
+        op = Affine(
+            name=name,
+            input=value,
+            scale=f"{name}.scale",
+            offset=f"{name}.offset",
+            scale_frac=frac,
+            requantize=to,
+        )
+        return self.emit(op)
+
+    def threshold(self, value: str) -> str:
+        kind = self.types[value]
+        name, fmt = self.name("threshold"), FixedPoint(width=5, signed=True, frac=self.pick(-1, 4))
+        levels = self.pick(1, 7)
+        near = self.rng.integers(-40, 40, size=(kind.channels, levels))
+        self.constants[f"{name}.thresholds"] = np.sort(near, axis=1)
+        self.constants[f"{name}.start"] = self.rng.integers(-2, 3, size=kind.channels)
+        self.constants[f"{name}.step"] = self.rng.choice([-2, -1, 1], size=kind.channels)
+        names = {part: f"{name}.{part}" for part in ("thresholds", "start", "step")}
+        return self.emit(Threshold(name=name, input=value, fmt=fmt, **names))
+
     def settle(self, value: str) -> str:
         """Bring wide values back to a few bits, so that widths stay small."""
         if self.rng.random() < 0.5:
@@ -127,7 +158,11 @@ class GraphMaker:
         return value
 
     def block(self, value: str) -> str:
-        match self.pick(0, 4):
+        match self.pick(0, 6):
+            case 5:
+                return self.settle(self.affine(value))
+            case 6:
+                return self.settle(self.threshold(value))
             case 0 | 1:
                 return self.settle(self.conv(value))
             case 2:
