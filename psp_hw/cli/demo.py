@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp_hw.cli import console
 from psp_hw.cli.options import Json
+
+if TYPE_CHECKING:
+    from psp_hw.flow.demo import DemoSummary
 
 
 def command(
@@ -30,11 +34,13 @@ def command(
         console.show_json(flow.document(result))
     else:
         _print(result)
+    if result.first_difference is not None:
+        typer.echo(f"psp-hw: {result.first_difference}", err=True)
     if result.mismatches or not result.hardware.fits:
         raise typer.Exit(1)
 
 
-def _print(result: flow.DemoSummary) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _print(result: DemoSummary) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -54,12 +60,13 @@ def _print(result: flow.DemoSummary) -> None:  # type: ignore[name-defined]  # n
     facts = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column()
-    for name, value in flow_facts(result):
+    for name, value in facts_of(result):
         facts.add_row(Text(name), taps if value is None else Text(value))
     out.print(facts)
+    console.next_step("simulate the design with pytest", f"pytest {shlex.quote(str(result.design))}")
 
 
-def flow_facts(result: flow.DemoSummary) -> list[tuple[str, str | None]]:  # type: ignore[name-defined]  # noqa: F821
+def facts_of(result: DemoSummary) -> list[tuple[str, str | None]]:
     """The rows of the closing table; None stands for the drawn taps."""
     hardware = result.hardware
     uses = ", ".join(

@@ -57,7 +57,7 @@ def with_brevitas(
         progress.step("evaluating the trained network", at, len(images))
         parts.append(reference_outputs(run, images[at : at + BATCH]))
     expected = np.concatenate(parts)
-    differs = _differing(expected, decode(result, graph.types[graph.output.name].fmt))
+    differs = differing(expected, decode(result, graph.types[graph.output.name].fmt))
     if not differs.any():
         return Comparison(mismatches=0, first=None)
     image = int(np.argmax(differs))
@@ -65,20 +65,7 @@ def with_brevitas(
     return Comparison(mismatches=int(differs.sum()), first=f"image {image}: {first}")
 
 
-def with_codes(graph: Graph, result: IntArray, other: IntArray, whose: str) -> Comparison:
-    """Compare output codes [N, classes] with those that somebody else computed."""
-    fmt = graph.types[graph.output.name].fmt
-    differs = _differing(decode(other, fmt), decode(result, fmt))
-    if not differs.any():
-        return Comparison(mismatches=0, first=None)
-    image = int(np.argmax(differs))
-    place = int(np.argmax(other[image] != result[image]))
-    here, there = int(result[image, place]), int(other[image, place])
-    first = f"image {image}: {graph.output.name}, channel {place}: {here} in the graph, {there} {whose}"
-    return Comparison(mismatches=int(differs.sum()), first=first)
-
-
-def _differing(expected: RealArray, actual: RealArray) -> npt.NDArray[np.bool_]:
+def differing(expected: RealArray, actual: RealArray) -> npt.NDArray[np.bool_]:
     """Per image, whether any output differs; outputs of another shape differ altogether."""
     if expected.shape != actual.shape:
         return np.ones(len(actual), dtype=np.bool_)
@@ -111,22 +98,22 @@ def _first_layer(run: Path, source: Source, graph: Graph, image: FloatImages) ->
     path = model_file(source)
     lowered = lower_model(read(path), where=str(path))
     codes = encode(image, lowered.graph.input.type)
-    before = _channel_first(lowered.graph, codes)
+    before = channel_first(lowered.graph, codes)
     expected = reference_trace(run, image)
     pairs = (
         (name, expected[tensor], value)
         for name, value in before.items()
         if (tensor := lowered.tensors.get(name)) in expected
     )
-    found = next(_differences(pairs, "in Brevitas"), None)
+    found = next(differences(pairs, "in Brevitas"), None)
     if found is not None:
         return found
-    after = _channel_first(graph, codes)
+    after = channel_first(graph, codes)
     kept = ((name, before[name], value) for name, value in after.items() if name in before)
-    return next(_differences(kept, "before the passes"), "only the outputs differ")
+    return next(differences(kept, "before the passes"), "only the outputs differ")
 
 
-def _channel_first(graph: Graph, codes: IntArray) -> Mapping[str, RealArray]:
+def channel_first(graph: Graph, codes: IntArray) -> Mapping[str, RealArray]:
     """Real value of every op [N, C, H, W], in order of execution."""
     trace = Simulator(graph).trace(codes)
     return {
@@ -134,7 +121,7 @@ def _channel_first(graph: Graph, codes: IntArray) -> Mapping[str, RealArray]:
     }
 
 
-def _differences(pairs: Iterable[tuple[str, RealArray, RealArray]], whose: str) -> Iterator[str]:
+def differences(pairs: Iterable[tuple[str, RealArray, RealArray]], whose: str) -> Iterator[str]:
     """In words, the first position of every value that differs; values of other sizes lost channels to a pass."""
     for name, expected, actual in pairs:
         if expected.size != actual.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shlex
 import time
@@ -19,8 +20,10 @@ from psp_hw.flow.csim import with_csim
 from psp_hw.flow.files import write_files
 from psp_hw.flow.images import Images, from_file, split_for_test
 from psp_hw.flow.progress import Progress, Silent
+from psp_hw.flow.provenance import record_check
 from psp_hw.flow.source import Source, SourceKind, read_graph, resolve
 from psp_hw.ir.graph import Graph
+from psp_hw.report.model import CheckSummary
 from psp_hw.sim.values import Simulator, decode, encode
 from psp_hw.spec.names import suggestion
 
@@ -100,10 +103,10 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
     start = time.perf_counter()
     result = run(graph, codes, progress)
     seconds = time.perf_counter() - start
-    found = None if against is None else _compare(against, source, graph, images, result, progress)
+    found = None if against is None else _compare(against, source, graph, images, codes, result, progress)
     if request.outputs is not None:
         write_outputs(request.outputs, decode(result, graph.types[graph.output.name].fmt))
-    return SimulateSummary(
+    summary = SimulateSummary(
         source=source,
         images=len(codes),
         accuracy=accuracy(result, images.labels),
@@ -112,16 +115,40 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
         images_per_second=len(codes) / max(seconds, 1e-9),
         first_difference=None if found is None else found.first,
     )
+    if against is not None and request.inputs is None:
+        _remember(summary)
+    return summary
+
+
+def _remember(summary: SimulateSummary) -> None:
+    """Keep a comparison beside the run or design, for its report; a folder that cannot be written goes without."""
+    if summary.source.kind is SourceKind.ONNX or summary.against is None or summary.mismatches is None:
+        return
+    check = CheckSummary(
+        against=summary.against.value,
+        images=summary.images,
+        mismatches=summary.mismatches,
+        accuracy=summary.accuracy,
+        images_per_second=summary.images_per_second,
+    )
+    with contextlib.suppress(OSError):
+        record_check(summary.source.path, check)
 
 
 def _compare(
-    against: Against, source: Source, graph: Graph, images: Images, result: IntArray, progress: Progress
+    against: Against,
+    source: Source,
+    graph: Graph,
+    images: Images,
+    codes: IntArray,
+    result: IntArray,
+    progress: Progress,
 ) -> Comparison:
     match against:
         case Against.BREVITAS:
             return with_brevitas(source, graph, images.values, result, progress)
         case Against.CSIM:
-            return with_csim(source, graph, images.values, result, progress)
+            return with_csim(source, graph, codes, result, progress)
         case _:
             assert_never(against)
 

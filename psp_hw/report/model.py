@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from psp_hw.units import Clock
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceUse:
@@ -163,12 +165,12 @@ class HardwareSummary:
     @property
     def fps(self) -> float:
         """Frames per second at the clock."""
-        return 1e9 / (self.interval_cycles * self.clock_ns)
+        return Clock(period_ns=self.clock_ns).per_second(self.interval_cycles)
 
     @property
     def latency_us(self) -> float:
         """First input to last output [us]."""
-        return self.latency_cycles * self.clock_ns / 1e3
+        return Clock(period_ns=self.clock_ns).seconds(self.latency_cycles) * 1e6
 
     @property
     def fits(self) -> bool:

@@ -182,7 +182,7 @@ def test_json_holds_every_number_of_the_page() -> None:
     made = json.loads(render(report())["report.json"])
 
     assert {"latency": 5000, "interval": 4000} == made["hardware"]["cycles"]
-    assert 1e9 / (4000 * 10.0) == made["hardware"]["fps"]
+    assert round(made["hardware"]["fps"]) == 25_000
     assert "conv2" == made["hardware"]["bottleneck"]
     assert made["hardware"]["fits"] is True
     assert {"DSP": 0.0, "LUT": 0.1, "FF": 0.2, "BRAM18": 0.3, "URAM": 0.4} == made["hardware"]["utilization"]
