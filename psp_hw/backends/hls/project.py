@@ -130,8 +130,9 @@ def _design(
     report_files: Mapping[str, str | bytes],
 ) -> tuple[c.DesignContext, dict[str, Channel]]:
     top = identifiers([graph.name])[graph.name]
-    functions = identifiers([engine.name for engine in dataflow.engines], taken=[top])
-    streams = identifiers([channel.name for channel in dataflow.channels], taken=[top, *functions.values()])
+    namespace = f"{top}_layers"
+    functions = identifiers([engine.name for engine in dataflow.engines], taken=[top, namespace])
+    streams = identifiers([channel.name for channel in dataflow.channels], taken=[top, namespace, *functions.values()])
     layers = tuple(
         layer(engine, _call(dataflow, index, top, functions, streams), graph, target)
         for index, engine in enumerate(dataflow.engines)
@@ -142,6 +143,7 @@ def _design(
         source_hash=source_hash[:16],
         name=graph.name,
         top=top,
+        namespace=namespace,
         type=pascal(top),
         guard=f"{top.upper()}_H",
         target=target.value,
@@ -223,6 +225,10 @@ def _noun(entry: c.Layer) -> str:
             return "sum"
         case c.ConcatLayer():
             return "concatenation"
+        case c.AffineLayer():
+            return "affine map per channel"
+        case c.ThresholdLayer():
+            return f"{entry.levels} thresholds per channel"
     raise AssertionError(entry)
 
 
@@ -294,7 +300,10 @@ def _manifest(
         "streams": {
             name: {"value": _value_of(channel), **_port(channel.type)} for name, channel in channels.items()
         },
-        "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
+        # Not the reports: `psp-hw report` writes them again, with what was compared since.
+        "files": {
+            name: hashlib.sha256(files[name]).hexdigest() for name in sorted(set(files) - set(design.reports))
+        },
     }
     return json.dumps(document, indent=2) + "\n"
 
