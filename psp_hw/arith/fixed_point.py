@@ -45,7 +45,7 @@ class FixedPoint:
     def holding(cls, interval: Interval, *, frac: int) -> Self:
         """The narrowest format that holds every integer of an interval."""
         signed = interval.lo < 0
-        return cls(width=interval.bits, signed=signed, frac=frac)
+        return cls(width=max(interval.bits, 2 if signed else 1), signed=signed, frac=frac)
 
     def __str__(self) -> str:
         return f"{'s' if self.signed else 'u'}{self.width}.{self.frac}"

@@ -103,10 +103,10 @@ struct Block {
 #pragma HLS INLINE
         const bool in_wraps = in == Shape::kInBlocks - 1;
         const bool tap_wraps = tap == Shape::kTapBlocks - 1;
-        word = last() ? 0 : word.to_int() + 1;
-        if (in_wraps && tap_wraps) out = out == Shape::kOutBlocks - 1 ? 0 : out.to_int() + 1;
-        if (in_wraps) tap = tap_wraps ? 0 : tap.to_int() + 1;
-        in = in_wraps ? 0 : in.to_int() + 1;
+        word = last() ? 0 : number<int>(word) + 1;
+        if (in_wraps && tap_wraps) out = out == Shape::kOutBlocks - 1 ? 0 : number<int>(out) + 1;
+        if (in_wraps) tap = tap_wraps ? 0 : number<int>(tap) + 1;
+        in = in_wraps ? 0 : number<int>(in) + 1;
     }
 };
 
@@ -167,11 +167,11 @@ Frame:
         Taps:
             for (int t = 0; t < CONFIG::kTapsAtOnce; ++t) {
 #pragma HLS UNROLL
-                const bool inside = covered[block.tap.to_int()][t];
+                const bool inside = covered[number<int>(block.tap)][t];
             Inputs:
                 for (int i = 0; i < CONFIG::kSimd; ++i) {
 #pragma HLS UNROLL
-                    const In value = window[block.tap.to_int()][t][block.in.to_int()][i];
+                    const In value = window[number<int>(block.tap)][t][number<int>(block.in)][i];
                     operand[t * CONFIG::kSimd + i] = inside ? value : In(0);
                 }
             }
@@ -184,9 +184,9 @@ Frame:
             Products:
                 for (int m = 0; m < kProducts; ++m) {
 #pragma HLS UNROLL
-                    dot += number<Number>(operand[m]) * number<Number>(weights[block.word.to_int()][p * kProducts + m]);
+                    dot += number<Number>(operand[m]) * number<Number>(weights[number<int>(block.word)][p * kProducts + m]);
                 }
-                const Number start = number<Number>(detail::entry(bias, block.out.to_int(), p));
+                const Number start = number<Number>(detail::entry(bias, number<int>(block.out), p));
                 const Number before = block.opens() ? start : number<Number>(acc[p]);
                 acc[p] = Acc(before + dot);
             }
@@ -201,7 +201,7 @@ Frame:
             Finish:
                 for (int p = 0; p < CONFIG::kPe; ++p) {
 #pragma HLS UNROLL
-                    const Aligned aligned = Aligned(acc[p]) << detail::entry(align, block.out.to_int(), p);
+                    const Aligned aligned = Aligned(acc[p]) << detail::entry(align, number<int>(block.out), p);
                     result[CONFIG::kOutChannels - CONFIG::kPe + p] = CONFIG::Finish::finish(aligned);
                 }
             }

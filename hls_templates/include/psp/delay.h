@@ -76,15 +76,15 @@ void ring_shift(T (&rows)[DEPTH][CHANNELS], ADDRESS& at, T (&pixel)[CHANNELS]) {
 Read:
     for (int c = 0; c < CHANNELS; ++c) {
 #pragma HLS UNROLL
-        oldest[c] = rows[at.to_int()][c];
+        oldest[c] = rows[number<int>(at)][c];
     }
 Write:
     for (int c = 0; c < CHANNELS; ++c) {
 #pragma HLS UNROLL
-        rows[at.to_int()][c] = pixel[c];
+        rows[number<int>(at)][c] = pixel[c];
         pixel[c] = oldest[c];
     }
-    at = at == DEPTH - 1 ? 0 : at.to_int() + 1;
+    at = at == DEPTH - 1 ? 0 : number<int>(at) + 1;
 }
 
 }  // namespace detail

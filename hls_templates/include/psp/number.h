@@ -34,10 +34,23 @@ struct Select<false, A, B> {
 
 }  // namespace detail
 
+// Counters and constants are words of exactly their width in synthesis. Elsewhere they are the C types that hold the same
+// values: ap_int counts several times slower, and g++ needs minutes for a large table of it. -DPSP_EXACT_WIDTHS gives the C
+// simulation the words of synthesis; the tests run both.
+#if defined(__SYNTHESIS__) || defined(PSP_EXACT_WIDTHS)
+#define PSP_WORDS_OF_SYNTHESIS 1
+#else
+#define PSP_WORDS_OF_SYNTHESIS 0
+#endif
+
 // A counter that runs from LO to HI.
-template <long long LO, long long HI>
+template <int LO, int HI>
 struct Counter {
+#if PSP_WORDS_OF_SYNTHESIS
     typedef ap_int<detail::signed_bits(LO, HI)> type;
+#else
+    typedef int type;
+#endif
 };
 
 // The C type in which products and sums of WIDTH bits are written. C promotes every product of chars to int as well;
@@ -48,12 +61,11 @@ struct Machine {
     typedef typename detail::Select<(WIDTH <= 31), int, long long>::type type;
 };
 
-// A constant of WIDTH bits in a table: a word of exactly that width in synthesis. Elsewhere the next wider C type,
-// which holds the same value: g++ needs minutes for a large table of ap_int.
+// A constant of WIDTH bits in a table.
 template <int WIDTH, bool IS_SIGNED>
 struct Constant {
     static_assert(WIDTH <= 64, "A constant has at most 64 bits.");
-#ifdef __SYNTHESIS__
+#if PSP_WORDS_OF_SYNTHESIS
     typedef typename detail::Select<IS_SIGNED, ap_int<WIDTH>, ap_uint<WIDTH> >::type type;
 #else
     static const int kBits = WIDTH + (IS_SIGNED ? 0 : 1);

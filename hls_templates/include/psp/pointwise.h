@@ -1,4 +1,4 @@
-// Engines that take and give one pixel per iteration: sum, concatenation, requantization, copies.
+// Engines that take and give one pixel per iteration: sum, affine map, thresholds, requantization, concatenation, copies.
 //
 // Nothing is carried from one iteration to the next, every channel is read or written once per iteration: II = 1.
 #ifndef PSP_POINTWISE_H
@@ -60,6 +60,69 @@ Frame:
         for (int c = 0; c < CONFIG::kChannels; ++c) {
 #pragma HLS UNROLL
             result[c] = CONFIG::Finish::finish(Wide(pixel[c]));
+        }
+        out.write(pack(result));
+    }
+}
+
+// in * scale + offset for every channel, requantized. Scale and offset are constants: every channel has its own logic.
+//
+// CONFIG names the layer: In, Acc (holds products and sums), Finish, kChannels, kPixels.
+template <class CONFIG, class SCALE, class OFFSET>
+void affine(Stream<typename Token<typename CONFIG::In, CONFIG::kChannels>::type>& in,
+            Stream<typename Token<typename CONFIG::Finish::Out, CONFIG::kChannels>::type>& out,
+            const SCALE (&scale)[1][CONFIG::kChannels], const OFFSET (&offset)[1][CONFIG::kChannels]) {
+#pragma HLS INLINE
+    typedef typename CONFIG::Acc Acc;
+    typedef typename Machine<Acc::width>::type Number;
+
+Frame:
+    for (int n = 0; n < CONFIG::kPixels; ++n) {
+#pragma HLS PIPELINE II=1
+        typename CONFIG::In pixel[CONFIG::kChannels];
+#pragma HLS ARRAY_PARTITION variable=pixel complete dim=0
+        typename CONFIG::Finish::Out result[CONFIG::kChannels];
+#pragma HLS ARRAY_PARTITION variable=result complete dim=0
+        unpack(in.read(), pixel);
+    Channels:
+        for (int c = 0; c < CONFIG::kChannels; ++c) {
+#pragma HLS UNROLL
+            const Number product = number<Number>(pixel[c]) * number<Number>(scale[0][c]);
+            result[c] = CONFIG::Finish::finish(Acc(product + number<Number>(offset[0][c])));
+        }
+        out.write(pack(result));
+    }
+}
+
+// start + step * (how many thresholds are at most in) for every channel; all comparisons are with constants, at once.
+//
+// CONFIG names the layer: In, Out, kChannels, kLevels, kLevelBits (width of a threshold, with a sign), kPixels.
+template <class CONFIG, class LEVEL, class START, class STEP>
+void threshold(Stream<typename Token<typename CONFIG::In, CONFIG::kChannels>::type>& in,
+               Stream<typename Token<typename CONFIG::Out, CONFIG::kChannels>::type>& out,
+               const LEVEL (&thresholds)[CONFIG::kChannels][CONFIG::kLevels],
+               const START (&start)[1][CONFIG::kChannels], const STEP (&step)[1][CONFIG::kChannels]) {
+#pragma HLS INLINE
+    typedef typename Machine<detail::larger(CONFIG::In::width + 1, CONFIG::kLevelBits)>::type Number;
+
+Frame:
+    for (int n = 0; n < CONFIG::kPixels; ++n) {
+#pragma HLS PIPELINE II=1
+        typename CONFIG::In pixel[CONFIG::kChannels];
+#pragma HLS ARRAY_PARTITION variable=pixel complete dim=0
+        typename CONFIG::Out result[CONFIG::kChannels];
+#pragma HLS ARRAY_PARTITION variable=result complete dim=0
+        unpack(in.read(), pixel);
+    Channels:
+        for (int c = 0; c < CONFIG::kChannels; ++c) {
+#pragma HLS UNROLL
+            int reached = 0;
+        Levels:
+            for (int l = 0; l < CONFIG::kLevels; ++l) {
+#pragma HLS UNROLL
+                if (number<Number>(thresholds[c][l]) <= number<Number>(pixel[c])) ++reached;
+            }
+            result[c] = typename CONFIG::Out(number<long long>(start[0][c]) + number<long long>(step[0][c]) * reached);
         }
         out.write(pack(result));
     }

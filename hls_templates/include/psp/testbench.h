@@ -201,8 +201,8 @@ int compare_vectors(const std::string& folder) {
         std::cerr << "testbench: the design left pixels of its input unread" << std::endl;
         ++protocol;
     }
-    std::cout << DESIGN::kFrames << " frames compared, " << mismatches << " mismatches";
-    if (protocol != 0) std::cout << ", " << protocol << " faults of the stream";
+    std::cout << "frames compared: " << DESIGN::kFrames << ", mismatches: " << mismatches;
+    if (protocol != 0) std::cout << ", faults of the stream: " << protocol;
     std::cout << std::endl;
     return mismatches == 0 && protocol == 0 ? 0 : 1;
 }
@@ -249,7 +249,7 @@ int stream_file(const std::string& from, const std::string& to) {
 }
 
 template <class DESIGN>
-int main(int argc, char** argv) {
+int start(int argc, char** argv) {
     if (argc == 2) return compare_vectors<DESIGN>(argv[1]);
     if (argc == 4 && std::string(argv[1]) == "--stream") return stream_file<DESIGN>(argv[2], argv[3]);
     std::cerr << "use: testbench VECTORS | testbench --stream IN OUT" << std::endl;

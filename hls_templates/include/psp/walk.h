@@ -61,8 +61,8 @@ class Walk {
     // The pixel under a tap of the complete window lies inside the frame.
     bool covers(const Offset& tap) const {
 #pragma HLS INLINE
-        const int row = out_row_.to_int() + tap.dy;
-        const int column = out_column_.to_int() + tap.dx;
+        const int row = number<int>(out_row_) + tap.dy;
+        const int column = number<int>(out_column_) + tap.dx;
         return row >= 0 && row < SCAN::kHeight && column >= 0 && column < SCAN::kWidth;
     }
 
@@ -78,10 +78,10 @@ class Walk {
             out_column_ = 0;
             column_phase_ = 0;
             ++out_row_;
-            row_phase_ = row_phase_ == SCAN::kStrideY - 1 ? 0 : row_phase_.to_int() + 1;
+            row_phase_ = row_phase_ == SCAN::kStrideY - 1 ? 0 : number<int>(row_phase_) + 1;
         } else {
             ++out_column_;
-            column_phase_ = column_phase_ == SCAN::kStrideX - 1 ? 0 : column_phase_.to_int() + 1;
+            column_phase_ = column_phase_ == SCAN::kStrideX - 1 ? 0 : number<int>(column_phase_) + 1;
         }
     }
 

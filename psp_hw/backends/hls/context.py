@@ -97,6 +97,7 @@ class ConvLayer(Layer):
     in_type: str
     acc_type: str
     finish: str
+    finish_comment: str
     in_token: str
     out_token: str
     in_channels: int
@@ -158,6 +159,7 @@ class AddLayer(Layer):
     right_type: str
     sum_type: str
     finish: str
+    finish_comment: str
     left_token: str
     right_token: str
     out_token: str
@@ -199,10 +201,47 @@ class PointwiseLayer(Layer):
     result: str
     in_type: str
     finish: str
+    finish_comment: str
     in_token: str
     out_token: str
     channels: int
     pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AffineLayer(Layer):
+    """A multiplication and an addition per channel."""
+
+    source: str
+    result: str
+    in_type: str
+    acc_type: str
+    finish: str
+    finish_comment: str
+    in_token: str
+    out_token: str
+    channels: int
+    pixels: int
+    tables: tuple[TableContext, ...]
+    pragmas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdLayer(Layer):
+    """Comparisons with constants, counted."""
+
+    source: str
+    result: str
+    in_type: str
+    out_type: str
+    in_token: str
+    out_token: str
+    channels: int
+    levels: int
+    level_bits: int
+    pixels: int
+    tables: tuple[TableContext, ...]
+    pragmas: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +293,7 @@ class DesignContext:
     source_hash: str
     name: str
     top: str
+    namespace: str
     type: str
     guard: str
     target: str

@@ -13,6 +13,7 @@ from psp_hw.backends.base import Target
 from psp_hw.backends.hls import context as c
 from psp_hw.backends.hls.literals import (
     constant_type,
+    finish_comment,
     finish_type,
     int_type,
     rows,
@@ -22,6 +23,7 @@ from psp_hw.backends.hls.literals import (
 from psp_hw.backends.hls.storage import rom_pragmas
 from psp_hw.folding.engine import (
     AddEngine,
+    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -29,6 +31,7 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
+    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
@@ -54,6 +57,10 @@ def layer(engine: Engine, call: c.Call, graph: Graph, target: Target) -> c.Layer
             return _concat(engine, call)
         case PointwiseEngine():
             return _pointwise(engine, call)
+        case AffineEngine():
+            return _affine(engine, call, graph, target)
+        case ThresholdEngine():
+            return _threshold(engine, call, graph, target)
         case ForkEngine():
             kind = engine.type
             return c.ForkLayer(call=call, token=token(kind), copies=engine.copies, pixels=kind.pixels)
@@ -86,6 +93,10 @@ def template_of(layer: c.Layer) -> str:
             return "src/concat.h.jinja"
         case c.PointwiseLayer():
             return "src/pointwise.h.jinja"
+        case c.AffineLayer():
+            return "src/affine.h.jinja"
+        case c.ThresholdLayer():
+            return "src/threshold.h.jinja"
         case c.ForkLayer():
             return "src/fork.h.jinja"
         case c.PortLayer():
@@ -118,6 +129,7 @@ def _conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.C
         in_type=int_type(engine.source.fmt),
         acc_type=signed_type(engine.acc_fmt),
         finish=finish_type(op.requantize, engine.result.fmt, left=min(align)),
+        finish_comment=finish_comment(op.requantize),
         in_token=token(engine.source),
         out_token=token(engine.result),
         in_channels=engine.in_channels,
@@ -261,6 +273,7 @@ def _add(engine: AddEngine, call: c.Call) -> c.AddLayer:
         right_type=int_type(right.fmt),
         sum_type=signed_type(engine.sum_fmt),
         finish=finish_type(engine.op.requantize, engine.result.fmt),
+        finish_comment=finish_comment(engine.op.requantize),
         left_token=token(left),
         right_token=token(right),
         out_token=token(engine.result),
@@ -301,8 +314,63 @@ def _pointwise(engine: PointwiseEngine, call: c.Call) -> c.PointwiseLayer:
         result=str(result),
         in_type=int_type(engine.source.fmt),
         finish=finish,
+        finish_comment="below zero becomes zero" if to is None else finish_comment(to),
         in_token=token(engine.source),
         out_token=token(result),
         channels=result.channels,
         pixels=result.pixels,
     )
+
+
+def _affine(engine: AffineEngine, call: c.Call, graph: Graph, target: Target) -> c.AffineLayer:
+    op, result = engine.op, engine.result
+    scale, offset = (graph.constants[name].reshape(1, -1) for name in (op.scale, op.offset))
+    tables = (
+        _table(f"k{call.type}Scale", scale, None, "What each channel is multiplied with."),
+        _table(f"k{call.type}Offset", offset, None, "What is then added, in the format of Acc."),
+    )
+    return c.AffineLayer(
+        call=call,
+        source=str(engine.source),
+        result=str(result),
+        in_type=int_type(engine.source.fmt),
+        acc_type=signed_type(engine.acc_fmt),
+        finish=finish_type(op.requantize, result.fmt),
+        finish_comment=finish_comment(op.requantize),
+        in_token=token(engine.source),
+        out_token=token(result),
+        channels=result.channels,
+        pixels=result.pixels,
+        tables=tables,
+        pragmas=_in_logic(tables, target),
+    )
+
+
+def _threshold(engine: ThresholdEngine, call: c.Call, graph: Graph, target: Target) -> c.ThresholdLayer:
+    op, result = engine.op, engine.result
+    levels, start, step = (graph.constants[name] for name in (op.thresholds, op.start, op.step))
+    tables = (
+        _table(f"k{call.type}Levels", levels, None, "The thresholds of each channel, ascending."),
+        _table(f"k{call.type}Start", start.reshape(1, -1), None, "The result of each channel below all of them."),
+        _table(f"k{call.type}Step", step.reshape(1, -1), None, "What each threshold adds."),
+    )
+    reach = Interval(min(-1, int(levels.min())), max(0, int(levels.max())))
+    return c.ThresholdLayer(
+        call=call,
+        source=str(engine.source),
+        result=str(result),
+        in_type=int_type(engine.source.fmt),
+        out_type=int_type(result.fmt),
+        in_token=token(engine.source),
+        out_token=token(result),
+        channels=result.channels,
+        levels=engine.levels,
+        level_bits=reach.bits,
+        pixels=result.pixels,
+        tables=tables,
+        pragmas=_in_logic(tables, target),
+    )
+
+
+def _in_logic(tables: Iterable[c.TableContext], target: Target) -> tuple[str, ...]:
+    return tuple(line for table in tables for line in rom_pragmas(table.name, MemoryKind.REGISTERS, target))

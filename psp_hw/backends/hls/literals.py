@@ -70,6 +70,14 @@ def finish_type(to: Requantizer | None, out: FixedPoint, *, left: int = 0) -> st
     return f"ShiftLeft<{kind}, {-shift}, {bounds}>"
 
 
+def finish_comment(to: Requantizer | None) -> str:
+    """What a requantizer does, in words."""
+    if to is None:
+        return "exact"
+    rounds = "half to even, " if to.shift > 0 or to.divisor > 1 else ""
+    return f"{rounds}saturates" + (", ReLU" if to.lo == 0 and to.fmt.signed else "")
+
+
 def segment_type(distance: int, kind: MemoryKind) -> str:
     """The type of a segment of the delay chain (psp/delay.h); one position is the window register itself."""
     if distance == 1:

@@ -1,0 +1,7 @@
+"""Projects for hls4ml 1.3: layers with exact types, our direct convolution among them."""
+
+from __future__ import annotations
+
+from psp_hw.backends.hls4ml.project import Backend, IoType, emit
+
+__all__ = ["Backend", "IoType", "emit"]
