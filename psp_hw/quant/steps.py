@@ -111,8 +111,7 @@ def _add_step(
         arity = 1
     else:
         module, name, arity = _function_module(node)
-    if name in taken:
-        name = f"{name}_{node.name}"
+    name = _free_name(name, taken)
     if not isinstance(module, _WEIGHTED):
         module = copy.deepcopy(module)
     inputs = tuple(results[arg] for arg in _tensor_args(node, arity))
@@ -130,8 +129,17 @@ def _function_module(node: fx.Node) -> tuple[nn.Module, str, int]:
     module = make(node)
     stack = node.meta.get("nn_module_stack") or {}
     inside = next(reversed(stack), "")  # the module whose forward() holds the call
-    label = node.name if not inside else f"{inside}.{_base_name(node)}"
+    label = f"{inside}.{_base_name(node)}" if inside else _base_name(node)
     return module, label, 2 if isinstance(module, Add) else 1
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name itself, or with the first free number from 2 on."""
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
 
 
 def _base_name(node: fx.Node) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import fx, nn
 
 from psp_hw.data.registry import data_info, load
 from psp_hw.data.split import Preprocessing, Split
@@ -32,6 +32,7 @@ from psp_hw.training.phases import (
     float_phase,
     predict,
     quant_phase,
+    quantized_accuracy,
     rebuild,
     survey,
 )
@@ -119,14 +120,14 @@ def _write(out: Path, model: Any, split: Split) -> None:
     write_text(out / METRICS, _merged_log(out / "logs"))
 
 
-def _measure(spec: TrainSpec, pruned: Pruned, model: nn.Module, testing: Split) -> dict[str, Any]:
+def _measure(spec: TrainSpec, pruned: Pruned, model: fx.GraphModule, testing: Split) -> dict[str, Any]:
     """The metrics of the manifest."""
     layers = survey(spec, model, pruned, testing.image_shape)
     biases = sum(layer.channels[1] for layer in layers)
     float_accuracy = accuracy(pruned.net, testing)
     return {
         "accuracy": float_accuracy,
-        "accuracy_quantized": accuracy(model.double(), testing),
+        "accuracy_quantized": quantized_accuracy(model, testing),
         "density": density(layers),
         "params": sum(layer.kept for layer in layers) + biases,
         "macs": sum(layer.macs for layer in layers),

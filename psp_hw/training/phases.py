@@ -19,6 +19,7 @@ from psp_hw.pruning.select import prune, select_layers
 from psp_hw.pruning.survey import LayerSurvey, survey_layer, surviving
 from psp_hw.quant.calibrate import calibrate_activations, calibrate_weights
 from psp_hw.quant.convert import quantize, weighted_layers
+from psp_hw.quant.exact import exact_in_float32
 from psp_hw.quant.fold import fold_batch_norm
 from psp_hw.quant.quantizers import integer_weight
 from psp_hw.quant.steps import trace_steps
@@ -32,6 +33,7 @@ FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
 PRUNED = "checkpoints/pruned.pt"
 CALIBRATION_IMAGES = 1024
 EVAL_BATCH = 500
+PROBE_IMAGES = 32
 SMALL_STEP_MACS = 200_000_000  # below this a step takes milliseconds and threads cost more than they save
 
 
@@ -166,6 +168,13 @@ def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
 def accuracy(model: nn.Module, split: Split) -> float:
     """Share of the images of a split whose largest logit is their class."""
     return float((predict(model, split.images).argmax(axis=1) == split.labels).mean())
+
+
+def quantized_accuracy(model: fx.GraphModule, split: Split) -> float:
+    """Accuracy of a quantized network from exact values: in float32 where that is exact, else in float64."""
+    if not exact_in_float32(model, torch.from_numpy(split.images[:PROBE_IMAGES])):
+        model.double()
+    return accuracy(model, split)
 
 
 def survey(

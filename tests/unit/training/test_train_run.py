@@ -1,0 +1,303 @@
+"""Training end to end on a few steps: the run folder, resuming, stopping, and what must be refused."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import pickle
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from psp_hw.errors import ModelError, RunError, SpecError, TrainingError
+from psp_hw.quant.convert import weighted_layers
+from psp_hw.quant.quantizers import integer_weight
+from psp_hw.spec.enums import RateShape, StructureKind
+from psp_hw.spec.load import load_spec
+from psp_hw.spec.presets import preset, with_steps, with_structures
+from psp_hw.spec.train import TrainSpec
+from psp_hw.training import api, run
+from psp_hw.training.api import load_quantized, load_split, reference_outputs, reference_trace, train
+from psp_hw.training.loop import check_checkpoint
+from psp_hw.training.modules import Phase, rate_factor
+from psp_hw.training.run import load_run
+
+
+def _spec(steps: int = 30, **keys: object) -> TrainSpec:
+    spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), steps)
+    return replace(spec, **keys)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of a few steps. Read it; copy it to change it."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    train(_spec(), out, progress=False)
+    return out
+
+
+def test_a_run_holds_what_the_contract_says(finished: Path) -> None:
+    manifest = json.loads((finished / "manifest.json").read_text())
+    metrics = manifest["metrics"]
+
+    assert ("psp-hw run", True, 1) == (manifest["kind"], manifest["complete"], manifest["seed"])
+    assert {"accuracy", "accuracy_quantized", "density", "params", "macs", "layers"} == set(metrics)
+    assert {"spec.yaml", "model.onnx", "quantized.pt", "input.npz", "metrics.csv"} == set(
+        manifest["checksums"]
+    )
+    assert {"torch", "brevitas", "lightning", "onnx"} <= set(manifest["versions"])
+    assert _spec() == load_spec(finished / "spec.yaml")
+    assert _spec() == load_run(finished).spec
+    assert [] == [p for p in finished.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_metrics_csv_has_a_line_per_epoch_of_both_phases(finished: Path) -> None:
+    with (finished / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [("train", "0"), ("train", "1"), ("finetune", "0"), ("finetune", "1")] == [
+        (row["phase"], row["epoch"]) for row in rows
+    ]
+    assert all(float(row["loss"]) > 0 for row in rows)
+
+
+def test_taps_density_and_counts_follow_from_the_integers(finished: Path) -> None:
+    result = api.result_of(load_run(finished))
+    layers = weighted_layers(load_quantized(finished))
+    kept = total = 0
+    for layer in result.layers:
+        weight = integer_weight(layers[layer.name])
+        four = weight.reshape(*weight.shape, *[1] * (4 - weight.ndim))
+        taps = [(r, s) for r in range(four.shape[2]) for s in range(four.shape[3]) if four[:, :, r, s].any()]
+        assert taps == list(layer.taps)
+        if layer.prunable:
+            kept += len(taps) * four.shape[0] * four.shape[1]
+            total += four.numel()
+    assert kept / total == result.density
+    assert result.density < 1.0
+    assert ["stage1.block1.conv1", "stage1.block1.conv2", "stage2.block1.conv1", "stage2.block1.conv2"] == [
+        layer.name for layer in result.layers if layer.prunable
+    ]
+    by_hand = sum(l.kept * {16: 64, 24: 16, 10: 1}[l.channels[1]] for l in result.layers)
+    assert by_hand == result.macs
+    assert sum(l.kept + l.channels[1] for l in result.layers) == result.params
+
+
+def test_pruned_weights_stay_exactly_zero_through_fine_tuning(finished: Path) -> None:
+    masks = torch.load(finished / "checkpoints/pruned.pt", weights_only=True)["masks"]
+    layers = weighted_layers(load_quantized(finished))
+    assert 4 == len(masks)
+    for name, mask in masks.items():
+        assert not bool(mask.all())
+        assert bool((layers[name].weight[~mask] == 0).all())
+
+
+def test_the_reference_is_exact_and_reproducible(finished: Path) -> None:
+    test = load_split(finished, "test")
+    outputs = reference_outputs(finished, test.images)
+    trace = reference_trace(finished, test.images[:20])
+
+    assert (np.float64, (355, 10)) == (outputs.dtype, outputs.shape)
+    assert np.array_equal(outputs[:20], trace["fc"])
+    accuracy = float((outputs.argmax(axis=1) == test.labels).mean())
+    assert load_run(finished).metrics["accuracy_quantized"] == accuracy
+    scaled = outputs * 2.0**30
+    assert np.array_equal(scaled, np.round(scaled))
+
+
+def test_the_same_seed_gives_the_same_file(finished: Path, tmp_path: Path) -> None:
+    train(_spec(), tmp_path / "again", progress=False)
+    for name in ("model.onnx", "metrics.csv", "input.npz"):
+        assert (finished / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+class _Stop(Exception):
+    """An interruption that leaves no chance to clean up."""
+
+
+@pytest.mark.parametrize("stop_at", [25, 30 + 25])
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    """Stopped in the second epoch of either phase; epochs have 23 steps."""
+    calls = 0
+    original = Phase.training_step
+
+    def counted(self: Phase, batch: object, batch_idx: int) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise _Stop
+        return original(self, batch, batch_idx)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Phase, "training_step", counted)
+    with pytest.raises(_Stop):
+        train(_spec(), tmp_path / "run", progress=False)
+    assert not json.loads((tmp_path / "run/manifest.json").read_text())["complete"]
+    with pytest.raises(RunError, match=r"unfinished.*--resume"):
+        load_run(tmp_path / "run")
+
+    result = train(_spec(), tmp_path / "run", resume=True, progress=False)
+
+    assert (finished / "model.onnx").read_bytes() == (tmp_path / "run/model.onnx").read_bytes()
+    assert (finished / "metrics.csv").read_text() == (tmp_path / "run/metrics.csv").read_text()
+    assert replace(api.result_of(load_run(finished)), run=result.run) == result
+    assert calls < 2 * 60 - 5
+
+
+def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_resumes(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Phase.training_step
+
+    def interrupted(self: Phase, batch: object, batch_idx: int) -> object:
+        if self.global_step == 25:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, batch_idx)  # type: ignore[arg-type]
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Phase, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(_spec(), tmp_path / "run", progress=False)
+    assert handler is signal.getsignal(signal.SIGINT)
+
+    train(_spec(), tmp_path / "run", resume=True, progress=False)
+    assert (finished / "model.onnx").read_bytes() == (tmp_path / "run/model.onnx").read_bytes()
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def penalty(self: Phase) -> torch.Tensor | None:
+        return torch.tensor(float("nan")) if self.global_step == 24 else None
+
+    monkeypatch.setattr("psp_hw.training.modules.PruningPhase.penalty", penalty)
+    with pytest.raises(TrainingError, match=r"the loss is nan in epoch 2, step 25.*last good checkpoint"):
+        train(_spec(), tmp_path / "run", progress=False)
+    state = check_checkpoint(tmp_path / "run/checkpoints/train-last.ckpt")
+    assert 23 == state["global_step"]
+    assert all(bool(torch.isfinite(v).all()) for v in state["state_dict"].values())
+
+
+def test_all_taps_of_a_layer_gone_is_refused_by_name(tmp_path: Path) -> None:
+    spec = _spec()
+    structure = replace(spec.pruning.structures[0], epsilon=10.0, at_least=None)
+    spec = replace(spec, pruning=replace(spec.pruning, structures=(structure,), warmup=0.0, ramp=0.0))
+    with pytest.raises(TrainingError, match=r"all structures of stage1\.block1\.conv1, .* are gone"):
+        train(spec, tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "quantized.pt", "input.npz", "spec.yaml", "metrics.csv"])
+def test_a_changed_or_missing_file_is_noticed(finished: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-1])
+    with pytest.raises(RunError, match=rf"{name}: the file differs from what the run wrote"):
+        load_run(copy)
+    (copy / name).unlink()
+    with pytest.raises(RunError, match=rf"{name}: the file is missing"):
+        load_run(copy)
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.system, ("touch EVIL",))
+
+
+@pytest.mark.parametrize("kind", ["truncated", "garbage", "empty", "evil"])
+def test_a_bad_checkpoint_is_refused_and_never_executed(
+    finished: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x.ckpt"
+    good = (finished / "checkpoints/train-last.ckpt").read_bytes()
+    content = {"truncated": good[: len(good) // 2], "garbage": b"garbage", "empty": b"", "evil": b""}[kind]
+    path.write_bytes(content)
+    if kind == "evil":
+        with path.open("wb") as file:
+            pickle.dump({"x": _Evil()}, file)
+    with pytest.raises(RunError, match=r"x\.ckpt: truncated or corrupt"):
+        check_checkpoint(path)
+    assert not (tmp_path / "EVIL").exists()
+
+
+def test_a_truncated_checkpoint_of_a_resumed_run_is_named(tmp_path: Path, finished: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    run.write_text(copy / "manifest.json", json.dumps({**run.read_manifest(copy), "complete": False}))
+    (copy / "checkpoints/pruned.pt").unlink()
+    path = copy / "checkpoints/train-last.ckpt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"train-last\.ckpt: truncated or corrupt"):
+        train(_spec(), copy, resume=True, progress=False)
+
+
+def test_folders_that_are_taken_are_left_alone(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(RunError, match="exists and is not a run of psp-hw; nothing was changed"):
+            train(_spec(), tmp_path / "mine", resume=resume, progress=False)
+    with pytest.raises(RunError, match="is a file, not a folder"):
+        train(_spec(), tmp_path / "file", progress=False)
+    with pytest.raises(RunError, match=r"holds a run already \(complete\)"):
+        train(_spec(), finished, progress=False)
+    with pytest.raises(RunError, match=r"different: seed"):
+        train(_spec(seed=9), finished, resume=True, progress=False)
+    assert ["file.txt"] == [p.name for p in (tmp_path / "mine").iterdir()]
+
+
+def test_resuming_a_complete_run_gives_its_result(finished: Path) -> None:
+    assert api.result_of(load_run(finished)) == train(_spec(), finished, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"net": replace(preset().net, name="resnet9")}, SpecError),
+        ({"data": replace(preset().data, name="mnist")}, SpecError),
+        ({"net": replace(preset().net, name="torch.nn:GELU")}, ModelError),
+        ({"pruning": replace(_spec().pruning, include=("convX",))}, SpecError),
+    ],
+)
+def test_a_bad_request_writes_nothing(
+    tmp_path: Path, changes: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        train(_spec(**changes), tmp_path / "run", progress=False)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(api, "export_model", full)
+    with pytest.raises(RunError, match=r"model\.onnx: cannot be written: No space left on device"):
+        train(_spec(4), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run/model.onnx").exists()
+    assert not json.loads((tmp_path / "run/manifest.json").read_text())["complete"]
+
+
+@pytest.mark.parametrize("shape", list(RateShape))
+def test_learning_rates_stay_between_zero_and_the_largest(shape: RateShape) -> None:
+    factors = [rate_factor(shape, step / 100) for step in range(101)]
+    assert max(factors) == pytest.approx(1.0)
+    assert all(0.0 <= factor <= 1.0 for factor in factors)
+    assert shape is RateShape.CONSTANT or factors[-1] <= 0.011
+
+
+@pytest.mark.slow
+def test_the_short_recipe_reaches_its_goal(tmp_path: Path) -> None:
+    result = train(with_structures(preset(), (StructureKind.SHAPE,)), tmp_path / "run", progress=False)
+    assert result.accuracy_quantized >= 0.95
+    assert result.density <= 0.67
