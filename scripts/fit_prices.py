@@ -86,15 +86,21 @@ def tools(samples: Samples) -> str:
     return ", ".join(parts)
 
 
-def linear(samples: Samples, *, fixed: tuple[float, ...] | None = None) -> tuple[np.ndarray, float, int]:
-    """Least squares of truth on features, a primitive weighing as log2 of how often it occurs; (coefficients, MAE, n)."""
+def linear(samples: Samples) -> tuple[np.ndarray, float, int]:
+    """Least absolute deviations of truth on features; (coefficients, mean absolute error, samples).
+
+    A primitive weighs as log2 of how often it occurs. Least absolute deviations, by iterated reweighting, because reports mix
+    populations (an adder inside a chain and one beside a multiplexer) and the common one is meant.
+    """
     features = np.array([row[0] for row in samples.rows], dtype=float)
     truth = np.array([row[1] for row in samples.rows], dtype=float)
     weight = 1.0 + np.log2([row[2] for row in samples.rows])
-    root = np.sqrt(weight)[:, None]
-    found, *_ = np.linalg.lstsq(features * root, truth * root[:, 0], rcond=None)
-    if fixed is not None:
-        found = np.array(fixed)
+    pull = weight.copy()
+    found = np.zeros(features.shape[1])
+    for _ in range(60):
+        root = np.sqrt(pull)[:, None]
+        found, *_ = np.linalg.lstsq(features * root, truth * root[:, 0], rcond=None)
+        pull = weight / np.maximum(np.abs(features @ found - truth), 0.05)
     error = float(np.average(np.abs(features @ found - truth), weights=weight))
     return found, error, len(truth)
 
@@ -218,7 +224,7 @@ def main() -> None:
             "adder or subtractor, by result width",
             gather(primitives, expression("+", "-", least=4)),
         ),
-        *emit("select", per_bit, "2:1 multiplexer", gather(primitives, expression("select"))),
+        *emit("select", per_bit, "2:1 multiplexer", gather(primitives, expression("select", least=2))),
         *emit("compare", per_bit, "comparator", gather(primitives, expression("icmp", most=32))),
         *emit("gate", per_bit, "and / or / xor", gather(primitives, expression("and", "or", "xor"))),
         *emit(

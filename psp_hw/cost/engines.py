@@ -1,11 +1,10 @@
-"""The bill of operators and the data path of every engine (docs/estimate.md has a figure of each)."""
+"""The bill of operators of every engine."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import assert_never
 
 import numpy as np
@@ -31,11 +30,12 @@ from psp_hw.cost.bill import (
     StreamPort,
     bill,
 )
+from psp_hw.cost.datapath import levels_of
 from psp_hw.cost.devices import Fabric
-from psp_hw.cost.pipeline import DELAYS, Delays, Level, Pipeline, cut
-from psp_hw.cost.prices import ADDER_PRODUCT_BITS, LUT_PRODUCT_BITS
+from psp_hw.cost.pipeline import DELAYS, Pipeline, cut
 from psp_hw.folding.engine import (
     AddEngine,
+    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -43,6 +43,7 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
+    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
@@ -50,6 +51,7 @@ from psp_hw.folding.plan import MemoryKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import MaxPool
+from psp_hw.ir.types import Tap
 from psp_hw.units import Clock
 
 Parts = Iterator[Item | Operator]
@@ -71,15 +73,23 @@ def engine_bill(engine: Engine, graph: Graph, fabric: Fabric, clock: Clock) -> E
         graph: where the weights are, which matter when the fold covers the whole pixel.
         fabric, clock: decide where the pipeline is cut, hence how many registers there are.
     """
-    delays = DELAYS[fabric]
-    pipeline = cut(_levels(engine, delays), clock)
-    control = (Register(pipeline.registers), LoopControl(pipeline.depth + 1))
-    return EngineBill(bill((*_operators(engine, graph), *control)), pipeline)
+    pipeline = engine_pipeline(engine, fabric, clock)
+    return EngineBill(bill((*_operators(engine, graph), *pipeline_parts(pipeline))), pipeline)
+
+
+def engine_pipeline(engine: Engine, fabric: Fabric, clock: Clock) -> Pipeline:
+    """How the data path of an engine is cut at a clock."""
+    return cut(levels_of(engine, DELAYS[fabric]), clock)
+
+
+def pipeline_parts(pipeline: Pipeline) -> tuple[Operator, ...]:
+    """The registers between the stages, and the control of the loop."""
+    return (Register(pipeline.registers), LoopControl(pipeline.depth + 1))
 
 
 def pipeline_depth(engine: Engine, fabric: Fabric, clock: Clock) -> int:
     """Cycles from the end of a step to its token in the FIFO."""
-    return cut(_levels(engine, DELAYS[fabric]), clock).depth
+    return engine_pipeline(engine, fabric, clock).depth
 
 
 def _operators(engine: Engine, graph: Graph) -> Parts:
@@ -87,7 +97,11 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
         case ConvEngine():
             yield from _conv(engine, graph)
         case WindowPoolEngine():
-            yield from _window(engine.scan, engine.source.fmt.width, engine.delays)
+            yield Register(engine.source.pixel_bits)
+            yield from _walk(engine.scan)
+            for words, kind in zip(engine.scan.delays, engine.delays, strict=True):
+                yield Delay(words, engine.source.pixel_bits, kind)
+            yield Item(Gate(engine.source.pixel_bits), len(_outside(engine.scan)))
             yield from _pool(engine)
         case GlobalPoolEngine():
             channels = engine.source.channels
@@ -105,6 +119,15 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
                 yield Item(Gate(engine.result.fmt.width), engine.result.channels)
             yield from _requantizers(to, engine.source.fmt, (), engine.result.channels)
             yield from _counter(engine.result.pixels)
+        case AffineEngine():
+            yield from _affine(engine, graph)
+            yield from _requantizers(engine.op.requantize, engine.acc_fmt, (), engine.result.channels)
+            yield from _counter(engine.result.pixels)
+        case ThresholdEngine():
+            yield Item(Compare(engine.source.fmt.width), engine.result.channels * engine.levels)
+            counting = _tree(engine.levels, 1, engine.result.fmt.width)
+            yield from _times(counting, engine.result.channels)
+            yield from _counter(engine.result.pixels)
         case ConcatEngine() | ForkEngine():
             pixels = engine.result.pixels if isinstance(engine, ConcatEngine) else engine.type.pixels
             yield from _counter(pixels)
@@ -116,13 +139,41 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
 
 
 def _conv(engine: ConvEngine, graph: Graph) -> Parts:
+    yield from conv_window(engine)
+    yield from conv_delays(engine)
+    yield from conv_datapath(engine, graph)
+    rom = conv_weights(engine)
+    if rom is not None:
+        yield rom
+
+
+def conv_weights(engine: ConvEngine) -> Rom | None:
+    """The memory of the weights; None where they are constants in the multipliers."""
+    words = engine.cycles_per_output
+    return Rom(words, engine.weight_word_bits, engine.weights) if words > 1 else None
+
+
+def conv_delays(engine: ConvEngine) -> Parts:
+    """The delay chain between the taps. A segment as long as the distance of its taps ends in the window register."""
+    for words, kind in zip(engine.scan.delays, engine.delays, strict=True):
+        yield Delay(words, engine.source.pixel_bits, kind)
+
+
+def conv_window(engine: ConvEngine) -> Parts:
+    """What a convolution has whatever its fold: the newest pixel's register, and the walk over the frame."""
+    yield Register(engine.source.pixel_bits)
+    yield from _walk(engine.scan)
+
+
+def conv_datapath(engine: ConvEngine, graph: Graph) -> Parts:
+    """What depends on the fold, the memory of the weights apart."""
     fold, op = engine.fold, engine.op
     lanes, words = fold.taps * fold.simd, engine.cycles_per_output
     entering, acc = engine.source.fmt.width, engine.acc_fmt.width
-    yield from _window(engine.scan, entering, engine.delays)
+    if _outside(engine.scan):
+        yield Gate(lanes * entering)  # taps outside the frame read zero
     if words > 1:
         yield Mux(engine.tap_blocks * engine.in_blocks, lanes * entering)
-        yield Rom(words, engine.weight_word_bits, engine.weights)
         yield Item(Multiply(entering, engine.weight_fmt.width), fold.multipliers)
         yield from _times(_tree(lanes, entering + engine.weight_fmt.width, acc), fold.pe)
     else:
@@ -132,7 +183,7 @@ def _conv(engine: ConvEngine, graph: Graph) -> Parts:
         if engine.out_blocks > 1:
             yield Rom(engine.out_blocks, fold.pe * acc, MemoryKind.LUTRAM)
     if engine.tap_blocks * engine.in_blocks > 1:
-        yield Item(Add(acc), fold.pe)
+        yield Item(Add(acc), 0 if op.bias is not None else fold.pe)  # the bias is what the sum starts with
         yield Item(Select(acc), fold.pe)
         yield Register(fold.pe * acc)
     yield from _requantizers(op.requantize, engine.acc_fmt, engine.shifts, fold.pe)
@@ -143,22 +194,24 @@ def _conv(engine: ConvEngine, graph: Graph) -> Parts:
             yield from _counter(extent)
 
 
-def _window(scan: Scan, bits: int, kinds: tuple[MemoryKind, ...]) -> Parts:
-    """Delay chain, the newest pixel's register, and what tells pixels from padding."""
-    pixel = scan.source.channels * bits
-    yield Register(pixel)
-    for words, kind in zip(scan.delays, kinds, strict=True):
-        yield Delay(words, pixel, kind)
+def _walk(scan: Scan) -> Parts:
+    """Where the engine is in the frame, and what tells pixels from padding."""
     yield from _counter(scan.pitch)
     yield from _counter(math.ceil(scan.steps / scan.pitch))
     row_bits = max(1, scan.source.height.bit_length())
     column_bits = max(1, scan.pitch.bit_length())
-    outside = [tap for tap in scan.taps if _may_leave(scan, tap.r, tap.s)]
+    outside = _outside(scan)
     yield Item(Compare(row_bits + 1), len({tap.r for tap in outside}))
     yield Item(Compare(column_bits + 1), len({tap.s for tap in outside}))
-    yield Item(Gate(pixel), len(outside))
+    yield Item(Gate(1), len(outside))
+    yield Register(len(outside))
     yield Compare(row_bits)  # whether a pixel is read
     yield Item(Compare(column_bits), 2)  # whether a pixel is read; whether one is written
+
+
+def _outside(scan: Scan) -> tuple[Tap, ...]:
+    """The taps that lie outside the frame for some output pixel."""
+    return tuple(tap for tap in scan.taps if _may_leave(scan, tap.r, tap.s))
 
 
 def _may_leave(scan: Scan, r: int, s: int) -> bool:
@@ -203,6 +256,15 @@ def _constant_matrix(weight: IntArray, entering: int, acc: int) -> Iterator[Item
     typical = entering + int(np.ceil(widths[magnitude > 0].mean())) if magnitude.any() else entering
     for inputs, columns in zip(*np.unique(kept, return_counts=True), strict=True):
         yield from _times(_tree(int(inputs), typical, acc), int(columns))
+
+
+def _affine(engine: AffineEngine, graph: Graph) -> Iterator[Item]:
+    """Products of every channel with its own constant, and the offsets that are not zero."""
+    magnitude = np.abs(graph.constants[engine.op.scale])
+    for scale, digits in zip(magnitude.tolist(), signed_digits(magnitude).tolist(), strict=True):
+        if digits:
+            yield Item(ConstantMultiply(engine.source.fmt.width, int(scale).bit_length(), digits))
+    yield Item(Add(engine.acc_fmt.width), int(np.count_nonzero(graph.constants[engine.op.offset])))
 
 
 def signed_digits(magnitude: IntArray) -> IntArray:
@@ -252,112 +314,3 @@ def _pool(engine: WindowPoolEngine) -> Parts:
 def _pool_sum(engine: WindowPoolEngine) -> FixedPoint:
     whole = engine.source.fmt.range.including(0).scaled(len(engine.scan.taps))
     return FixedPoint.holding(whole, frac=engine.source.fmt.frac)
-
-
-def _levels(engine: Engine, delays: Delays) -> Iterator[Level]:
-    """The data path of an engine from the FIFO that it reads to the one that it writes."""
-    match engine:
-        case ConvEngine():
-            yield from _conv_levels(_conv_key(engine), delays)
-            yield Level(delays.stream_write, engine.result.pixel_bits)
-        case WindowPoolEngine():
-            pixel, inputs = engine.source.pixel_bits, len(engine.scan.taps)
-            yield Level(delays.stream_read + delays.compare + delays.select, inputs * pixel)
-            while inputs > 1:
-                inputs = math.ceil(inputs / 2)
-                yield Level(delays.compare + delays.select, inputs * pixel)
-            yield from _requantize_levels(requantizer_of(engine), engine.result.pixel_bits, delays)
-        case GlobalPoolEngine():
-            yield Level(delays.stream_read, engine.source.pixel_bits)
-            yield Level(_adding(delays, engine.acc_fmt.width), 0)
-            yield from _requantize_levels(engine.op.requantize, engine.result.pixel_bits, delays)
-        case AddEngine():
-            yield Level(delays.stream_read, sum(source.pixel_bits for source in engine.sources))
-            yield Level(_adding(delays, engine.sum_fmt.width), engine.result.channels * engine.sum_fmt.width)
-            yield from _requantize_levels(engine.op.requantize, engine.result.pixel_bits, delays)
-        case PointwiseEngine():
-            yield Level(delays.stream_read, engine.source.pixel_bits)
-            yield Level(delays.compare + delays.select, engine.result.pixel_bits)
-            yield from _requantize_levels(requantizer_of(engine), engine.result.pixel_bits, delays)
-        case ConcatEngine():
-            yield Level(delays.stream_read, engine.result.pixel_bits)
-            yield Level(delays.stream_write, engine.result.pixel_bits)
-        case ForkEngine() | PortEngine():
-            yield Level(delays.stream_read, engine.type.pixel_bits)
-            yield Level(delays.stream_write, engine.type.pixel_bits)
-        case _:
-            assert_never(engine)
-
-
-@dataclass(frozen=True, slots=True)
-class _ConvKey:
-    """What the data path of a convolution depends on, so that equal ones are worked out once."""
-
-    entering: int
-    weight: int
-    acc: int
-    pe: int
-    lanes: int
-    constant: bool
-    muxed: bool
-    accumulates: bool
-    bias: bool
-    rounds: bool
-    leaving: int
-
-
-def _conv_key(engine: ConvEngine) -> _ConvKey:
-    return _ConvKey(
-        entering=engine.source.fmt.width,
-        weight=engine.weight_fmt.width,
-        acc=engine.acc_fmt.width,
-        pe=engine.fold.pe,
-        lanes=engine.fold.taps * engine.fold.simd,
-        constant=engine.cycles_per_output == 1,
-        muxed=engine.tap_blocks * engine.in_blocks > 1,
-        accumulates=engine.tap_blocks * engine.in_blocks > 1,
-        bias=engine.op.bias is not None,
-        rounds=engine.op.requantize is not None,
-        leaving=engine.result.fmt.width,
-    )
-
-
-@cache
-def _conv_path(key: _ConvKey, delays: Delays) -> tuple[Level, ...]:
-    operands = key.lanes * key.entering + (0 if key.constant else key.pe * key.lanes * key.weight)
-    levels = [Level(delays.stream_read + delays.select, operands)]
-    if key.muxed:
-        levels.append(Level(2 * delays.select, operands))
-    if not key.constant:
-        levels.append(Level(delays.memory - delays.select, operands))
-    wide, narrow = max(key.entering, key.weight), min(key.entering, key.weight)
-    in_dsp = wide > LUT_PRODUCT_BITS and narrow > ADDER_PRODUCT_BITS
-    product = min(key.entering + key.weight, key.acc)
-    levels.append(Level(delays.dsp_product if in_dsp else delays.lut_product, key.pe * key.lanes * product))
-    inputs = key.lanes
-    while inputs > 1:
-        inputs, product = math.ceil(inputs / 2), min(product + 1, key.acc)
-        levels.append(Level(_adding(delays, product), key.pe * inputs * product))
-    if key.bias or key.accumulates:
-        levels.append(Level(_adding(delays, key.acc) + delays.select, key.pe * key.acc))
-    if key.rounds:
-        levels.append(Level(delays.compare + _adding(delays, key.acc), key.pe * key.acc))
-        levels.append(Level(delays.compare + delays.select, key.pe * key.leaving))
-    return tuple(levels)
-
-
-def _conv_levels(key: _ConvKey, delays: Delays) -> Iterator[Level]:
-    yield from _conv_path(key, delays)
-
-
-def _requantize_levels(to: Requantizer | None, pixel_bits: int, delays: Delays) -> Iterator[Level]:
-    if to is not None:
-        if to.divisor > 1:
-            yield Level(2 * delays.dsp_product, pixel_bits)
-        yield Level(delays.compare + _adding(delays, to.fmt.width), pixel_bits)
-        yield Level(delays.compare + delays.select, pixel_bits)
-    yield Level(delays.stream_write, pixel_bits)
-
-
-def _adding(delays: Delays, bits: int) -> float:
-    return delays.add + delays.add_per_bit * bits

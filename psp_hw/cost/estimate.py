@@ -16,6 +16,7 @@ from psp_hw.cost.shortage import Shortage, advice, shortages
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import (
     AddEngine,
+    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -23,6 +24,7 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
+    ThresholdEngine,
     WindowPoolEngine,
 )
 from psp_hw.folding.memory import memory_for_fifo
@@ -132,6 +134,11 @@ class Estimate:
         return advice(self.resources, self.part)
 
     @property
+    def statement(self) -> str:
+        """What was predicted, and how far off it may be."""
+        return self.expected_error
+
+    @property
     def bottleneck(self) -> LayerEstimate:
         """The engine that sets the interval; the first of several."""
         return max(self.layers, key=lambda layer: layer.cycles)
@@ -221,6 +228,8 @@ def op_kind(engine: Engine) -> str:
             | AddEngine()
             | ConcatEngine()
             | PointwiseEngine()
+            | AffineEngine()
+            | ThresholdEngine()
         ):
             return kind(engine.op)
         case ForkEngine():

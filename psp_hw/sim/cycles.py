@@ -32,7 +32,7 @@ RESTART_CYCLES = 2
 # A pipeline depth of 0: the token is given in the cycle in which the step ends.
 NO_DEPTHS: Mapping[str, int] = {}
 
-MAX_FRAMES = 24
+MAX_FRAMES = 12
 
 CycleArray = npt.NDArray[np.int64]
 

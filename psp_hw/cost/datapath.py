@@ -1,0 +1,144 @@
+"""The data path of every engine, level by level: what ``pipeline.cut`` puts registers into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import assert_never
+
+from psp_hw.arith.requantize import Requantizer
+from psp_hw.cost.pipeline import Delays, Level
+from psp_hw.cost.prices import ADDER_PRODUCT_BITS, LUT_PRODUCT_BITS
+from psp_hw.folding.engine import (
+    AddEngine,
+    AffineEngine,
+    ConcatEngine,
+    ConvEngine,
+    Engine,
+    ForkEngine,
+    GlobalPoolEngine,
+    PointwiseEngine,
+    PortEngine,
+    ThresholdEngine,
+    WindowPoolEngine,
+    requantizer_of,
+)
+
+
+def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
+    """The data path of an engine from the FIFO that it reads to the one that it writes."""
+    match engine:
+        case ConvEngine():
+            yield from _conv_path(_conv_key(engine), delays)
+            yield Level(delays.stream_write, engine.result.pixel_bits)
+        case WindowPoolEngine():
+            pixel, inputs = engine.source.pixel_bits, len(engine.scan.taps)
+            yield Level(delays.stream_read + delays.compare + delays.select, inputs * pixel)
+            while inputs > 1:
+                inputs = math.ceil(inputs / 2)
+                yield Level(delays.compare + delays.select, inputs * pixel)
+            yield from _requantize_levels(requantizer_of(engine), engine.result.pixel_bits, delays)
+        case GlobalPoolEngine():
+            yield Level(delays.stream_read, engine.source.pixel_bits)
+            yield Level(_adding(delays, engine.acc_fmt.width), 0)
+            yield from _requantize_levels(engine.op.requantize, engine.result.pixel_bits, delays)
+        case AddEngine():
+            yield Level(delays.stream_read, sum(source.pixel_bits for source in engine.sources))
+            yield Level(_adding(delays, engine.sum_fmt.width), engine.result.channels * engine.sum_fmt.width)
+            yield from _requantize_levels(engine.op.requantize, engine.result.pixel_bits, delays)
+        case PointwiseEngine():
+            yield Level(delays.stream_read, engine.source.pixel_bits)
+            yield Level(delays.compare + delays.select, engine.result.pixel_bits)
+            yield from _requantize_levels(requantizer_of(engine), engine.result.pixel_bits, delays)
+        case AffineEngine():
+            yield Level(delays.stream_read, engine.source.pixel_bits)
+            in_dsp = engine.scale_fmt.width > ADDER_PRODUCT_BITS
+            products = engine.result.channels * engine.acc_fmt.width
+            yield Level(delays.dsp_product if in_dsp else delays.lut_product, products)
+            yield Level(_adding(delays, engine.acc_fmt.width), products)
+            yield from _requantize_levels(engine.op.requantize, engine.result.pixel_bits, delays)
+        case ThresholdEngine():
+            yield Level(delays.stream_read, engine.source.pixel_bits)
+            yield Level(delays.compare, engine.result.channels * engine.levels)
+            yield Level(_adding(delays, engine.result.fmt.width), engine.result.pixel_bits)
+            yield Level(delays.stream_write, engine.result.pixel_bits)
+        case ConcatEngine():
+            yield Level(delays.stream_read, engine.result.pixel_bits)
+            yield Level(delays.stream_write, engine.result.pixel_bits)
+        case ForkEngine() | PortEngine():
+            yield Level(delays.stream_read, engine.type.pixel_bits)
+            yield Level(delays.stream_write, engine.type.pixel_bits)
+        case _:
+            assert_never(engine)
+
+
+@dataclass(frozen=True, slots=True)
+class _ConvKey:
+    """What the data path of a convolution depends on, so that equal ones are worked out once."""
+
+    entering: int
+    weight: int
+    acc: int
+    pe: int
+    lanes: int
+    constant: bool
+    muxed: bool
+    accumulates: bool
+    bias: bool
+    rounds: bool
+    leaving: int
+
+
+def _conv_key(engine: ConvEngine) -> _ConvKey:
+    return _ConvKey(
+        entering=engine.source.fmt.width,
+        weight=engine.weight_fmt.width,
+        acc=engine.acc_fmt.width,
+        pe=engine.fold.pe,
+        lanes=engine.fold.taps * engine.fold.simd,
+        constant=engine.cycles_per_output == 1,
+        muxed=engine.tap_blocks * engine.in_blocks > 1,
+        accumulates=engine.tap_blocks * engine.in_blocks > 1,
+        bias=engine.op.bias is not None,
+        rounds=engine.op.requantize is not None,
+        leaving=engine.result.fmt.width,
+    )
+
+
+@cache
+def _conv_path(key: _ConvKey, delays: Delays) -> tuple[Level, ...]:
+    operands = key.lanes * key.entering + (0 if key.constant else key.pe * key.lanes * key.weight)
+    levels = [Level(delays.stream_read + delays.select, operands)]
+    if key.muxed:
+        levels.append(Level(2 * delays.select, operands))
+    if not key.constant:
+        levels.append(Level(delays.memory - delays.select, operands))
+    wide, narrow = max(key.entering, key.weight), min(key.entering, key.weight)
+    in_dsp = wide > LUT_PRODUCT_BITS and narrow > ADDER_PRODUCT_BITS
+    product = min(key.entering + key.weight, key.acc)
+    levels.append(Level(delays.dsp_product if in_dsp else delays.lut_product, key.pe * key.lanes * product))
+    inputs = key.lanes
+    while inputs > 1:
+        inputs, product = math.ceil(inputs / 2), min(product + 1, key.acc)
+        levels.append(Level(_adding(delays, product), key.pe * inputs * product))
+    if key.bias or key.accumulates:
+        levels.append(Level(_adding(delays, key.acc) + delays.select, key.pe * key.acc))
+    if key.rounds:
+        levels.append(Level(delays.compare + _adding(delays, key.acc), key.pe * key.acc))
+        levels.append(Level(delays.compare + delays.select, key.pe * key.leaving))
+    return tuple(levels)
+
+
+def _requantize_levels(to: Requantizer | None, pixel_bits: int, delays: Delays) -> Iterator[Level]:
+    if to is not None:
+        if to.divisor > 1:
+            yield Level(2 * delays.dsp_product, pixel_bits)
+        yield Level(delays.compare + _adding(delays, to.fmt.width), pixel_bits)
+        yield Level(delays.compare + delays.select, pixel_bits)
+    yield Level(delays.stream_write, pixel_bits)
+
+
+def _adding(delays: Delays, bits: int) -> float:
+    return delays.add + delays.add_per_bit * bits

@@ -1,0 +1,118 @@
+"""FIFO depths from the dataflow in time: branches that wait for each other, and bursts that a neighbour cannot take at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psp_hw.folding.dataflow import Dataflow
+from psp_hw.folding.engine import AddEngine, ConcatEngine
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
+from psp_hw.sim.cycles import Clockwork, DeadlockError, Timeline, simulate
+
+# Depths tried for the FIFOs that no join makes deep. All of them fit one shift register LUT per bit, hence cost the same.
+COMMON_DEPTHS = (DEFAULT_FIFO_DEPTH, 8, 32)
+
+# An interval this little above the best possible is not worth deeper FIFOs.
+SLACK = 0.005
+
+# Frames per simulation here: FIFOs of the depths above have filled by then.
+FRAMES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FifoPlan:
+    """Depths by channel [tokens], and the dataflow in time with them."""
+
+    depths: Mapping[str, int]
+    timeline: Timeline
+
+
+def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
+    """The inputs of joins whose tokens wait for another branch: all but the latest input of every join.
+
+    Found by letting one frame through FIFOs of any depth in front of joins: the input that never holds more than it must is
+    the late one.
+    """
+    joins = [engine.name for engine in flow.engines if isinstance(engine, (AddEngine, ConcatEngine))]
+    inputs = [channel.name for name in joins for channel in flow.inputs(name)]
+    clockwork = Clockwork(flow, depths=depths, unbounded=frozenset(inputs))
+    clockwork.run_frame()
+    held = {use.name: use.occupancy for use in clockwork.uses()}
+    early: set[str] = set()
+    for name in joins:
+        ordered = sorted(flow.inputs(name), key=lambda channel: (held[channel.name], channel.port))
+        early.update(channel.name for channel in ordered[1:])
+    return frozenset(early)
+
+
+def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | None = None) -> FifoPlan:
+    """Depths with which no FIFO makes the design slower.
+
+    The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are; all
+    others take the least of ``COMMON_DEPTHS`` that brings the interval to the best that any of them brings, or to
+    ``interval`` (and half a percent) where that is given and reached.
+
+    Args:
+        flow: engines and channels; the depths of its channels are not looked at.
+        depths: pipeline depth of each engine [cycles].
+        interval: an interval that is good enough [cycles].
+
+    Raises:
+        DeadlockError: engines wait for each other whatever the depth of the skip FIFOs.
+    """
+    early = early_channels(flow, depths)
+    best: Timeline | None = None
+    common = DEFAULT_FIFO_DEPTH
+    for depth in COMMON_DEPTHS:
+        timeline = _with_common(flow, depths, early, depth)
+        if best is None or timeline.interval < best.interval:
+            best, common = timeline, depth
+        if interval is not None and best.interval <= interval * (1.0 + SLACK):
+            break
+    assert best is not None
+    return _bounded(flow, depths, early, common, best)
+
+
+def _with_common(flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], depth: int) -> Timeline:
+    channels = {channel.name: depth for channel in flow.channels}
+    return simulate(flow, depths=depths, unbounded=early, fifo_depths=channels, max_frames=FRAMES)
+
+
+def _bounded(
+    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int, free: Timeline
+) -> FifoPlan:
+    """Early channels as deep as they were used; checked by simulating once more with every FIFO bounded."""
+    chosen = {
+        use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) if use.name in early else common
+        for use in free.channels
+    }
+    timeline = simulate(flow, depths=depths, fifo_depths=chosen, max_frames=FRAMES)
+    return FifoPlan(depths=chosen, timeline=timeline)
+
+
+def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPlan:
+    """Every FIFO made as shallow as possible, one after the other, without a later frame or a longer interval.
+
+    Takes some ten simulations per FIFO; meant for small designs.
+    """
+    goal = plan.timeline
+    chosen = dict(plan.depths)
+    for name in sorted(chosen, key=lambda channel: -chosen[channel]):
+        low, high = 1, chosen[name]
+        while low < high:
+            middle = (low + high) // 2
+            if _as_fast(flow, depths, {**chosen, name: middle}, goal):
+                high = middle
+            else:
+                low = middle + 1
+        chosen[name] = high
+    return FifoPlan(depths=chosen, timeline=simulate(flow, depths=depths, fifo_depths=chosen))
+
+
+def _as_fast(flow: Dataflow, depths: Mapping[str, int], channels: Mapping[str, int], goal: Timeline) -> bool:
+    try:
+        found = simulate(flow, depths=depths, fifo_depths=channels)
+    except DeadlockError:
+        return False
+    return found.interval <= goal.interval and found.latency <= goal.latency
