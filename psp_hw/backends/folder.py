@@ -78,3 +78,5 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    if content.startswith(b"#!"):
+        path.chmod(0o755)

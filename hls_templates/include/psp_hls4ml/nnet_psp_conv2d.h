@@ -85,8 +85,8 @@ void conv(DATA data, RES res, const typename CONFIG_T::weight_t *weights, const 
 #endif
     psp::Walk<typename Shape::Scan> walk;
     psp::detail::Block<CONFIG_T> block;
-    int entered = 0;
-    int left = 0;
+    typename psp::Counter<0, Shape::Scan::kHeight * Shape::Scan::kWidth>::type entered = 0;
+    typename psp::Counter<0, Shape::Scan::kOutHeight * Shape::Scan::kOutWidth>::type left = 0;
     typename CONFIG_T::Delays::template Lines<In, CONFIG_T::kInChannels> delays;
     In window[Shape::kTapBlocks][CONFIG_T::kTapsAtOnce][Shape::kInBlocks][CONFIG_T::kSimd];
     #pragma HLS ARRAY_PARTITION variable=window complete dim=0
@@ -108,7 +108,10 @@ Frame:
                 #pragma HLS UNROLL
                 newest[c] = 0;
             }
-            if (walk.reads()) take(data, entered++, newest);
+            if (walk.reads()) {
+                take(data, psp::number<int>(entered), newest);
+                ++entered;
+            }
             delays.template shift<0>(window, newest);
         Covered:
             for (int t = 0; t < CONFIG_T::kTaps; ++t) {
@@ -124,11 +127,11 @@ Frame:
         Taps:
             for (int t = 0; t < CONFIG_T::kTapsAtOnce; ++t) {
                 #pragma HLS UNROLL
-                const bool inside = covered[block.tap.to_int()][t];
+                const bool inside = covered[psp::number<int>(block.tap)][t];
             Inputs:
                 for (int i = 0; i < CONFIG_T::kSimd; ++i) {
                     #pragma HLS UNROLL
-                    const In value = window[block.tap.to_int()][t][block.in.to_int()][i];
+                    const In value = window[psp::number<int>(block.tap)][t][psp::number<int>(block.in)][i];
                     operand[t * CONFIG_T::kSimd + i] = inside ? psp::number<Number>(value) : Number(0);
                 }
             }
@@ -140,10 +143,10 @@ Frame:
             Products:
                 for (int m = 0; m < kProducts; ++m) {
                     #pragma HLS UNROLL
-                    dot += operand[m] * weight(weights, block.word.to_int(), p * kProducts + m);
+                    dot += operand[m] * weight(weights, psp::number<int>(block.word), p * kProducts + m);
                 }
                 const Number start =
-                    psp::number<Number>(code<Bias>(biases[block.out.to_int() * CONFIG_T::kPe + p]));
+                    psp::number<Number>(code<Bias>(biases[psp::number<int>(block.out) * CONFIG_T::kPe + p]));
                 const Number before = block.opens() ? start : psp::number<Number>(acc[p]);
                 acc[p] = Acc(before + dot);
             }
@@ -158,12 +161,13 @@ Frame:
             Finish:
                 for (int p = 0; p < CONFIG_T::kPe; ++p) {
                     #pragma HLS UNROLL
-                    const Aligned aligned = Aligned(acc[p]) << psp::detail::entry(align, block.out.to_int(), p);
+                    const Aligned aligned = Aligned(acc[p]) << psp::detail::entry(align, psp::number<int>(block.out), p);
                     result[CONFIG_T::kOutChannels - CONFIG_T::kPe + p] = CONFIG_T::Finish::finish(aligned);
                 }
             }
             if (block.last()) {
-                give(res, left++, result);
+                give(res, psp::number<int>(left), result);
+                ++left;
                 walk.advance();
             }
             block.advance();

@@ -1,0 +1,356 @@
+"""A graph under a fold plan as the layer list and the configuration of hls4ml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.arith.requantize import IntArray, Requantizer
+from psp_hw.backends.hls4ml.engines import bias_type_format, conv_record, weight_type_format
+from psp_hw.backends.hls4ml.types import exact_type, settled_type
+from psp_hw.backends.names import identifiers
+from psp_hw.errors import SpecError
+from psp_hw.folding.dataflow import Dataflow
+from psp_hw.folding.engine import (
+    AddEngine,
+    ConcatEngine,
+    ConvEngine,
+    Engine,
+    ForkEngine,
+    GlobalPoolEngine,
+    PointwiseEngine,
+    PortEngine,
+    WindowPoolEngine,
+    requantizer_of,
+)
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Relu
+from psp_hw.ir.types import NO_PADDING, TensorType
+
+INPUT_NAME = "input_1"  # hls4ml keeps the word "input" for itself
+
+# What an entry of a layer of hls4ml may be. Everything but arrays is kept as JSON when hls4ml saves a model.
+Entry = str | int | bool | list[int] | list[str] | dict[str, object] | npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """A layer of hls4ml.
+
+    Args:
+        name: identifier.
+        kind: its class name in the registry of hls4ml.
+        inputs: names of layers.
+        entries: attributes.
+        precision: type by what it is of: result, weight, bias, accum.
+        reuse_factor: multiplications done by one multiplier per result.
+        channel_inputs: for each input, the channel of the dataflow that it is, if it is one.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    precision: Mapping[str, str]
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    reuse_factor: int = 1
+    channel_inputs: tuple[str | None, ...] = ()
+
+
+def layer_specs(graph: Graph, flow: Dataflow) -> tuple[LayerSpec, ...]:
+    """The layers of a graph; forks and output ports are the business of hls4ml."""
+    engines = [engine for engine in flow.engines if not _is_wiring(engine)]
+    names = identifiers([engine.name for engine in engines], taken=["input", INPUT_NAME])
+    names[graph.input.name] = INPUT_NAME
+    specs: list[LayerSpec] = []
+    for engine in engines:
+        channels = flow.inputs(engine.name)
+        inputs = tuple(names[_value_of(channel.source, graph)] for channel in channels)
+        made = _layers(engine, names[engine.name], inputs, graph)
+        arriving = tuple(channel.name for channel in channels)
+        specs += [_with_channels(spec, inputs, arriving) for spec in made]
+    return tuple(specs)
+
+
+def output_name(graph: Graph, specs: tuple[LayerSpec, ...]) -> str:
+    """The layer whose result leaves."""
+    return specs[-1].name
+
+
+def layer_list(specs: tuple[LayerSpec, ...]) -> list[dict[str, object]]:
+    """What ``ModelGraph.from_layer_list`` reads."""
+    return [
+        {"name": spec.name, "class_name": spec.kind, "inputs": list(spec.inputs), **spec.entries}
+        for spec in specs
+    ]
+
+
+def precision_config(specs: tuple[LayerSpec, ...]) -> dict[str, object]:
+    """The ``HLSConfig`` with the exact type of everything."""
+    return {
+        "Model": {
+            "Precision": {"default": "ap_fixed<16,6>"},
+            "ReuseFactor": 1,
+            "Strategy": "Latency",
+            "PipelineStyle": "dataflow",
+        },
+        "LayerName": {
+            spec.name: {
+                "Precision": dict(spec.precision),
+                "ReuseFactor": spec.reuse_factor,
+                "Strategy": "Latency" if spec.reuse_factor == 1 else "Resource",
+                "Trace": False,
+            }
+            for spec in specs
+        },
+    }
+
+
+def _with_channels(spec: LayerSpec, inputs: tuple[str, ...], arriving: tuple[str, ...]) -> LayerSpec:
+    """Name the channel behind every input that comes from outside the engine."""
+    waiting = dict(zip(range(len(inputs)), arriving, strict=True))
+    found: list[str | None] = []
+    for name in spec.inputs:
+        port = next((n for n, source in enumerate(inputs) if source == name and n in waiting), None)
+        found.append(waiting.pop(port) if port is not None else None)
+    return replace(spec, channel_inputs=tuple(found))
+
+
+def _is_wiring(engine: Engine) -> bool:
+    return isinstance(engine, ForkEngine) or (isinstance(engine, PortEngine) and not engine.enters)
+
+
+def _value_of(engine: str, graph: Graph) -> str:
+    return engine if engine in graph.by_name else engine.removesuffix("_fork")
+
+
+def _layers(engine: Engine, name: str, inputs: tuple[str, ...], graph: Graph) -> list[LayerSpec]:
+    match engine:
+        case PortEngine():
+            return [_input(engine, name)]
+        case ConvEngine():
+            return [
+                _dense(engine, name, inputs, graph)
+                if _is_dense(engine)
+                else _conv(engine, name, inputs, graph)
+            ]
+        case GlobalPoolEngine():
+            return [_global_pool(engine, name, inputs)]
+        case WindowPoolEngine():
+            return [_window_pool(engine, name, inputs)]
+        case AddEngine():
+            return [_add(engine, name, inputs)]
+        case ConcatEngine():
+            return _concat(engine, name, inputs)
+        case PointwiseEngine():
+            return [_pointwise(engine, name, inputs)]
+        case ForkEngine():
+            return []
+        case _:
+            raise SpecError("has no layer of hls4ml yet", where=engine.name)
+
+
+def shape_of(kind: TensorType) -> list[int]:
+    """The shape that hls4ml gives a feature map: [H, W, C], or [C] for a single pixel."""
+    return [kind.channels] if kind.pixels == 1 else list(kind.shape)
+
+
+def _input(engine: PortEngine, name: str) -> LayerSpec:
+    return LayerSpec(
+        name=name,
+        kind="Input",
+        inputs=(),
+        entries={"input_shape": shape_of(engine.type)},
+        precision={"result": exact_type(engine.type.fmt)},
+    )
+
+
+def _result(engine: Engine, fmt: FixedPoint) -> str:
+    """The type whose assignment rounds and saturates as the engine does.
+
+    Raises:
+        SpecError: there is none.
+    """
+    to = requantizer_of(engine)
+    if to is None:
+        return exact_type(fmt)
+    found = settled_type(to)
+    if found is None:
+        raise SpecError(
+            f"saturating to {to.lo} .. {to.hi} inside {to.fmt} is no mode of ap_fixed", where=engine.name
+        )
+    return found
+
+
+def _is_dense(engine: ConvEngine) -> bool:
+    """One pixel in, one out, and hls4ml's own dense layer can end as the convolution does."""
+    to = engine.op.requantize
+    return (
+        engine.source.pixels == 1
+        and engine.result.pixels == 1
+        and (to is None or settled_type(to) is not None)
+    )
+
+
+def _conv(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph) -> LayerSpec:
+    weight, bias = weight_type_format(engine), bias_type_format(engine)
+    return LayerSpec(
+        name=name,
+        kind="PspConv2D",
+        inputs=inputs,
+        entries={
+            "output_shape": shape_of(engine.result),
+            "engine": asdict(conv_record(engine)),
+            "weight_data": _real(
+                engine.weight_words(graph.constants[engine.op.weight]).reshape(-1), weight.frac
+            ),
+            **_bias(graph, engine, bias.frac),
+        },
+        precision={
+            "weight": exact_type(weight),
+            "bias": exact_type(bias),
+            "result": exact_type(engine.result.fmt),
+        },
+        reuse_factor=1,
+    )
+
+
+def _dense(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph) -> LayerSpec:
+    """hls4ml's own layer: per-channel scales go into the weights, which are few."""
+    op, source = engine.op, engine.source
+    align = np.array(op.align or (0,) * engine.out_channels, dtype=np.int64)
+    weights = graph.constants[op.weight].reshape(-1, engine.out_channels) << align
+    bias = graph.constants[op.bias] << align if op.bias is not None else np.zeros_like(align)
+    frac = source.fmt.frac + op.weight_frac
+    weight_fmt = _signed_holding(weights, op.weight_frac)
+    acc_fmt = FixedPoint(width=engine.acc_fmt.width + 1 + int(align.max()), signed=True, frac=frac)
+    to = op.requantize
+    return LayerSpec(
+        name=name,
+        kind="Dense",
+        inputs=inputs,
+        entries={
+            "n_in": source.channels,
+            "n_out": engine.out_channels,
+            "weight_data": _real(weights, op.weight_frac),
+            "bias_data": _real(bias, frac),
+        },
+        precision={
+            "weight": exact_type(weight_fmt),
+            "bias": exact_type(_signed_holding(bias, frac)),
+            "accum": exact_type(acc_fmt),
+            "result": exact_type(engine.result.fmt) if to is None else _result(engine, to.fmt),
+        },
+        reuse_factor=engine.cycles_per_output,
+    )
+
+
+def _global_pool(engine: GlobalPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
+    source = engine.source
+    return LayerSpec(
+        name=name,
+        kind="GlobalAveragePooling2D",
+        inputs=inputs,
+        entries={
+            "in_height": source.height,
+            "in_width": source.width,
+            "n_filt": source.channels,
+            "data_format": "channels_last",
+        },
+        precision={
+            "accum": exact_type(mean_type(engine.acc_fmt, source, source.pixels, engine.op.requantize)),
+            "result": _result(engine, engine.result.fmt),
+        },
+    )
+
+
+def mean_type(total: FixedPoint, source: TensorType, area: int, to: Requantizer | None) -> FixedPoint:
+    """Format in which ``sum / area``, cut off below its last bit, still rounds as the exact mean does.
+
+    hls4ml divides in the accumulator's own type, cutting off. With out.frac fractional bits in the result, the mean is a
+    fraction of denominator ``D = 2 * area * 2**max(0, frac - out.frac)`` in half steps of the result: where it is no half step
+    it lies at least 1 / D of a result's step from one. So bits finer than that keep ties and everything else apart.
+
+    Args:
+        total: format of the sum.
+        source: what is averaged.
+        area: pixels of a window.
+        to: what follows; None where the exact mean leaves.
+    """
+    bits = (area - 1).bit_length()
+    out = source.fmt.frac + bits if to is None else to.fmt.frac
+    frac = max(source.fmt.frac, out + 1 + bits + max(0, source.fmt.frac - out))
+    if area & (area - 1) == 0:
+        frac = source.fmt.frac + bits  # exact
+    more = frac - source.fmt.frac
+    return FixedPoint(width=total.width + 1 - int(total.signed) + more, signed=True, frac=frac)
+
+
+def _window_pool(engine: WindowPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
+    raise SpecError("pooling over windows", where=name)
+
+
+def _add(engine: AddEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
+    return LayerSpec(
+        name=name,
+        kind="Merge",
+        inputs=inputs,
+        entries={"op": "add"},
+        precision={"result": _result(engine, engine.result.fmt)},
+    )
+
+
+def _concat(engine: ConcatEngine, name: str, inputs: tuple[str, ...]) -> list[LayerSpec]:
+    """hls4ml joins two at a time."""
+    axis = 1 if engine.result.pixels == 1 else 3
+    precision = {"result": exact_type(engine.result.fmt)}
+    made: list[LayerSpec] = []
+    left = inputs[0]
+    for place, right in enumerate(inputs[1:], start=1):
+        last = place == len(inputs) - 1
+        own = name if last else f"{name}_part{place}"
+        made.append(
+            LayerSpec(
+                name=own,
+                kind="Concatenate",
+                inputs=(left, right),
+                entries={"op": "concatenate" + ("1d" if axis == 1 else "3d"), "axis": axis},
+                precision=precision,
+            )
+        )
+        left = own
+    return made
+
+
+def _pointwise(engine: PointwiseEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
+    relu = isinstance(engine.op, Relu)
+    return LayerSpec(
+        name=name,
+        kind="Activation",
+        inputs=inputs,
+        entries={"activation": "relu" if relu else "linear"},
+        precision={"result": _result(engine, engine.result.fmt)},
+    )
+
+
+def _bias(graph: Graph, engine: ConvEngine, frac: int) -> dict[str, Entry]:
+    if engine.op.bias is None:
+        return {}
+    return {"bias_data": _real(graph.constants[engine.op.bias], frac)}
+
+
+def _real(codes: IntArray, frac: int) -> npt.NDArray[np.float64]:
+    """Real values of codes; exact, as weights and biases have at most 53 bits."""
+    return np.asarray(np.ldexp(codes.astype(np.float64), -frac))
+
+
+def _signed_holding(codes: IntArray, frac: int) -> FixedPoint:
+    lo, hi = min(int(codes.min()), -1), max(int(codes.max()), 0)
+    width = max((-lo - 1).bit_length(), hi.bit_length()) + 1
+    return FixedPoint(width=width, signed=True, frac=frac)
+
+
+__all__ = ["NO_PADDING", "LayerSpec", "layer_list", "layer_specs", "output_name", "precision_config"]

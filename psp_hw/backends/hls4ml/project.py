@@ -1,0 +1,299 @@
+"""The project folder: what hls4ml writes, and what makes it a design of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+import psp_hw
+from psp_hw.arith.requantize import IntArray
+from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Vectors
+from psp_hw.backends.folder import MANIFEST, check_replaceable, write_folder
+from psp_hw.backends.hls.project import print_vectors
+from psp_hw.backends.hls4ml.model import (
+    INPUT_NAME,
+    LayerSpec,
+    layer_list,
+    layer_specs,
+    output_name,
+    precision_config,
+)
+from psp_hw.backends.names import identifiers
+from psp_hw.backends.plan_file import PLAN_NAME, print_plan
+from psp_hw.backends.templates import template_dir
+from psp_hw.errors import SpecError
+from psp_hw.folding.dataflow import Dataflow, build
+from psp_hw.folding.plan import FoldPlan
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.store import files_of
+from psp_hw.ir.types import TensorType
+from psp_hw.units import Clock
+
+TARGET = "hls4ml"
+CONFIG_NAME = "hls4ml_config.yml"
+HERE = "."
+
+
+class Backend(Enum):
+    """The back end of hls4ml; the value is its name there."""
+
+    VIVADO = "Vivado"
+    VITIS = "Vitis"
+
+
+class IoType(Enum):
+    """How layers of hls4ml are joined: streams of pixels, or arrays of whole frames."""
+
+    STREAM = "io_stream"
+    PARALLEL = "io_parallel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a project is made for.
+
+    Args:
+        part: full name of the part.
+        clock: the clock to aim at.
+        io_type: how layers are joined.
+        backend: the back end of hls4ml.
+    """
+
+    part: str
+    clock: Clock
+    io_type: IoType = IoType.STREAM
+    backend: Backend = Backend.VITIS
+
+
+def emit(
+    graph: Graph,
+    plan: FoldPlan,
+    *,
+    part: str,
+    clock: Clock,
+    vectors: Vectors,
+    out: Path,
+    io_type: IoType = IoType.STREAM,
+    backend: Backend = Backend.VITIS,
+    report_files: Mapping[str, str | bytes] | None = None,
+) -> tuple[Path, ...]:
+    """Write the hls4ml project of a graph under a plan.
+
+    Args:
+        graph: what is computed.
+        plan: how it runs.
+        part: full name of the part, as the tool knows it.
+        clock: the clock to aim at.
+        vectors: golden vectors for the tests.
+        out: the folder; a design of ours that stands there is replaced in one step.
+        io_type: how layers are joined.
+        backend: the back end of hls4ml.
+        report_files: further files by name, such as ``report.html``.
+
+    Returns:
+        The files written, sorted.
+
+    Raises:
+        SpecError: the plan does not suit the graph, or an op has no layer.
+        RunError: ``out`` holds something that is not ours, or cannot be written.
+    """
+    check_replaceable(out)
+    settings = Settings(part=part, clock=clock, io_type=io_type, backend=backend)
+    return write_folder(out, project_files(graph, plan, settings, vectors, report_files or {}))
+
+
+def project_files(
+    graph: Graph,
+    plan: FoldPlan,
+    settings: Settings,
+    vectors: Vectors,
+    report_files: Mapping[str, str | bytes],
+) -> dict[str, bytes]:
+    """Content of every file of a project, by path relative to its folder; the same bytes for the same arguments."""
+    vectors.check(graph)
+    flow = build(graph, plan)
+    source = {**files_of(graph), PLAN_NAME: print_plan(plan).encode()}
+    top = identifiers([graph.name])[graph.name]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "project"
+        model = model_graph(graph, flow, settings, top, folder)
+        with _quiet():
+            model.write()
+        files = _settled(_read(folder), folder, str(model.config.get_config_value("Stamp")))
+    files |= source
+    files["vectors/inputs.txt"] = print_vectors(vectors.inputs).encode()
+    files["vectors/outputs.txt"] = print_vectors(vectors.outputs).encode()
+    files["tb_data/tb_input_features.dat"] = _dat(vectors.inputs, graph.input.type)
+    files["tb_data/tb_output_predictions.dat"] = _dat(vectors.outputs, graph.types[graph.output.name])
+    for name, content in report_files.items():
+        files[name] = content.encode() if isinstance(content, str) else content
+    about = _about(graph, settings, top, _hash(source), len(vectors.inputs))
+    files["README.md"] = _render("README.md.jinja", about).encode()
+    files["test_design.py"] = _render("test_design.py.jinja", about).encode()
+    files[MANIFEST] = _manifest(about, files).encode()
+    return files
+
+
+def model_graph(graph: Graph, flow: Dataflow, settings: Settings, top: str, folder: Path) -> Any:
+    """The ``hls4ml.model.ModelGraph`` of a design, ready to write; its output directory is ``folder``."""
+    with _quiet():
+        from hls4ml.model import ModelGraph
+        from hls4ml.utils.config import create_config
+
+        from psp_hw.backends.hls4ml.plugin import register
+
+        register()
+        specs = layer_specs(graph, flow)
+        config = create_config(
+            output_dir=str(folder),
+            project_name=top,
+            backend=settings.backend.value,
+            version=psp_hw.__version__,
+            part=settings.part,
+            clock_period=settings.clock.period_ns,
+            io_type=settings.io_type.value,
+        )
+        config["HLSConfig"] = precision_config(specs)
+        model = ModelGraph.from_layer_list(
+            config, layer_list(specs), inputs=[INPUT_NAME], outputs=[output_name(graph, specs)]
+        )
+        if settings.io_type is IoType.STREAM:
+            _set_fifo_depths(model, specs, flow)
+    return model
+
+
+def _set_fifo_depths(model: Any, specs: tuple[LayerSpec, ...], flow: Dataflow) -> None:
+    """Give every stream the depth of the plan; hls4ml alone would make each a frame deep."""
+    depths = {channel.name: channel.depth for channel in flow.channels}
+    for spec in specs:
+        node = model.graph.get(spec.name)
+        for port, name in enumerate(spec.channel_inputs):
+            if node is not None and name is not None and node.inputs[port] not in model.inputs:
+                model.output_vars[node.inputs[port]].pragma = ("stream", depths[name])
+    for name, node in model.graph.items():
+        if name.startswith("clone_") and node.inputs[0] not in model.inputs:
+            feeding = next(c for c in flow.channels if c.target.endswith("_fork") and _feeds(c.source, node, model))
+            model.output_vars[node.inputs[0]].pragma = ("stream", feeding.depth)
+
+
+def _feeds(source: str, clone: Any, model: Any) -> bool:
+    return bool(clone.inputs[0] == source) or source not in model.graph
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """hls4ml prints; a library does not."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def _settled(files: Mapping[str, bytes], folder: Path, stamp: str) -> dict[str, bytes]:
+    """Without the place where hls4ml wrote them, and with a stamp that follows from the content.
+
+    The stamp is part of the name of the compiled library.
+    """
+    here = {name: content.replace(str(folder).encode(), HERE.encode()) for name, content in files.items()}
+    blank = {name: content.replace(stamp.encode(), b"0" * len(stamp)) for name, content in here.items()}
+    own = _hash(blank)[: len(stamp)]
+    return {name: content.replace(stamp.encode(), own.encode()) for name, content in here.items()}
+
+
+def _hash(files: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+    return total.hexdigest()
+
+
+def _dat(codes: IntArray, kind: TensorType) -> bytes:
+    """Frames as the testbench of hls4ml reads them: real values, a frame per line."""
+    real = np.ldexp(codes.reshape(len(codes), -1).astype(np.float64), -kind.fmt.frac)
+    return "".join(" ".join(map(repr, row)) + "\n" for row in real.tolist()).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the README, the tests and the manifest say."""
+
+    version: str
+    hls4ml: str
+    name: str
+    top: str
+    part: str
+    clock_ns: float
+    io_type: str
+    backend: str
+    source_hash: str
+    input: TensorType
+    output: TensorType
+    frames: int
+
+
+def _about(graph: Graph, settings: Settings, top: str, source_hash: str, frames: int) -> About:
+    import hls4ml
+
+    return About(
+        version=psp_hw.__version__,
+        hls4ml=hls4ml.__version__,
+        name=graph.name,
+        top=top,
+        part=settings.part,
+        clock_ns=settings.clock.period_ns,
+        io_type=settings.io_type.value,
+        backend=settings.backend.value,
+        source_hash=source_hash[:16],
+        input=graph.input.type,
+        output=graph.types[graph.output.name],
+        frames=frames,
+    )
+
+
+def _render(template: str, about: About) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_dir() / "hls4ml"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  Markdown and Python, not HTML; every name is an identifier
+    )
+    return environment.get_template(template).render(design=about)
+
+
+def _manifest(about: About, files: Mapping[str, bytes]) -> str:
+    document = {
+        "kind": DESIGN_KIND,
+        "format": DESIGN_FORMAT,
+        "version": about.version,
+        "name": about.name,
+        "top": about.top,
+        "target": TARGET,
+        "part": about.part,
+        "clock_ns": about.clock_ns,
+        "io_type": about.io_type,
+        "backend": about.backend,
+        "source_hash": about.source_hash,
+        "input": {"shape": list(about.input.shape), "format": str(about.input.fmt)},
+        "output": {"shape": list(about.output.shape), "format": str(about.output.fmt)},
+        "frames": about.frames,
+        "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+__all__ = ["Backend", "IoType", "Settings", "SpecError", "emit", "model_graph", "project_files"]
