@@ -6,31 +6,28 @@ import re
 from collections.abc import Iterable
 
 # Keywords of C++11 and C++14, and alternative spellings of operators.
-_KEYWORDS = frozenset(
-    """
+_KEYWORD_LIST = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false
     float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
     protected public register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch
     template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
     while xor xor_eq
-    """.split()
-)
+"""
+_KEYWORDS = frozenset(_KEYWORD_LIST.split())
 # Macros of compilers and C libraries that are written in small letters, the namespaces in use, and words of ours.
-_TAKEN = frozenset(
-    """
+_TAKEN_LIST = """
     assert bool complex errno getc i386 imaginary isfinite isinf isnan linux main major makedev minor offsetof putc
     setjmp signbit stderr stdin stdout unix va_arg va_copy va_end va_start
     ap_fixed ap_int ap_uint hls layers psp std ssdm in out
-    """.split()
-)
+"""
+_TAKEN = frozenset(_TAKEN_LIST.split())
 # Headers of the C library, which a file of ours must not stand before.
-_HEADERS = frozenset(
-    """
+_HEADER_LIST = """
     complex ctype fenv float inttypes iso646 limits locale malloc math memory pthread semaphore setjmp signal stdalign
     stdarg stdbool stddef stdint stdio stdlib string strings tgmath time uchar unistd wchar wctype
-    """.split()
-)
+"""
+_HEADERS = frozenset(_HEADER_LIST.split())
 MOST_LETTERS = 64
 
 

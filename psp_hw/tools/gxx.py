@@ -40,7 +40,9 @@ def compiler() -> str:
     found = shutil.which(name)
     if found is None:
         raise ToolError(
-            f"{name} is not on PATH", where="C simulation", hint="install it (Debian, Ubuntu: apt install g++)"
+            f"{name} is not on PATH",
+            where="C simulation",
+            hint="install it (Debian, Ubuntu: apt install g++)",
         )
     return found
 
@@ -87,9 +89,13 @@ def read_interface(design: Path) -> Interface:
             },
         )
     except FileNotFoundError as error:
-        raise RunError("is missing", where=str(path), hint="name a design folder, or emit it again") from error
+        raise RunError(
+            "is missing", where=str(path), hint="name a design folder, or emit it again"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"is no manifest of a design: {error}", where=str(path), hint="emit the design again") from error
+        raise RunError(
+            f"is no manifest of a design: {error}", where=str(path), hint="emit the design again"
+        ) from error
 
 
 def _type(entry: Mapping[str, object]) -> TensorType:
@@ -97,7 +103,9 @@ def _type(entry: Mapping[str, object]) -> TensorType:
     if not isinstance(shape, list):
         raise TypeError("a shape is a list")
     height, width, channels = (int(extent) for extent in shape)
-    return TensorType(height=height, width=width, channels=channels, fmt=FixedPoint.parse(str(entry["format"])))
+    return TensorType(
+        height=height, width=width, channels=channels, fmt=FixedPoint.parse(str(entry["format"]))
+    )
 
 
 class Simulation:
@@ -106,7 +114,9 @@ class Simulation:
     Use ``compile_design`` to make one.
     """
 
-    def __init__(self, binary: Path, interface: Interface, folder: tempfile.TemporaryDirectory[str] | None) -> None:
+    def __init__(
+        self, binary: Path, interface: Interface, folder: tempfile.TemporaryDirectory[str] | None
+    ) -> None:
         self.binary = binary
         self.interface = interface
         self._folder = folder
@@ -143,11 +153,18 @@ class Simulation:
         source, result = self.interface.source, self.interface.result
         self._check(codes)
         workers = jobs or os.cpu_count() or 1
-        most = max(1, min(CHUNK_FRAMES, CHUNK_BYTES // (8 * source.pixels * source.channels), -(-len(codes) // workers)))
+        most = max(
+            1,
+            min(
+                CHUNK_FRAMES, CHUNK_BYTES // (8 * source.pixels * source.channels), -(-len(codes) // workers)
+            ),
+        )
         parts = [slice(at, min(at + most, len(codes))) for at in range(0, len(codes), most)]
         out = np.empty((len(codes), *result.shape), dtype=np.int64)
         with ThreadPoolExecutor(workers) as pool:
-            for part, values in zip(parts, pool.map(lambda part: self._stream(codes[part]), parts), strict=True):
+            for part, values in zip(
+                parts, pool.map(lambda part: self._stream(codes[part]), parts), strict=True
+            ):
                 out[part] = values
                 if on_chunk is not None:
                     on_chunk(part.stop - part.start)
@@ -184,16 +201,25 @@ class Simulation:
             source.write_bytes(np.ascontiguousarray(codes, dtype="<i8").tobytes())
             command = [str(self.binary), "--stream", str(source), str(target)]
             done = subprocess.run(
-                command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                env={**os.environ, **(environment or {})},
             )
             if done.returncode != 0:
                 raise ToolError(f"failed: {_first_line(done.stderr)}", where=str(self.binary))
             if "WARNING" in done.stdout:
-                raise ToolError(f"read an empty stream or left one full: {_first_line(done.stdout)}", where=str(self.binary))
+                raise ToolError(
+                    f"read an empty stream or left one full: {_first_line(done.stdout)}",
+                    where=str(self.binary),
+                )
             values = np.frombuffer(target.read_bytes(), dtype="<i8").astype(np.int64)
         shape = (len(codes), *self.interface.result.shape)
         if values.size != np.prod(shape):
-            raise ToolError(f"{values.size} values came out where {np.prod(shape)} should", where=str(self.binary))
+            raise ToolError(
+                f"{values.size} values came out where {np.prod(shape)} should", where=str(self.binary)
+            )
         return values.reshape(shape)
 
 
@@ -208,7 +234,7 @@ def unpack_tokens(data: bytes, kind: TensorType) -> IntArray:
     if kind.fmt.signed:
         negative = bits.reshape(elements.shape)[..., -1].astype(np.int64)
         values = values - (negative << np.int64(kind.fmt.width)) if kind.fmt.width < 64 else values
-    return values.reshape(-1, *kind.shape)
+    return np.asarray(values.reshape(-1, *kind.shape), dtype=np.int64)
 
 
 def compile_design(design: Path, *, keep: Path | None = None, traced: bool = False) -> Simulation:
@@ -229,7 +255,10 @@ def compile_design(design: Path, *, keep: Path | None = None, traced: bool = Fal
     place = Path(folder.name) if folder is not None else keep
     assert place is not None
     place.mkdir(parents=True, exist_ok=True)
-    sources = {f"src/{interface.top}.cpp": place.resolve() / "top.o", "tb/testbench.cpp": place.resolve() / "testbench.o"}
+    sources = {
+        f"src/{interface.top}.cpp": place.resolve() / "top.o",
+        "tb/testbench.cpp": place.resolve() / "testbench.o",
+    }
     flags = [program, STANDARD, OPTIMIZATION, *INCLUDES, *(["-DPSP_TRACE"] if traced else [])]
     binary = place.resolve() / "testbench"
     try:

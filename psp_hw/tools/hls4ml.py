@@ -108,7 +108,9 @@ def _copy(design: Path, to: Path) -> None:
         for bridge in sorted(design.glob("*_bridge.cpp")):
             shutil.copy2(bridge, to / bridge.name)
     except OSError as error:
-        raise RunError(f"{error.filename} is missing", where=str(design), hint="emit the design again") from error
+        raise RunError(
+            f"{error.filename} is missing", where=str(design), hint="emit the design again"
+        ) from error
 
 
 def _compiled(project: Path) -> Any:

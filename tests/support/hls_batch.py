@@ -22,7 +22,12 @@ PART = "xc7z020clg400-1"
 
 
 def write_design(
-    folder: Path, graph: Graph, plan: FoldPlan, inputs: np.ndarray, outputs: np.ndarray, target: Target = Target.VIVADO
+    folder: Path,
+    graph: Graph,
+    plan: FoldPlan,
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    target: Target = Target.VIVADO,
 ) -> None:
     """A design folder, without the care that ``emit`` takes."""
     files = design_files(
@@ -64,7 +69,7 @@ def run_batch(folders: Sequence[Path], build: Path, *flags: str, standard: str =
         lines += [f'#include "{folder}/tb/testbench.cpp"', "#undef Design", "#undef main"]
     calls = "\n".join(
         f'    {{ char* arguments[] = {{word, const_cast<char*>("{folder}/tb/vectors"), 0}}; '
-        f"if (main{index}(2, arguments) != 0) {{ std::cout << \"differs: {folder.name}\" << std::endl; failed = 1; }} }}"
+        f'if (main{index}(2, arguments) != 0) {{ std::cout << "differs: {folder.name}" << std::endl; failed = 1; }} }}'
         for index, folder in enumerate(folders)
     )
     lines.append(f'int main() {{ int failed = 0; char word[] = "batch";\n{calls}\n    return failed; }}')
@@ -72,12 +77,22 @@ def run_batch(folders: Sequence[Path], build: Path, *flags: str, standard: str =
     (build / "batch.cpp").write_text("\n".join(lines))
     first = folders[0]
     includes = [f"-I{folder}/src" for folder in folders]
-    includes += [f"-I{first}/include", "-isystem", f"{first}/include/gxx", "-isystem", f"{first}/include/ap_types"]
+    includes += [
+        f"-I{first}/include",
+        "-isystem",
+        f"{first}/include/gxx",
+        "-isystem",
+        f"{first}/include/ap_types",
+    ]
     command = [gxx.compiler(), f"-std={standard}", *STRICT, *flags, *includes, "-o", str(build / "batch")]
-    compiled = subprocess.run([*command, str(build / "batch.cpp")], capture_output=True, text=True, check=False)
+    compiled = subprocess.run(
+        [*command, str(build / "batch.cpp")], capture_output=True, text=True, check=False
+    )
     assert compiled.returncode == 0, compiled.stderr[:4000]
     environment = {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
-    done = subprocess.run([str(build / "batch")], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [str(build / "batch")], capture_output=True, text=True, check=False, env=environment
+    )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[:4000]
     assert "WARNING" not in said, said[:4000]  # a stream read empty, or left with something inside

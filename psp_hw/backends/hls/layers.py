@@ -174,7 +174,9 @@ def _tables(engine: ConvEngine, call: c.Call, graph: Graph) -> Iterable[c.TableC
     align = np.array(op.align or (0,) * engine.out_channels, dtype=np.int64)
     if (align != align[0]).any():
         left = (align - align.min()).reshape(per_block)
-        yield _table(f"k{call.type}Align", left, None, "Left shift that brings each output channel to one scale.")
+        yield _table(
+            f"k{call.type}Align", left, None, "Left shift that brings each output channel to one scale."
+        )
 
 
 def _table(name: str, table: IntArray, fmt: FixedPoint | None, comment: str) -> c.TableContext:
@@ -207,7 +209,8 @@ def _scan(scan: Scan) -> c.ScanContext:
 
 def _taps(scan: Scan) -> tuple[c.TapContext, ...]:
     return tuple(
-        c.TapContext(name=str(tap), dy=tap.r - scan.padding.top, dx=tap.s - scan.padding.left) for tap in scan.taps
+        c.TapContext(name=str(tap), dy=tap.r - scan.padding.top, dx=tap.s - scan.padding.left)
+        for tap in scan.taps
     )
 
 
@@ -351,7 +354,9 @@ def _threshold(engine: ThresholdEngine, call: c.Call, graph: Graph, target: Targ
     levels, start, step = (graph.constants[name] for name in (op.thresholds, op.start, op.step))
     tables = (
         _table(f"k{call.type}Levels", levels, None, "The thresholds of each channel, ascending."),
-        _table(f"k{call.type}Start", start.reshape(1, -1), None, "The result of each channel below all of them."),
+        _table(
+            f"k{call.type}Start", start.reshape(1, -1), None, "The result of each channel below all of them."
+        ),
         _table(f"k{call.type}Step", step.reshape(1, -1), None, "What each threshold adds."),
     )
     reach = Interval(min(-1, int(levels.min())), max(0, int(levels.max())))

@@ -61,7 +61,11 @@ def finish_type(to: Requantizer | None, out: FixedPoint, *, left: int = 0) -> st
     """
     kind = int_type(out)
     if to is None:
-        return f"Keep<{kind}>" if left == 0 else f"ShiftLeft<{kind}, {left}, {number(out.min)}, {number(out.max)}>"
+        return (
+            f"Keep<{kind}>"
+            if left == 0
+            else f"ShiftLeft<{kind}, {left}, {number(out.min)}, {number(out.max)}>"
+        )
     shift, bounds = to.shift - left, f"{number(to.lo)}, {number(to.hi)}"
     if to.divisor > 1:
         return f"Divide<{kind}, {shift}, {to.divisor}, {bounds}>"

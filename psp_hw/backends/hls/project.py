@@ -132,7 +132,9 @@ def _design(
     top = identifiers([graph.name])[graph.name]
     namespace = f"{top}_layers"
     functions = identifiers([engine.name for engine in dataflow.engines], taken=[top, namespace])
-    streams = identifiers([channel.name for channel in dataflow.channels], taken=[top, namespace, *functions.values()])
+    streams = identifiers(
+        [channel.name for channel in dataflow.channels], taken=[top, namespace, *functions.values()]
+    )
     layers = tuple(
         layer(engine, _call(dataflow, index, top, functions, streams), graph, target)
         for index, engine in enumerate(dataflow.engines)
@@ -169,7 +171,9 @@ def _design(
         partition_limit=_partition_limit(dataflow),
         layers=layers,
         channels=tuple(_channel(channel, streams, target) for channel in dataflow.channels),
-        summary=tuple(_summary(entry) for entry in layers if not isinstance(entry, c.PortLayer | c.ForkLayer)),
+        summary=tuple(
+            _summary(entry) for entry in layers if not isinstance(entry, c.PortLayer | c.ForkLayer)
+        ),
         reports=tuple(sorted(report_files)),
     )
     return context, {streams[channel.name]: channel for channel in dataflow.channels}
@@ -205,7 +209,9 @@ def _channel(channel: Channel, streams: Mapping[str, str], target: Target) -> c.
 
 def _summary(entry: c.Layer) -> c.LayerSummary:
     if not isinstance(entry, c.ConvLayer):
-        return c.LayerSummary(function=entry.function, what=_noun(entry), taps="", fold="", cycles=entry.cycles)
+        return c.LayerSummary(
+            function=entry.function, what=_noun(entry), taps="", fold="", cycles=entry.cycles
+        )
     return c.LayerSummary(
         function=entry.function,
         what=f"convolution {entry.source} to {entry.result}",
@@ -236,7 +242,10 @@ def _partition_limit(dataflow: Dataflow) -> int:
     sizes = [LEAST_PARTITION_LIMIT]
     for engine in dataflow.engines:
         if isinstance(engine, ConvEngine):
-            sizes += [engine.in_channels * len(engine.op.taps), engine.cycles_per_output * engine.fold.multipliers]
+            sizes += [
+                engine.in_channels * len(engine.op.taps),
+                engine.cycles_per_output * engine.fold.multipliers,
+            ]
     return max(sizes)
 
 
@@ -278,7 +287,9 @@ def ap_types_dir() -> Path:
         folder = Path(place) / "templates" / "vivado" / "ap_types"
         if (folder / "ap_int.h").is_file():
             return folder
-    raise ToolError("the ap_int headers are missing", where="hls4ml", hint="install them: pip install 'hls4ml>=1.3'")
+    raise ToolError(
+        "the ap_int headers are missing", where="hls4ml", hint="install them: pip install 'hls4ml>=1.3'"
+    )
 
 
 def _manifest(

@@ -12,7 +12,6 @@ import jinja2
 from psp_hw.backends.hls.context import DesignContext, Layer
 from psp_hw.backends.templates import template_dir
 
-
 # ``//% for x in y`` in a template of C++ and ``#% ...`` in one of Tcl, make or Python stand for ``{% for x in y %}`` on a line
 # of its own. Jinja's own line statements swallow the blank lines that follow.
 _LINE_STATEMENT = re.compile(r"^[ \t]*(?://|#)%(-?) ?(.*)$", re.MULTILINE)
