@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
 from psp_hw.arith.requantize import IntArray
+from psp_hw.backends.plan_file import print_plan
 from psp_hw.errors import SpecError
+from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.text import print_graph
 from psp_hw.ir.types import TensorType
 
 DESIGN_KIND = "psp-hw design"
@@ -39,6 +43,16 @@ class Target(Enum):
         raise SpecError(f"no target is called {word!r}", where="target", hint=f"there are {known}")
 
 
+def source_hash(graph: Graph, plan: FoldPlan) -> str:
+    """What a design is made from, in 16 characters: the hash that its files carry.
+
+    Of the graph as text, which names its constants by digest, and the plan; not of compressed files, whose bytes depend
+    on the version of zlib.
+    """
+    parts = (print_graph(graph), print_plan(plan))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Vectors:
     """Golden vectors: frames and what must come out.
@@ -64,7 +78,9 @@ class Vectors:
             if len(codes) == 0 or codes.shape[1:] != kind.shape:
                 raise SpecError(f"{noun} of shape {codes.shape} are no frames of {kind}", where="vectors")
             if not _fits(codes, kind):
-                raise SpecError(f"{noun} {codes.min()} .. {codes.max()} leave the range of {kind.fmt}", where="vectors")
+                raise SpecError(
+                    f"{noun} {codes.min()} .. {codes.max()} leave the range of {kind.fmt}", where="vectors"
+                )
         if len(self.inputs) != len(self.outputs):
             raise SpecError(f"{len(self.inputs)} inputs have {len(self.outputs)} outputs", where="vectors")
 

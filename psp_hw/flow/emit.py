@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from psp_hw import __version__
-from psp_hw.backends.base import Target
+from psp_hw.backends.base import Target, source_hash
 from psp_hw.backends.folder import check_replaceable
 from psp_hw.backends.hls import emit as emit_hls
 from psp_hw.errors import DoesNotFitError
@@ -15,7 +15,7 @@ from psp_hw.flow.estimate import Planned, plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.provenance import provenance, source_hash, title_of, training_of
+from psp_hw.flow.provenance import provenance, title_of, training_of
 from psp_hw.flow.source import Source, SourceKind, resolve
 from psp_hw.flow.vectors import golden
 from psp_hw.report.model import HardwareSummary, Report

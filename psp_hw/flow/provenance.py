@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.errors import RunError
 from psp_hw.flow.files import write_files
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.source import Source, SourceKind, number_at, read_json, text_at
-from psp_hw.folding.plan import FoldPlan
-from psp_hw.ir.graph import Graph
-from psp_hw.ir.store import files_of
 from psp_hw.report.model import CheckSummary, TrainingSummary
 
 CHECKS_NAME = "checks.json"
@@ -131,15 +126,6 @@ def record_check(folder: Path, check: CheckSummary) -> None:
         for one in sorted([*kept, check], key=lambda one: one.against)
     ]
     write_files(folder, {CHECKS_NAME: json.dumps({"kind": CHECKS_KIND, "checks": entries}, indent=2) + "\n"})
-
-
-def source_hash(graph: Graph, plan: FoldPlan) -> str:
-    """What a design is made from, in 16 characters: the hash that its files carry."""
-    parts = {**files_of(graph), PLAN_NAME: print_plan(plan).encode()}
-    total = hashlib.sha256()
-    for name in sorted(parts):
-        total.update(name.encode() + b"\0" + hashlib.sha256(parts[name]).digest())
-    return total.hexdigest()[:16]
 
 
 def provenance(source: Source, goal: GoalRequest) -> tuple[tuple[str, str], ...]:

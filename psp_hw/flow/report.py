@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from psp_hw import __version__
+from psp_hw.backends.base import source_hash
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.estimate import plan_for, settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Silent
-from psp_hw.flow.provenance import checks_of, provenance, source_hash, title_of, training_of
+from psp_hw.flow.provenance import checks_of, provenance, title_of, training_of
 from psp_hw.flow.source import Source, SourceKind, resolve, text_at
 from psp_hw.report.model import Report
 from psp_hw.report.render import render

@@ -66,13 +66,13 @@ def window_graph(seed: int, kind: str) -> Graph:
             dense_out_channels=outputs,
         )
     elif kind == "max":
+        kernel = (min(kernel[0], height), min(kernel[1], width))
         small = Padding(
             top=min(padding.top, kernel[0] - 1),
             left=min(padding.left, kernel[1] - 1),
             bottom=min(padding.bottom, kernel[0] - 1),
             right=min(padding.right, kernel[1] - 1),
         )
-        kernel = (min(kernel[0], height), min(kernel[1], width))
         op = MaxPool(name="pool", input="image", kernel=kernel, stride=stride, padding=small)
     else:
         kernel = (min(kernel[0], height), min(kernel[1], width))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psp_hw
 from psp_hw.arith.requantize import IntArray
-from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors
+from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors, source_hash
 from psp_hw.backends.folder import MANIFEST, check_replaceable, write_folder
 from psp_hw.backends.hls import context as c
 from psp_hw.backends.hls.layers import layer, template_of, token
@@ -86,9 +86,14 @@ def design_files(
     vectors.check(graph)
     dataflow = build(graph, plan)
     check_ports(dataflow)
-    source = {**files_of(graph), PLAN_NAME: print_plan(plan).encode()}
-    design, channels = _design(graph, dataflow, part, clock, target, vectors, _hash(source), report_files)
-    files = {**source, **_static_files(), **_rendered(design, target)}
+    made_from = source_hash(graph, plan)
+    design, channels = _design(graph, dataflow, part, clock, target, vectors, made_from, report_files)
+    files = {
+        **files_of(graph),
+        PLAN_NAME: print_plan(plan).encode(),
+        **_static_files(),
+        **_rendered(design, target),
+    }
     files["tb/vectors/inputs.txt"] = print_vectors(vectors.inputs).encode()
     files["tb/vectors/outputs.txt"] = print_vectors(vectors.outputs).encode()
     for name, content in report_files.items():
@@ -112,13 +117,6 @@ def print_vectors(codes: IntArray) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _hash(source: Mapping[str, bytes]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(source):
-        total.update(name.encode() + b"\0" + hashlib.sha256(source[name]).digest())
-    return total.hexdigest()
-
-
 def _design(
     graph: Graph,
     dataflow: Dataflow,
@@ -126,7 +124,7 @@ def _design(
     clock: Clock,
     target: Target,
     vectors: Vectors,
-    source_hash: str,
+    made_from: str,
     report_files: Mapping[str, str | bytes],
 ) -> tuple[c.DesignContext, dict[str, Channel]]:
     top = identifiers([graph.name])[graph.name]
@@ -142,7 +140,7 @@ def _design(
     source, result = graph.input.type, graph.types[graph.output.name]
     context = c.DesignContext(
         version=psp_hw.__version__,
-        source_hash=source_hash[:16],
+        source_hash=made_from,
         name=graph.name,
         top=top,
         namespace=namespace,
