@@ -14,7 +14,7 @@ from torch import nn
 from psp_hw.errors import ModelError, SpecError
 from psp_hw.nn.catalog import NETS
 from psp_hw.nn.residual import ResidualNet
-from psp_hw.spec.names import suggestion
+from psp_hw.spec.names import first_line, suggestion
 from psp_hw.spec.train import NetSpec
 
 
@@ -113,7 +113,7 @@ def _check_output(net: nn.Module, name: str, image: tuple[int, int, int], classe
             out = net.eval()(torch.zeros(1, *image))
     except Exception as error:
         shape = "x".join(map(str, image))
-        what = f"cannot run a {shape} image: {type(error).__name__}: {str(error).splitlines()[0]}"
+        what = f"cannot run a {shape} image: {type(error).__name__}: {first_line(error)}"
         raise ModelError(what, where=f"net {name}", hint="is the network made for this data set?") from error
     finally:
         net.train(mode)

@@ -161,6 +161,13 @@ def set_scale_exponent(module: nn.Module, exponent: Tensor) -> None:
     assert torch.equal(scale_of(module), torch.exp2(exponent.to(at_zero)).expand_as(at_zero))
 
 
+def freeze_scales(model: nn.Module) -> None:
+    """Keep every scale out of training. Brevitas makes new parameters when a state is loaded."""
+    for module in model.modules():
+        if is_weighted(module) or is_activation(module):
+            scale_parameter(module).requires_grad_(False)
+
+
 @torch.no_grad()
 def integer_weight(module: Any) -> Tensor:
     """The integers of a quantized weight, float tensor of whole numbers [K, C, R, S] or [K, C]."""

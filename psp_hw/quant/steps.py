@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from psp_hw.errors import ModelError
+from psp_hw.spec.names import first_line
 
 SUPPORTED = (
     "Conv2d, BatchNorm2d behind a Conv2d, ReLU, addition of two tensors, AvgPool2d, AdaptiveAvgPool2d(1), "
@@ -71,7 +72,7 @@ def trace_steps(net: nn.Module) -> tuple[Step, ...]:
     try:
         graph = tracer.trace(net)
     except Exception as error:
-        what = f"cannot be traced: {str(error).splitlines()[0]}"
+        what = f"cannot be traced: {first_line(error)}"
         hint = "torch.fx needs a forward() without branches that depend on values"
         raise ModelError(what, where=type(net).__name__, hint=hint) from error
     modules = dict(net.named_modules())

@@ -6,6 +6,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception of a library says, in one line; its type where it says nothing."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The hint for an unknown name: the nearest known one, else the list of all.
 

@@ -21,6 +21,7 @@ from psp_hw.data.split import Preprocessing, Split
 from psp_hw.errors import RunError
 from psp_hw.pruning.survey import LayerSurvey, density
 from psp_hw.quant.convert import trace_values
+from psp_hw.spec.names import first_line
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.export import export_model
 from psp_hw.training.loop import check_checkpoint
@@ -195,7 +196,7 @@ def quantized_of(run: Run) -> nn.Module:
     try:
         model = rebuild(run.spec, state, image=info.image, classes=len(info.classes))
     except RuntimeError as error:
-        what = f"does not fit the network of the spec: {str(error).splitlines()[0]}"
+        what = f"does not fit the network of the spec: {first_line(error)}"
         raise RunError(what, where=str(path)) from error
     return model.double()
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from psp_hw.errors import TrainingError
 from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
+from psp_hw.quant.quantizers import freeze_scales
 from psp_hw.spec.enums import RateShape
 from psp_hw.spec.train import PruningSpec, ScheduleSpec
 
@@ -76,6 +77,16 @@ class Phase(LightningModule):
         self.log("loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
         self.log("accuracy", hits, on_step=False, on_epoch=True, batch_size=len(labels))
         return total
+
+    def on_train_start(self) -> None:
+        self._stop_when_done()
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        self._stop_when_done()
+
+    def _stop_when_done(self) -> None:
+        if self.global_step >= self.steps:
+            self.trainer.should_stop = True
 
     def penalty(self) -> Tensor | None:
         """What is added to the loss."""
@@ -150,8 +161,13 @@ class QuantizedPhase(Phase):
         super().__init__(net, schedule, steps)
         self.masks = masks
 
+    def configure_optimizers(self) -> Any:
+        freeze_scales(self.net)  # the state of a checkpoint is loaded before
+        return super().configure_optimizers()
+
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         apply_masks(self.net, self.masks)
+        super().on_train_batch_end(outputs, batch, batch_idx)
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from psp_hw.quant.exact import exact_in_float32
 from psp_hw.quant.fold import fold_batch_norm
 from psp_hw.quant.quantizers import integer_weight
 from psp_hw.quant.steps import trace_steps
+from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
 from psp_hw.training.loop import check_checkpoint, phase_steps, run_phase
@@ -103,7 +104,7 @@ def _load_pruned(net: nn.Module, path: Path) -> Pruned:
         net.load_state_dict(state["net"])
         masks = dict(state["masks"])
     except (KeyError, RuntimeError, TypeError) as error:
-        what = f"does not fit this network: {str(error).splitlines()[0]}"
+        what = f"does not fit this network: {first_line(error)}"
         raise RunError(what, where=str(path), hint="delete the file to train again") from error
     return Pruned(net=net.eval(), masks=masks)
 

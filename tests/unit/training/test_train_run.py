@@ -84,9 +84,9 @@ def test_taps_density_and_counts_follow_from_the_integers(finished: Path) -> Non
     assert ["stage1.block1.conv1", "stage1.block1.conv2", "stage2.block1.conv1", "stage2.block1.conv2"] == [
         layer.name for layer in result.layers if layer.prunable
     ]
-    by_hand = sum(l.kept * {16: 64, 24: 16, 10: 1}[l.channels[1]] for l in result.layers)
+    by_hand = sum(x.kept * {16: 64, 24: 16, 10: 1}[x.channels[1]] for x in result.layers)
     assert by_hand == result.macs
-    assert sum(l.kept + l.channels[1] for l in result.layers) == result.params
+    assert sum(x.kept + x.channels[1] for x in result.layers) == result.params
 
 
 def test_pruned_weights_stay_exactly_zero_through_fine_tuning(finished: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_file(finished: Path, tmp_path: Path) -> No
         assert (finished / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     """An interruption that leaves no chance to clean up."""
 
 
@@ -133,11 +133,11 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
         nonlocal calls
         calls += 1
         if calls == stop_at:
-            raise _Stop
+            raise _StopError
         return original(self, batch, batch_idx)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Phase, "training_step", counted)
-    with pytest.raises(_Stop):
+    with pytest.raises(_StopError):
         train(_spec(), tmp_path / "run", progress=False)
     assert not json.loads((tmp_path / "run/manifest.json").read_text())["complete"]
     with pytest.raises(RunError, match=r"unfinished.*--resume"):
