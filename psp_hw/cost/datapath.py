@@ -10,7 +10,7 @@ from typing import assert_never
 
 from psp_hw.arith.requantize import Requantizer
 from psp_hw.cost.pipeline import Delays, Level
-from psp_hw.cost.prices import ADDER_PRODUCT_BITS, LUT_PRODUCT_BITS
+from psp_hw.cost.pricing import ADDER_PRODUCT_BITS, uses_dsp
 from psp_hw.folding.engine import (
     AddEngine,
     AffineEngine,
@@ -115,8 +115,7 @@ def _conv_path(key: _ConvKey, delays: Delays) -> tuple[Level, ...]:
         levels.append(Level(2 * delays.select, operands))
     if not key.constant:
         levels.append(Level(delays.memory - delays.select, operands))
-    wide, narrow = max(key.entering, key.weight), min(key.entering, key.weight)
-    in_dsp = wide > LUT_PRODUCT_BITS and narrow > ADDER_PRODUCT_BITS
+    in_dsp = uses_dsp(key.entering, key.weight)
     product = min(key.entering + key.weight, key.acc)
     levels.append(Level(delays.dsp_product if in_dsp else delays.lut_product, key.pe * key.lanes * product))
     inputs = key.lanes

@@ -196,13 +196,19 @@ def conv_datapath(engine: ConvEngine, graph: Graph) -> Parts:
 
 def _walk(scan: Scan) -> Parts:
     """Where the engine is in the frame, and what tells pixels from padding."""
-    yield from _counter(scan.pitch)
-    yield from _counter(math.ceil(scan.steps / scan.pitch))
+    rows = math.ceil(scan.steps / scan.pitch)
+    for _ in ("the pixel that enters", "the pixel that leaves"):
+        yield from _counter(scan.pitch)
+        yield from _counter(rows)
+    for stride in scan.stride:
+        if stride > 1:
+            yield from _counter(stride)
     row_bits = max(1, scan.source.height.bit_length())
     column_bits = max(1, scan.pitch.bit_length())
     outside = _outside(scan)
-    yield Item(Compare(row_bits + 1), len({tap.r for tap in outside}))
-    yield Item(Compare(column_bits + 1), len({tap.s for tap in outside}))
+    for bits, offsets in ((row_bits, {tap.r for tap in outside}), (column_bits, {tap.s for tap in outside})):
+        yield Item(Add(bits + 1), len(offsets))
+        yield Item(Compare(bits + 1), 2 * len(offsets))
     yield Item(Gate(1), len(outside))
     yield Register(len(outside))
     yield Compare(row_bits)  # whether a pixel is read

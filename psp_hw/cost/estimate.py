@@ -10,7 +10,8 @@ from psp_hw.cost.bill import ControlPort, Fifo
 from psp_hw.cost.cycles import EngineCycles, engine_cycles, least_interval
 from psp_hw.cost.engines import engine_bill
 from psp_hw.cost.parts import Part
-from psp_hw.cost.prices import price, price_bill
+from psp_hw.cost.prices import Stage
+from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resources
 from psp_hw.cost.shortage import Shortage, advice, shortages
 from psp_hw.folding.dataflow import Channel, Dataflow, build
@@ -54,7 +55,8 @@ class LayerEstimate:
         cycles: from frame to frame when nothing makes it wait.
         iterations: trips of its loop per frame.
         depth: pipeline depth [cycles].
-        resources: what it takes.
+        resources: what it takes after RTL synthesis.
+        c_synthesis: what the C synthesis report will say.
     """
 
     name: str
@@ -67,11 +69,12 @@ class LayerEstimate:
     iterations: int
     depth: int
     resources: Resources
+    c_synthesis: Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FifoEstimate:
-    """One channel: depth [tokens], bits per token, where it is kept, and what it takes."""
+    """One channel: depth [tokens], bits per token, where it is kept, what it takes after RTL and in C synthesis."""
 
     name: str
     source: str
@@ -80,6 +83,7 @@ class FifoEstimate:
     bits: int
     memory: MemoryKind
     resources: Resources
+    c_synthesis: Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +114,13 @@ class Estimate:
 
     @property
     def resources(self) -> Resources:
-        """Everything together."""
+        """Everything together after RTL synthesis: what the part must hold."""
         return Resources.total([self.control, *(layer.resources for layer in self.layers)])
+
+    @property
+    def c_synthesis(self) -> Resources:
+        """Everything together as the C synthesis report will say."""
+        return Resources.total([self.control, *(layer.c_synthesis for layer in self.layers)])
 
     @property
     def fps(self) -> float:
@@ -159,14 +168,20 @@ def estimate(graph: Graph, plan: FoldPlan, part: Part, clock: Clock, *, simulate
     cycles: dict[str, EngineCycles] = {}
     for channel in flow.channels:
         fifos.append(_fifo(channel, part))
-    fed: dict[str, Resources] = {}
-    for fifo in fifos:
-        fed[fifo.target] = fed.get(fifo.target, Resources()) + fifo.resources
     for engine in flow.engines:
         found = engine_bill(engine, graph, part.fabric, clock)
         cycles[engine.name] = engine_cycles(engine, found.pipeline.depth)
-        resources = price_bill(found.items, part.fabric) + fed.get(engine.name, Resources())
-        layers.append(_layer(engine, cycles[engine.name], resources))
+        read = [fifo for fifo in fifos if fifo.target == engine.name]
+        rtl = price_bill(found.items, part.fabric, Stage.RTL_SYNTHESIS)
+        c_synthesis = price_bill(found.items, part.fabric, Stage.C_SYNTHESIS)
+        layers.append(
+            _layer(
+                engine,
+                cycles[engine.name],
+                resources=Resources.total([rtl, *(fifo.resources for fifo in read)]),
+                c_synthesis=Resources.total([c_synthesis, *(fifo.c_synthesis for fifo in read)]),
+            )
+        )
     depths = {name: one.depth for name, one in cycles.items()}
     latency, interval = _times(flow, depths, simulated=simulated)
     return Estimate(
@@ -198,11 +213,14 @@ def _fifo(channel: Channel, part: Part) -> FifoEstimate:
         depth=channel.depth,
         bits=bits,
         memory=memory_for_fifo(channel.depth, bits),
-        resources=price(Fifo(channel.depth, bits), part.fabric),
+        resources=price(Fifo(channel.depth, bits), part.fabric, Stage.RTL_SYNTHESIS),
+        c_synthesis=price(Fifo(channel.depth, bits), part.fabric, Stage.C_SYNTHESIS),
     )
 
 
-def _layer(engine: Engine, cycles: EngineCycles, resources: Resources) -> LayerEstimate:
+def _layer(
+    engine: Engine, cycles: EngineCycles, *, resources: Resources, c_synthesis: Resources
+) -> LayerEstimate:
     conv = engine if isinstance(engine, ConvEngine) else None
     return LayerEstimate(
         name=engine.name,
@@ -215,6 +233,7 @@ def _layer(engine: Engine, cycles: EngineCycles, resources: Resources) -> LayerE
         iterations=cycles.iterations,
         depth=cycles.depth,
         resources=resources,
+        c_synthesis=c_synthesis,
     )
 
 
@@ -283,6 +302,7 @@ class EstimateJson(TypedDict):
     shortages: list[str]
     advice: str
     resources: dict[str, int]
+    c_synthesis: dict[str, int]
     utilization: dict[str, float | None]
     layers: list[LayerJson]
     fifos: list[FifoJson]
@@ -302,6 +322,7 @@ def to_json(found: Estimate) -> EstimateJson:
         shortages=[str(shortage) for shortage in found.shortages],
         advice=found.advice,
         resources=_named(found.resources),
+        c_synthesis=_named(found.c_synthesis),
         utilization={r.value: share if share != float("inf") else None for r, share in shares.items()},
         layers=[_layer_json(layer) for layer in found.layers],
         fifos=[

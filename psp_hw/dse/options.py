@@ -17,7 +17,7 @@ from psp_hw.cost.engines import (
     pipeline_parts,
 )
 from psp_hw.cost.parts import Part
-from psp_hw.cost.prices import price, price_bill
+from psp_hw.cost.pricing import price, price_bill
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, NodePlan, divisors
 from psp_hw.ir.graph import Graph

@@ -16,7 +16,7 @@ import numpy as np
 from psp_hw.cost.bill import ControlPort, Fifo
 from psp_hw.cost.engines import engine_bill, pipeline_depth
 from psp_hw.cost.parts import Part
-from psp_hw.cost.prices import price, price_bill
+from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import advice
 from psp_hw.dse.choose import Choice, Problem, affordable, cheapest

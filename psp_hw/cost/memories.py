@@ -1,0 +1,86 @@
+"""Prices of what holds words: ROMs, delays, FIFOs; block RAM and UltraRAM by their real shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+from psp_hw.cost.prices import Prices, half
+from psp_hw.cost.resources import Resources
+from psp_hw.folding.memory import memory_for_fifo
+from psp_hw.folding.plan import MemoryKind
+
+# Words of a shift register in one SLICEM LUT, of two that share their address, and of a ROM or RAM (UG474, UG574).
+SRL_WORDS = 32
+SRL_PAIR_WORDS = 16
+LUTRAM_WORDS = 64
+
+# RAMB18 as (words, bits): simple dual port and ROM may use all 36 (UG473 Table 1-6, UG573 Table 1-6).
+RAMB18_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+URAM_WORDS, URAM_BITS = 4096, 72
+
+
+def blocks18(words: int, bits: int) -> int:
+    """RAMB18 of ``words`` x ``bits`` in the shape that takes the fewest."""
+    return min(math.ceil(words / depth) * math.ceil(bits / width) for depth, width in RAMB18_SHAPES)
+
+
+def ultra_blocks(words: int, bits: int) -> int:
+    """UltraRAM blocks of ``words`` x ``bits``; their shape is fixed."""
+    return math.ceil(words / URAM_WORDS) * math.ceil(bits / URAM_BITS)
+
+
+def shift_luts(words: int, bits: int) -> int:
+    """LUTs of a shift register of ``words`` x ``bits``."""
+    return half(bits) if words <= SRL_PAIR_WORDS else bits * math.ceil(words / SRL_WORDS)
+
+
+def delay(words: int, bits: int, kind: MemoryKind) -> Resources:
+    """A delay: ``words - 1`` words in memory, the last in the register that the tap reads."""
+    kept = words - 1
+    if kept == 0:
+        return Resources(ff=bits)
+    pointer = max(1, (kept - 1).bit_length())
+    match kind:
+        case MemoryKind.REGISTERS:
+            return Resources(lut=shift_luts(kept, bits), ff=bits)
+        case MemoryKind.LUTRAM:
+            # Simple dual port: a 32 x 6 bits RAM takes four LUTs, deeper ones two per bit and 64 words.
+            lut = math.ceil(bits * 2 / 3) if kept <= SRL_WORDS else 2 * bits * math.ceil(kept / LUTRAM_WORDS)
+            return Resources(lut=lut + 2 * pointer, ff=bits + pointer)
+        case MemoryKind.BRAM:
+            return Resources(bram18=blocks18(kept, bits), lut=2 * pointer, ff=pointer + bits)
+        case MemoryKind.URAM:
+            return Resources(uram=ultra_blocks(kept, bits), lut=2 * pointer, ff=pointer + bits)
+        case _:
+            assert_never(kind)
+
+
+def rom(words: int, bits: int, kind: MemoryKind, prices: Prices) -> Resources:
+    """A ROM with a registered output; a single word is wiring."""
+    if words == 1:
+        return Resources()
+    match kind:
+        case MemoryKind.REGISTERS | MemoryKind.LUTRAM:
+            return Resources(lut=math.ceil(prices.values["lut_rom"] * words * bits / LUTRAM_WORDS), ff=bits)
+        case MemoryKind.BRAM:
+            return Resources(bram18=blocks18(words, bits))
+        case MemoryKind.URAM:
+            return Resources(uram=ultra_blocks(words, bits))
+        case _:
+            assert_never(kind)
+
+
+def fifo(depth: int, bits: int, prices: Prices, *, rtl: bool) -> Resources:
+    """A FIFO, in shift registers or block RAM as ``memory_for_fifo`` says."""
+    address = max(1, (depth - 1).bit_length())
+    if memory_for_fifo(depth, bits) is MemoryKind.REGISTERS:
+        if rtl:
+            return Resources(lut=shift_luts(depth, bits) + 3 * address + 6, ff=address + 4)
+        return Resources(lut=prices.line("fifo_lut", bits * math.ceil(depth / SRL_WORDS)), ff=address + 4)
+    ff = round(prices.values["block_fifo_ff"] + prices.values["block_fifo_ff_per_bit"] * bits)
+    if rtl:
+        return Resources(bram18=blocks18(depth, bits), lut=half(bits) + 6 * address, ff=ff)
+    # C synthesis counts the RAM of a FIFO at 18 bits per RAMB18, whatever its depth below 1024.
+    blocks = min(math.ceil(depth / words) * math.ceil(bits / width) for words, width in RAMB18_SHAPES[1:])
+    return Resources(bram18=blocks, lut=prices.line("fifo_lut", bits) + 4 * address, ff=ff)

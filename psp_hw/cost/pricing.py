@@ -1,0 +1,149 @@
+"""What a bill of operators takes: every operator at its price."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import assert_never
+
+from psp_hw.cost.bill import (
+    Add,
+    Bill,
+    Compare,
+    ConstantMultiply,
+    ControlPort,
+    Delay,
+    Divide,
+    Fifo,
+    Gate,
+    LoopControl,
+    Multiply,
+    Mux,
+    Operator,
+    Register,
+    Rom,
+    Select,
+    StreamPort,
+)
+from psp_hw.cost.devices import Fabric
+from psp_hw.cost.memories import delay, fifo, rom
+from psp_hw.cost.prices import Prices, Stage, half, prices_of
+from psp_hw.cost.resources import Resources
+
+# Widest operand of a multiplication that C synthesis leaves to LUTs, and widest narrow operand that it turns into adders:
+# without exception in the 54,227 multipliers of the published reports, one project apart that forces the implementation.
+LUT_PRODUCT_BITS = 10
+ADDER_PRODUCT_BITS = 4
+
+# Operand widths of one DSP: 25 x 18 signed of the DSP48E1 (UG479), 27 x 18 of the DSP48E2 (UG579).
+DSP_WIDE = {Fabric.SERIES7: 25, Fabric.ULTRASCALE: 27, Fabric.ULTRASCALE_PLUS: 27}
+DSP_NARROW = 18
+
+# A constant of more canonical signed digits than this stays a multiplier in the C synthesis report.
+SHIFT_ADD_DIGITS = 2
+
+# State machine and stall logic of one pipelined loop of a dataflow process: a few states, one enable per stage, the done /
+# start handshake. Counted by hand from what reports of one-loop processes list; not fitted. RTL synthesis merges about half.
+LOOP_LUT, LOOP_LUT_PER_STAGE = 30, 4
+LOOP_FF, LOOP_FF_PER_STAGE = 10, 2
+
+# AXI4-Lite port of a design without arguments: four registers of one bit, the read and the write channel. Not measured.
+CONTROL_LUT, CONTROL_FF = 40, 36
+
+# AXI4-Stream register slice: two words and their valid bits. Not measured.
+STREAM_FF_PER_BIT, STREAM_FF, STREAM_LUT = 2, 4, 8
+
+
+def price_bill(items: Bill, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS) -> Resources:
+    """What a bill takes in all."""
+    dsp = lut = ff = bram18 = uram = 0
+    for item in items:
+        one, count = price(item.operator, fabric, stage), item.count
+        dsp += one.dsp * count
+        lut += one.lut * count
+        ff += one.ff * count
+        bram18 += one.bram18 * count
+        uram += one.uram * count
+    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+
+
+@cache
+def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS) -> Resources:
+    """What one operator takes."""
+    prices = prices_of(fabric)
+    rtl = stage is Stage.RTL_SYNTHESIS
+    match operator:
+        case Multiply(left, right):
+            return _product(max(left, right), min(left, right), prices, rtl=rtl)
+        case ConstantMultiply(bits, width, digits):
+            return _constant_product(bits, width, digits, prices, rtl=rtl)
+        case Add(bits):
+            return Resources(lut=bits if rtl else prices.line("add", bits))
+        case Compare(bits):
+            return Resources(lut=half(bits) if rtl else prices.line("compare", bits))
+        case Select(bits):
+            return Resources(lut=half(bits) if rtl else prices.line("select", bits))
+        case Gate(bits):
+            return Resources(lut=half(bits) if rtl else prices.line("gate", bits))
+        case Mux(ways, bits):
+            return Resources(lut=bits * math.ceil(ways / 4) if ways > 1 else 0)
+        case Register(bits):
+            return Resources(ff=bits)
+        case Delay(words, bits, kind):
+            return delay(words, bits, kind)
+        case Rom(words, bits, kind):
+            return rom(words, bits, kind, prices)
+        case Fifo(depth, bits):
+            return fifo(depth, bits, prices, rtl=rtl)
+        case Divide(bits):
+            # A constant divisor becomes a product with its reciprocal of twice the width, and a correction.
+            correction = 2 * price(Add(bits), fabric, stage).lut
+            return _product(bits + 2, bits, prices, rtl=rtl) + Resources(lut=correction)
+        case LoopControl(stages):
+            lut = LOOP_LUT + LOOP_LUT_PER_STAGE * stages
+            return Resources(lut=half(lut) if rtl else lut, ff=LOOP_FF + LOOP_FF_PER_STAGE * stages)
+        case ControlPort():
+            return Resources(lut=CONTROL_LUT, ff=CONTROL_FF)
+        case StreamPort(bits):
+            return Resources(lut=STREAM_LUT + bits, ff=STREAM_FF + STREAM_FF_PER_BIT * bits)
+        case _:
+            assert_never(operator)
+
+
+def uses_dsp(left: int, right: int) -> bool:
+    """Whether a product of two variables of these widths [bits] goes to DSPs."""
+    return max(left, right) > LUT_PRODUCT_BITS and min(left, right) > ADDER_PRODUCT_BITS
+
+
+def _product(wide: int, narrow: int, prices: Prices, *, rtl: bool) -> Resources:
+    if narrow == 1:
+        return Resources(lut=half(wide) if rtl else prices.line("gate", wide))
+    if uses_dsp(wide, narrow):
+        tiles = math.ceil(wide / DSP_WIDE[prices.fabric]) * math.ceil(narrow / DSP_NARROW)
+        return Resources(dsp=tiles, lut=0 if rtl else round(prices.values["dsp_product"]) * tiles)
+    if rtl:
+        return Resources(lut=_array_product(wide, narrow))
+    if wide <= LUT_PRODUCT_BITS:
+        return Resources(lut=prices.curve("lut_product", wide))
+    return Resources(lut=(narrow - 1) * prices.line("add", wide + narrow))
+
+
+def _array_product(wide: int, narrow: int) -> int:
+    """LUTs of a multiplier: a carry chain per two rows of partial products, then a tree of adders."""
+    rows, bits, lut = math.ceil(narrow / 2), wide + 2, 0
+    lut += rows * bits
+    while rows > 1:
+        bits += 2
+        lut += rows // 2 * bits
+        rows = math.ceil(rows / 2)
+    return lut
+
+
+def _constant_product(bits: int, width: int, digits: int, prices: Prices, *, rtl: bool) -> Resources:
+    if digits <= 1:
+        return Resources()  # zero: nothing; a power of two: wiring
+    if rtl:
+        return Resources(lut=(digits - 1) * (bits + half(width)))
+    if digits <= SHIFT_ADD_DIGITS:
+        return Resources(lut=(digits - 1) * prices.line("add", bits + width))
+    return _product(max(bits, width), min(bits, width), prices, rtl=False)
