@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,7 +43,7 @@ from psp_hw.ir.types import TensorType
 from psp_hw.units import Clock
 
 TARGET = "hls4ml"
-CONFIG_NAME = "hls4ml_config.yml"
+MODEL_NAME = "model.fml"
 HERE = "."
 
 
@@ -130,6 +132,7 @@ def project_files(
         model = model_graph(graph, flow, settings, top, folder)
         with _quiet():
             model.write()
+            model.save(str(folder / MODEL_NAME))
         files = _settled(_read(folder), folder, str(model.config.get_config_value("Stamp")))
     files |= source
     files["vectors/inputs.txt"] = print_vectors(vectors.inputs).encode()
@@ -174,21 +177,27 @@ def model_graph(graph: Graph, flow: Dataflow, settings: Settings, top: str, fold
 
 
 def _set_fifo_depths(model: Any, specs: tuple[LayerSpec, ...], flow: Dataflow) -> None:
-    """Give every stream the depth of the plan; hls4ml alone would make each a frame deep."""
+    """Give every stream the depth of the plan; hls4ml alone would make each a frame deep.
+
+    A stream of hls4ml is known by the layer that reads it: one of ours, or a clone, which stands where we have a fork.
+    """
     depths = {channel.name: channel.depth for channel in flow.channels}
     for spec in specs:
         node = model.graph.get(spec.name)
-        for port, name in enumerate(spec.channel_inputs):
-            if node is not None and name is not None and node.inputs[port] not in model.inputs:
-                model.output_vars[node.inputs[port]].pragma = ("stream", depths[name])
-    for name, node in model.graph.items():
-        if name.startswith("clone_") and node.inputs[0] not in model.inputs:
-            feeding = next(c for c in flow.channels if c.target.endswith("_fork") and _feeds(c.source, node, model))
-            model.output_vars[node.inputs[0]].pragma = ("stream", feeding.depth)
+        if node is None:  # hls4ml drops what does nothing
+            continue
+        for port, channel in enumerate(spec.channel_inputs):
+            if channel is not None:
+                _set_depth(model, node.inputs[port], depths[channel])
+            before = node.get_input_node(node.inputs[port])
+            if before is not None and before.class_name == "Clone":
+                fork = next(c.source for c in flow.channels if c.name == channel)
+                _set_depth(model, before.inputs[0], flow.inputs(fork)[0].depth)
 
 
-def _feeds(source: str, clone: Any, model: Any) -> bool:
-    return bool(clone.inputs[0] == source) or source not in model.graph
+def _set_depth(model: Any, name: str, depth: int) -> None:
+    if name not in model.inputs:
+        model.output_vars[name].pragma = ("stream", depth)
 
 
 @contextlib.contextmanager
@@ -209,10 +218,33 @@ def _settled(files: Mapping[str, bytes], folder: Path, stamp: str) -> dict[str, 
 
     The stamp is part of the name of the compiled library.
     """
-    here = {name: content.replace(str(folder).encode(), HERE.encode()) for name, content in files.items()}
+    here = {
+        name: _repacked(content, folder, stamp) if name == MODEL_NAME else content.replace(str(folder).encode(), HERE.encode())
+        for name, content in files.items()
+    }
     blank = {name: content.replace(stamp.encode(), b"0" * len(stamp)) for name, content in here.items()}
     own = _hash(blank)[: len(stamp)]
     return {name: content.replace(stamp.encode(), own.encode()) for name, content in here.items()}
+
+
+def _repacked(archive: bytes, folder: Path, stamp: str) -> bytes:
+    """The archive of a saved model without the place, the stamp and the times of its writing."""
+    out = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive)) as old,
+        gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as new,
+    ):
+        for member in sorted(old.getmembers(), key=lambda m: m.name):
+            source = old.extractfile(member)
+            if source is None:
+                continue
+            content = source.read().replace(str(folder).encode(), HERE.encode())
+            content = content.replace(stamp.encode(), b"0" * len(stamp))
+            entry = tarfile.TarInfo(member.name.removeprefix("./"))
+            entry.size = len(content)
+            new.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
 
 
 def _hash(files: Mapping[str, bytes]) -> str:
