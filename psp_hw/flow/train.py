@@ -138,7 +138,11 @@ def _pruning(pruning: PruningSpec, request: Request) -> PruningSpec:
         )
     structures = pruning.structures
     if request.epsilon is not None:
-        structures = tuple(replace(s, epsilon=request.epsilon, density=None) for s in structures)
+        # An epsilon that was asked for decides alone, as in PSP Eq. 3: without the bounds of the recipe.
+        epsilon = request.epsilon
+        structures = tuple(
+            replace(s, epsilon=epsilon, density=None, at_least=None, at_most=None) for s in structures
+        )
     else:
         structures = tuple(replace(s, density=request.density) for s in structures)
     return replace(pruning, structures=structures)

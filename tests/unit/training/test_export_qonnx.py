@@ -25,6 +25,10 @@ from psp_hw.training.export import export_model
 IMAGE = (1, 8, 8)
 
 
+def _slow(bits: int) -> object:
+    return pytest.param(bits, marks=pytest.mark.slow)
+
+
 def _residual() -> nn.Module:
     return build_net(NetSpec(), image=IMAGE, classes=10)
 
@@ -51,7 +55,7 @@ def _model(net: nn.Module, spec: QuantSpec) -> fx.GraphModule:
 
 
 @pytest.mark.parametrize("scale", list(WeightScale))
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [_slow(2), 4, _slow(8)])
 @pytest.mark.parametrize("make", [_residual, _pooled])
 def test_the_file_computes_every_value_of_the_network(
     tmp_path: Path, make: type[nn.Module], bits: int, scale: WeightScale

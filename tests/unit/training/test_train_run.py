@@ -111,6 +111,7 @@ def test_the_reference_is_exact_and_reproducible(finished: Path) -> None:
     assert np.array_equal(scaled, np.round(scaled))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_file(finished: Path, tmp_path: Path) -> None:
     train(_spec(), tmp_path / "again", progress=False)
     for name in ("model.onnx", "metrics.csv", "input.npz"):
@@ -121,6 +122,7 @@ class _StopError(Exception):
     """An interruption that leaves no chance to clean up."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [25, 30 + 25])
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
@@ -151,6 +153,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     assert calls < 2 * 60 - 5
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_resumes(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
