@@ -133,10 +133,10 @@ def _engine_problems(engine: Engine) -> Iterator[str]:
         if in_memory and demand.bits > MOST_BITS:
             yield f"{place}: a row of {demand.bits} bits is wider than the {MOST_BITS} that a memory word may have"
         if demand.kind is MemoryKind.URAM and demand.memory == "weights":
-            yield f"{place}: UltraRAM starts empty and holds no constants (UG573); use bram or lutram"
+            yield f"{place}: UltraRAM starts empty and holds no constants (UG573): use bram or lutram"
         if in_memory and demand.memory.startswith("delays") and demand.words < LEAST_RING_DEPTH:
             yield (
-                f"{place}: {demand.words} pixels in {demand.kind.value} would be read before they are written; "
+                f"{place}: {demand.words} pixels in {demand.kind.value} would be read before they are written: "
                 f"below {LEAST_RING_DEPTH} use registers"
             )
 
@@ -144,7 +144,7 @@ def _engine_problems(engine: Engine) -> Iterator[str]:
 def _channel_problems(channel: Channel) -> Iterator[str]:
     if channel.depth < LEAST_FIFO_DEPTH:
         yield (
-            f"{channel.name}: a FIFO of {channel.depth} tokens halves the speed; {LEAST_FIFO_DEPTH} are the least"
+            f"{channel.name}: a FIFO of {channel.depth} tokens halves the speed: {LEAST_FIFO_DEPTH} are the least"
         )
     if channel.type.pixel_bits > MOST_BITS:
         yield f"{channel.name}: a pixel of {channel.type.pixel_bits} bits is wider than the {MOST_BITS} of a stream"

@@ -258,7 +258,7 @@ def test_vectors_of_another_shape_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SpecError, match=r"inputs of shape \(3, 12, 2, 12\) are no frames of 12x12x2:u4.4"):
         Vectors(inputs=vectors.inputs.transpose(0, 1, 3, 2), outputs=vectors.outputs).check(graph)
-    with pytest.raises(SpecError, match="inputs 0 .. 16 leave the range of u4.4"):
+    with pytest.raises(SpecError, match=r"inputs 0 \.\. 16 leave the range of u4.4"):
         Vectors(inputs=np.where(vectors.inputs == 15, 16, vectors.inputs), outputs=vectors.outputs).check(
             graph
         )

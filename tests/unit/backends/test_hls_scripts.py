@@ -1,0 +1,64 @@
+"""The Tcl scripts of a design, run by a Tcl interpreter in which the vendor's commands only write down what they are asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
+from hls_batch import PART, write_design
+from oracle import execute
+from sample_graphs import Builder
+
+from psp_hw.backends.base import Target
+from psp_hw.backends.hls.project import SCRIPTS
+from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
+
+MOCK = Path(__file__).resolve().parents[2] / "mock_tools" / "vendor_hls.tcl"
+
+
+def commands_of(folder: Path, target: Target, *arguments: str) -> list[str]:
+    """What the script of a design asks of the vendor tool, paths of the design shown as $root."""
+    make = Builder(4, 4, 1)
+    make.conv(2)
+    graph = make.graph("tiny")
+    codes = np.zeros((1, 4, 4, 1), dtype=np.int64)
+    plan = FoldPlan(nodes={"conv0": NodePlan(fold=Fold())})
+    write_design(folder, graph, plan, codes, execute(graph, codes)["result"], target)
+    tclsh = shutil.which("tclsh")
+    if tclsh is None:
+        pytest.skip("there is no tclsh to read Tcl with")
+    log = folder / "log"
+    command = [tclsh, str(MOCK), str(folder / SCRIPTS[target]), *arguments]
+    subprocess.run(command, env={**os.environ, "MOCK_LOG": str(log)}, check=True, cwd="/")
+    return log.read_text().replace(str(folder.resolve()), "$root").splitlines()
+
+
+def test_vivado_hls_is_asked_for_simulation_synthesis_and_export(tmp_path: Path) -> None:
+    assert [
+        "open_project -reset tiny_prj",
+        "set_top tiny",
+        "add_files src/tiny.cpp -cflags {-std=c++0x -I$root/src -I$root/include}",
+        "add_files -tb tb/testbench.cpp -cflags {-std=c++0x -I$root/src -I$root/include}",
+        "open_solution -reset solution1",
+        f"set_part {PART}",
+        "create_clock -period 10 -name default",
+        "config_array_partition -maximum_size 1024",
+        "csim_design -O -argv $root/tb/vectors",
+        "csynth_design",
+        "export_design -format ip_catalog",
+    ] == commands_of(tmp_path, Target.VIVADO)
+
+
+def test_vitis_hls_is_asked_for_what_was_named(tmp_path: Path) -> None:
+    commands = commands_of(tmp_path, Target.VITIS, "-tclargs", "csynth", "cosim")
+
+    assert "open_solution -reset -flow_target vivado solution1" in commands
+    assert "config_compile -pipeline_style stp" in commands
+    assert ["csynth_design", "cosim_design -O -argv $root/tb/vectors"] == commands[-2:]
