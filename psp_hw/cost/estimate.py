@@ -36,9 +36,9 @@ from psp_hw.sim.cycles import Timeline, simulate
 from psp_hw.units import Clock
 
 EXPECTED_ERROR = (
-    "Cycles: exact for the published schedule of each loop, pipeline depths within 2 cycles per engine. Resources: the C synthesis "
-    "report, priced operator by operator from published reports; no report of these very engines exists yet, so expect "
-    "LUT and FF within a factor of 1.5, and RTL synthesis to leave 0.4 to 0.7 of the LUTs; see reports/estimate."
+    "Cycles: of the loops as scheduled with II = 1; pipeline depths within 2 cycles per engine. DSP and block RAM: within 10 %. "
+    "LUT and FF: within a factor of 1.5, both after RTL synthesis and in the C synthesis report; prices of operators are "
+    "measured on published reports or follow from the architecture, but no report of these engines exists yet."
 )
 
 

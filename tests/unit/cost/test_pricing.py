@@ -1,0 +1,171 @@
+"""What operators, memories and whole engines take."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from sample_graphs import Builder
+
+from psp_hw.cost.bill import Add, Delay, Fifo, Item, Multiply, Mux, Rom, bill
+from psp_hw.cost.devices import Fabric
+from psp_hw.cost.engines import engine_bill, signed_digits
+from psp_hw.cost.memories import blocks18, ultra_blocks
+from psp_hw.cost.pipeline import Level, cut
+from psp_hw.cost.prices import Stage, prices_of
+from psp_hw.cost.pricing import price, price_bill
+from psp_hw.folding.dataflow import build
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, NodePlan
+from psp_hw.units import Clock
+
+SERIES7 = Fabric.SERIES7
+CLOCK = Clock(period_ns=10.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "bits", "blocks"),
+    [
+        (512, 36, 1),
+        (513, 36, 2),
+        (1024, 18, 1),
+        (2048, 9, 1),
+        (16384, 1, 1),
+        (30, 23034, 640),
+        (16, 1018, 29),
+        (20000, 9, 10),
+    ],
+)
+def test_block_ram_is_counted_in_the_best_shape_of_a_ramb18(words, bits, blocks):
+    assert blocks == blocks18(words, bits)
+
+
+def test_ultraram_has_one_shape():
+    assert [1, 2, 2] == [ultra_blocks(4096, 72), ultra_blocks(4097, 72), ultra_blocks(10, 73)]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "dsp"),
+    [
+        (8, 8, 0),
+        (10, 10, 0),
+        (11, 4, 0),
+        (16, 4, 0),
+        (11, 5, 1),
+        (16, 16, 1),
+        (18, 25, 1),
+        (20, 20, 2),
+        (32, 32, 4),
+    ],
+)
+def test_products_go_to_dsps_where_published_reports_put_them(left, right, dsp):
+    for stage in Stage:
+        assert dsp == price(Multiply(left, right), SERIES7, stage).dsp
+        assert dsp == price(Multiply(right, left), SERIES7, stage).dsp
+
+
+@pytest.mark.parametrize(("bits", "lut"), [(4, 13), (5, 17), (6, 26), (7, 33), (8, 41), (9, 51), (10, 63)])
+def test_lut_multipliers_cost_in_c_synthesis_what_reports_say(bits, lut):
+    assert lut == pytest.approx(price(Multiply(bits, bits), SERIES7, Stage.C_SYNTHESIS).lut, abs=2.5)
+
+
+def test_a_shallow_fifo_costs_in_c_synthesis_what_reports_say():
+    assert [16, 28, 30] == [price(Fifo(2, bits), SERIES7, Stage.C_SYNTHESIS).lut for bits in (4, 16, 18)]
+
+
+def test_every_price_has_unit_tools_samples_and_error():
+    for fabric in Fabric:
+        for constant in prices_of(fabric).constants:
+            assert constant.unit
+            assert re.search(r"(Vivado|Vitis) HLS 20\d\d", constant.tools)
+            assert constant.samples >= 8
+            assert constant.error >= 0.0
+
+
+def test_all_fabrics_have_the_same_prices_by_name():
+    entries = json.loads(files("psp_hw.cost").joinpath("prices.json").read_text())
+    names = {fabric: {e["name"] for e in entries if e["fabric"] == fabric.value} for fabric in Fabric}
+
+    assert len({frozenset(of) for of in names.values()}) == 1
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, 3, 5, 7, 11, 23, 85, 127, 128, 255, 1000])
+def test_signed_digits_are_the_fewest(value):
+    """The fewest powers of two that add or subtract to a value, by breadth-first search."""
+    reached, steps = {0}, 0
+    while value not in reached:
+        reached = {a + sign * (1 << shift) for a in reached for shift in range(11) for sign in (1, -1)}
+        steps += 1
+
+    assert steps == signed_digits(np.array([value]))[0]
+
+
+def test_bills_count_equal_operators_together():
+    found = bill([Add(8), Item(Add(8), 3), None, Mux(4, 8), Item(Mux(2, 1), 0)])
+
+    assert (Item(Add(8), 4), Item(Mux(4, 8))) == found
+
+
+@pytest.mark.parametrize("kind", list(MemoryKind))
+def test_a_delay_of_one_word_is_a_register_wherever_it_shall_be_kept(kind):
+    found = price(Delay(1, 24, kind), SERIES7)
+
+    assert (0, 0, 24, 0, 0) == found.amounts
+
+
+def test_weight_memories_take_what_their_kind_says():
+    assert price(Rom(512, 36, MemoryKind.BRAM), SERIES7).amounts == (0, 0, 0, 1, 0)
+    assert price(Rom(64, 32, MemoryKind.LUTRAM), SERIES7).lut == pytest.approx(32, abs=2)
+    assert price(Rom(4096, 72, MemoryKind.URAM), Fabric.ULTRASCALE_PLUS).uram == 1
+    assert price(Rom(1, 999, MemoryKind.REGISTERS), SERIES7).amounts == (0, 0, 0, 0, 0)
+
+
+def test_a_pipeline_is_cut_where_the_clock_ends():
+    levels = [Level(3.0, 10), Level(3.0, 20), Level(3.0, 30), Level(20.0, 5), Level(1.0, 1)]
+
+    found = cut(levels, Clock(period_ns=8.0))  # 7 ns after the uncertainty
+
+    # 3 + 3 | 3 | 20 = 7 + 7 + 6, then 1: after 20 bits, after 30 bits, twice inside the long level
+    assert 20 + 30 + 2 * 5 == found.registers
+    assert 1 + 4 == found.depth
+
+
+def engine_of(weight: np.ndarray, fold: Fold):
+    make = Builder(6, 6, weight.shape[1])
+    make.conv(weight.shape[2], taps=((0, 1), (1, 1)), weight=weight)
+    graph = make.graph()
+    plan = FoldPlan(nodes={"conv0": NodePlan(fold=fold, weights=MemoryKind.LUTRAM)})
+    return build(graph, plan).engines[1], graph
+
+
+def lut_of(weight: np.ndarray, fold: Fold, stage: Stage = Stage.RTL_SYNTHESIS) -> int:
+    engine, graph = engine_of(weight, fold)
+    return price_bill(engine_bill(engine, graph, SERIES7, CLOCK).items, SERIES7, stage).lut
+
+
+def test_constant_weights_cost_by_their_values():
+    whole = Fold(pe=4, simd=3, taps=2)
+    zero, power, rich = (np.full((2, 3, 4), value) for value in (0, 64, 91))
+    zero[0, 0, :] = 64
+
+    for stage in Stage:
+        assert lut_of(zero, whole, stage) < lut_of(power, whole, stage) < lut_of(rich, whole, stage)
+
+
+def test_weights_in_memory_cost_the_same_whatever_their_values():
+    some = np.full((2, 3, 4), 91)
+    other = some + np.array([1, -1]).reshape(2, 1, 1)  # the accumulator's range is the same
+    assert lut_of(some, Fold(pe=2)) == lut_of(other, Fold(pe=2))
+
+
+def test_more_products_at_once_cost_more_multipliers():
+    weight = np.full((2, 3, 4), 91)
+    counts = []
+    for fold in (Fold(), Fold(pe=2), Fold(pe=2, simd=3)):
+        engine, graph = engine_of(weight, fold)
+        items = engine_bill(engine, graph, SERIES7, CLOCK).items
+        counts.append(sum(item.count for item in items if isinstance(item.operator, Multiply)))
+
+    assert [1, 2, 6] == counts
