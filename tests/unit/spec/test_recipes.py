@@ -1,0 +1,32 @@
+"""The recipes under models/ load, and those of a preset are the preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from psp_hw.spec.enums import AlphaInit, StructureKind
+from psp_hw.spec.load import load_spec
+from psp_hw.spec.presets import preset, with_structures
+
+MODELS = Path(__file__).resolve().parents[3] / "models"
+
+
+@pytest.mark.parametrize("net", ["digits-cnn", "resnet8", "resnet20"])
+def test_the_recipe_of_a_net_is_its_preset(net: str) -> None:
+    expected = with_structures(preset(net), (StructureKind.SHAPE,))
+    assert expected == load_spec(MODELS / f"{net}-shape" / "spec.yaml")
+
+
+def test_the_recipe_of_the_paper_has_its_numbers() -> None:
+    spec = load_spec(MODELS / "resnet20-shape-psp" / "spec.yaml")
+    (structure,) = spec.pruning.structures
+    assert (0.2, 1e-4, None, None) == (
+        structure.epsilon,
+        structure.strength,
+        structure.at_least,
+        structure.at_most,
+    )
+    assert spec.pruning.init is AlphaInit.PAPER
+    assert 0.9 == spec.training.momentum
