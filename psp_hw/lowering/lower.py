@@ -10,28 +10,58 @@ from psp_hw.errors import ModelError
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Output
 from psp_hw.ir.verify import GraphError, verify
-from psp_hw.lowering import nodes
-from psp_hw.lowering.builder import Builder
+from psp_hw.lowering import arithmetic, convolution, pooling, quantizers, shapes
+from psp_hw.lowering.builder import Builder, Options, Outcome, Remark
 from psp_hw.lowering.onnx_file import Node, OnnxModel, read
+from psp_hw.lowering.units import settled
 
 Handler = Callable[[Node, Builder], None]
 
 HANDLERS: Mapping[str, Handler] = {
-    "Quant": nodes.lower_quant,
-    "Conv": nodes.lower_conv,
-    "Gemm": nodes.lower_gemm,
-    "MatMul": nodes.lower_matmul,
-    "Add": nodes.lower_add,
-    "Concat": nodes.lower_concat,
-    "Relu": nodes.lower_relu,
-    "AveragePool": nodes.lower_average_pool,
-    "GlobalAveragePool": nodes.lower_global_average_pool,
-    "ReduceMean": nodes.lower_reduce_mean,
-    "MaxPool": nodes.lower_max_pool,
-    "Flatten": nodes.lower_flatten,
-    "Reshape": nodes.lower_reshape,
-    "Transpose": nodes.lower_transpose,
-    "Identity": nodes.lower_identity,
+    "Quant": quantizers.lower_quant,
+    "IntQuant": quantizers.lower_quant,
+    "BipolarQuant": quantizers.lower_bipolar_quant,
+    "Trunc": quantizers.lower_trunc,
+    "MultiThreshold": quantizers.lower_multi_threshold,
+    "Conv": convolution.lower_conv,
+    "Gemm": convolution.lower_gemm,
+    "MatMul": convolution.lower_matmul,
+    "Add": arithmetic.lower_add,
+    "Sub": arithmetic.lower_sub,
+    "Mul": arithmetic.lower_mul,
+    "Div": arithmetic.lower_div,
+    "BatchNormalization": arithmetic.lower_batch_normalization,
+    "Relu": arithmetic.lower_relu,
+    "Clip": arithmetic.lower_clip,
+    "Concat": shapes.lower_concat,
+    "AveragePool": pooling.lower_average_pool,
+    "GlobalAveragePool": pooling.lower_global_average_pool,
+    "ReduceMean": pooling.lower_reduce_mean,
+    "MaxPool": pooling.lower_max_pool,
+    "GlobalMaxPool": pooling.lower_global_max_pool,
+    "Flatten": shapes.lower_flatten,
+    "Reshape": shapes.lower_reshape,
+    "Transpose": shapes.lower_transpose,
+    "Squeeze": shapes.lower_squeeze,
+    "Unsqueeze": shapes.lower_unsqueeze,
+    "Pad": shapes.lower_pad,
+    "Identity": shapes.lower_identity,
+    "Dropout": shapes.lower_identity,
+    "Cast": shapes.lower_identity,
+}
+
+# What exporters leave of shapes that they compute; qonnx folds it into constants.
+_SHAPE_OPS = {"Shape", "Gather", "Slice", "ConstantOfShape", "Range", "Expand"}
+
+# What a node becomes where its handler says nothing more.
+_PLAIN = {
+    "Add": "sum or offset",
+    "Relu": "lower bound of zero",
+    "Mul": "factor per channel, for the quantizer behind it",
+    "Div": "factor per channel, for the quantizer behind it",
+    "Sub": "offset per channel, for the quantizer behind it",
+    "BatchNormalization": "factor and offset per channel, for the quantizer behind it",
+    "Clip": "bounds of the quantizer behind it",
 }
 
 
@@ -42,41 +72,78 @@ class Lowered:
     Args:
         graph: verified.
         tensors: the ONNX tensor that each value equals, by value name (those that have one).
+        remarks: what happened to each node, in order.
     """
 
     graph: Graph
     tensors: Mapping[str, str]
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the graph computes what the file says, number for number."""
+        return all(remark.outcome is Outcome.EXACT for remark in self.remarks)
 
 
 def lower(path: Path) -> Graph:
-    """The integer graph of a QONNX file.
+    """The integer graph of a QONNX file, if it computes exactly what the file says.
+
+    Raises:
+        ModelError: the file is corrupt, or a node is not supported exactly; names the node and what is supported.
+    """
+    return lower_file(path).graph
+
+
+def lower_file(path: Path, options: Options | None = None) -> Lowered:
+    """The integer graph of a QONNX file, and what happened to each node.
 
     Raises:
         ModelError: the file is corrupt, or a node is not supported; names the node and what is supported.
     """
-    return lower_model(read(path), where=str(path)).graph
+    return lower_model(read(path), where=str(path), options=options)
 
 
-def lower_model(model: OnnxModel, *, where: str) -> Lowered:
+def lower_model(model: OnnxModel, *, where: str, options: Options | None = None) -> Lowered:
     """The integer graph of a model in memory."""
-    builder = Builder(model)
+    builder = Builder(model, options or Options())
     for node in model.nodes:
-        handler = HANDLERS.get(node.op_type)
-        if handler is None:
-            raise ModelError(
-                f"the op {node.op_type} is not supported",
-                where=node.place,
-                hint=f"supported are {', '.join(sorted(HANDLERS))}",
-            )
-        builder.check_inputs(node)
-        try:
-            handler(node, builder)
-        except ValueError as error:  # shapes that do not fit together
-            raise ModelError(str(error), where=node.place) from error
-    result = builder.value(model.output, None)
-    builder.emit(Output(name=builder.names.fresh("output"), input=result.name))
+        lower_node(node, builder)
+    return finish(builder, where)
+
+
+def lower_node(node: Node, builder: Builder) -> None:
+    """Append what a node computes.
+
+    Raises:
+        ModelError: it is not supported; names the node.
+    """
+    handler = HANDLERS.get(node.op_type)
+    if handler is None:
+        shape_op = "run qonnx-cleanup on the model first" if node.op_type in _SHAPE_OPS else None
+        raise ModelError(
+            f"the op {node.op_type} is not supported",
+            where=node.place,
+            hint=shape_op or f"supported are {', '.join(sorted(HANDLERS))}",
+        )
+    builder.check_inputs(node)
+    said = len(builder.remarks)
+    try:
+        handler(node, builder)
+    except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:  # what does not fit together
+        raise ModelError(str(error), where=node.place) from error
+    if len(builder.remarks) == said:
+        builder.remark(node, _PLAIN.get(node.op_type, "exact"))
+
+
+def finish(builder: Builder, where: str) -> Lowered:
+    """The graph of all nodes, with its output."""
+    tensor = builder.model.output
+    node = Node(name=tensor, op_type="Output", inputs=(tensor,), outputs=(), attributes={})
+    value = settled(builder, node, builder.value(tensor, None))
+    unit = float(value.factors[0])
+    builder.emit(Output(name=builder.names.fresh("output"), input=value.name, unit=unit))
     try:
         graph = verify(builder.graph())
     except GraphError as error:
         raise ModelError(str(error), where=where) from error
-    return Lowered(graph=graph, tensors=builder.tensors())
+    return Lowered(graph=graph, tensors=builder.tensors(), remarks=tuple(builder.remarks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from psp_hw.errors import ModelError
 
 MAX_FILE_BYTES = 1 << 30
 MAX_CONSTANT_ELEMENTS = 1 << 27
+MAX_INPUT_ELEMENTS = 1 << 26
 
 FloatArray = npt.NDArray[np.float64]
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...]
@@ -30,6 +32,19 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
+    domain: str = ""
+
+    @property
+    def channels_last(self) -> bool:
+        """One of qonnx's wrappers around an ONNX op: feature maps [N, H, W, C], convolution weights [K, R, S, C]."""
+        return self.domain.endswith("channels_last")
+
+    def number(self, name: str, default: float) -> float:
+        """An attribute that is a number."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float):
+            raise ModelError(f"attribute {name}={value!r} is not a number", where=self.place)
+        return float(value)
 
     def integer(self, name: str, default: int) -> int:
         """An attribute that is an integer."""
@@ -71,7 +86,8 @@ class OnnxModel:
         nodes: in topological order.
         constants: initializers as float64, by tensor name.
         input, output: names of the one input and the one output.
-        input_shape: (C, H, W) of the input.
+        input_shape: extents of the input after the batch; (C, 1, 1) where there is one.
+        input_rank: its number of axes, 4 or 2.
     """
 
     name: str
@@ -80,6 +96,7 @@ class OnnxModel:
     input: str
     output: str
     input_shape: tuple[int, int, int]
+    input_rank: int
 
 
 def read(path: Path) -> OnnxModel:
@@ -110,6 +127,7 @@ def read(path: Path) -> OnnxModel:
         input=_text(inputs[0].name),
         output=_text(graph.output[0].name),
         input_shape=_input_shape(inputs[0], place),
+        input_rank=len(inputs[0].type.tensor_type.shape.dim),
     )
 
 
@@ -191,6 +209,7 @@ def _node(proto: onnx.NodeProto, position: int) -> Node:
         inputs=tuple(_text(tensor) for tensor in proto.input),
         outputs=tuple(_text(tensor) for tensor in proto.output),
         attributes=attributes,
+        domain=_text(proto.domain),
     )
 
 
@@ -224,5 +243,10 @@ def _input_shape(value: onnx.ValueInfoProto, place: str) -> tuple[int, int, int]
             "its channels, height or width are not fixed",
             where=where,
             hint="export with a concrete example input",
+        )
+    if math.prod(extents[1:]) > MAX_INPUT_ELEMENTS:
+        raise ModelError(
+            f"an image of {math.prod(extents[1:])} elements is larger than the {MAX_INPUT_ELEMENTS} supported",
+            where=where,
         )
     return extents[1], extents[2], extents[3]

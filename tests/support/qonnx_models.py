@@ -8,6 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from psp_hw.ir.graph import Graph
+from psp_hw.sim.values import Simulator, decode, encode
+
 QUANT_DOMAIN = "qonnx.custom_op.general"
 
 
@@ -93,3 +96,30 @@ def reference(path: Path, images: np.ndarray) -> np.ndarray:
     model = ModelWrapper(str(path)).transform(InferShapes())
     name = model.graph.output[0].name
     return np.concatenate([execute_onnx(model, {"image": image[None]})[name] for image in images])
+
+
+def outputs(graph: Graph, images: np.ndarray) -> np.ndarray:
+    """The real-valued outputs of a graph, in ONNX's order: [N, ...]."""
+    codes = Simulator(graph, threads=1).run(encode(images, graph.input.type, graph.input.unit))
+    real = decode(codes, graph.types[graph.output.name].fmt, graph.output.unit)
+    return real.transpose(0, 3, 1, 2)
+
+
+def assert_equals_reference(
+    path: Path, shape: tuple[int, int, int], *, images: int = 4, seed: int = 7, channels_last: bool = False
+) -> Graph:
+    """qonnx's executor, the graph and the optimized graph give equal real numbers; returns the optimized graph."""
+    from psp_hw.lowering import lower
+    from psp_hw.passes import optimize
+
+    floats = np.random.default_rng(seed).normal(size=(images, *shape)).astype(np.float32) * 3
+    fed = floats.transpose(0, 2, 3, 1) if channels_last else floats
+    expected = reference(path, fed).astype(np.float64)
+    if channels_last and expected.ndim == 4:
+        expected = expected.transpose(0, 3, 1, 2)
+    graph = lower(path)
+    optimized = optimize(graph)
+    for candidate in (graph, optimized):
+        actual = outputs(candidate, floats)
+        assert np.array_equal(expected.reshape(images, -1), actual.reshape(images, -1))
+    return optimized

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
-from qonnx_models import ModelMaker, reference
+from qonnx_models import ModelMaker, assert_equals_reference
 
 from psp_hw.ir.ops import AvgPool, Conv2d
 from psp_hw.lowering import lower
 from psp_hw.passes import optimize
-from psp_hw.sim.values import Simulator, decode, encode
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # qonnx and onnxruntime warn about themselves
-
-
-def assert_equals_reference(path: Path, shape: tuple[int, int, int], images: int = 4) -> None:
-    floats = np.random.default_rng(7).normal(size=(images, *shape)).astype(np.float32) * 3
-    expected = reference(path, floats).astype(np.float64)
-    for graph in (lower(path), optimize(lower(path))):
-        codes = Simulator(graph, threads=1).run(encode(floats, graph.input.type))
-        real = decode(codes, graph.types[graph.output.name].fmt).transpose(0, 3, 1, 2)
-        assert np.array_equal(expected.reshape(images, -1), real.reshape(images, -1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,382 @@
+"""How a feature map seen through a real map becomes codes: the cheapest way that gives every code exactly.
+
+In this order: a shift; a convolution whose weights, bias and alignment take the map in; a short integer multiplier and an offset;
+thresholds where the codes are few; a longer multiplier, proven equal on every accumulator that can occur, or reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from psp_hw.arith.fixed_point import FixedPoint, Interval
+from psp_hw.arith.requantize import MAX_SHIFT, Requantizer
+from psp_hw.errors import ModelError
+from psp_hw.ir.infer import accumulators_by_channel
+from psp_hw.ir.ops import Affine, Conv2d, Requantize, Threshold
+from psp_hw.ir.types import TensorType
+from psp_hw.lowering.builder import MAX_ACCUMULATOR_BITS, Builder, Outcome
+from psp_hw.lowering.exact import RoundedMap, log2, places, sticky
+from psp_hw.lowering.features import Reals, Value, compact, spread
+from psp_hw.lowering.naming import claim_name
+from psp_hw.lowering.onnx_file import Node
+from psp_hw.lowering.quant import Quantizer
+
+# A convolution takes in an offset finer than its accumulators as further bits of all its weights: cheaper than an adder per
+# channel up to this many.
+MOST_WEIGHT_BITS_FOR_OFFSET = 2
+SHORT_MULTIPLIER_BITS = 8
+LARGEST_ALIGN = 24
+MOST_STEPS_PROVEN = 1 << 20
+
+
+def quantized(builder: Builder, node: Node, value: Value, quantizer: Quantizer) -> Value:
+    """The codes of a quantizer.
+
+    Raises:
+        ModelError: only a rounded computation is possible, and ``builder.options.exact`` refuses it.
+    """
+    value, name = claim_name(builder, node, value)
+    job = _job(builder, node, value, name, quantizer)
+    for way in (_by_shift, _by_convolution, _by_short_multiplier, _by_thresholds):
+        result = way(job)
+        if result is not None:
+            return _dressed(result, job, value)
+    return _dressed(_by_multiplier(job), job, value)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A quantization to be done: ``maps`` say the code of every channel's integer."""
+
+    builder: Builder
+    node: Node
+    value: Value
+    name: str
+    quantizer: Quantizer
+    steps: Reals
+    maps: tuple[RoundedMap, ...]
+
+    @property
+    def source(self) -> TensorType:
+        return self.builder.types[self.value.name]
+
+    @cached_property
+    def uniform_bounds(self) -> bool:
+        """Whether all channels saturate at the same codes."""
+        return len({(m.lo, m.hi) for m in self.maps}) == 1
+
+    @cached_property
+    def fmt(self) -> FixedPoint:
+        """Format of the codes: with a point where all steps are one power of two."""
+        exponent = log2(self.steps[0]) if len(self.steps) == 1 else None
+        return self.quantizer.fmt(0 if exponent is None else -exponent)
+
+    @cached_property
+    def entering(self) -> tuple[Interval, ...]:
+        """The integers that occur, by channel."""
+        op = self.builder.op(self.value.name)
+        if isinstance(op, Conv2d) and op.requantize is None:
+            ranges = accumulators_by_channel(op, self.builder.types[op.input], self.builder.constants)
+            align = op.align or (0,) * len(ranges)
+            return tuple(r << left for r, left in zip(ranges, align, strict=True))
+        return (self.source.fmt.range,) * self.source.channels
+
+
+def _job(builder: Builder, node: Node, value: Value, name: str, quantizer: Quantizer) -> _Job:
+    source = builder.types[value.name]
+    steps = quantizer.scales
+    if quantizer.axis is not None:
+        from_right = quantizer.axis - quantizer.rank
+        if from_right != value.layout.channel_axis - value.layout.rank or len(steps) != source.channels:
+            raise ModelError("its scale does not vary along the channels", where=node.place)
+    maps = []
+    columns = (spread(part, source.channels) for part in (value.factors, value.offsets, steps))
+    for factor, offset, step in zip(*columns, strict=True):
+        shift = quantizer.zero + quantizer.rounding.offset
+        bounds = [quantizer.lo, quantizer.hi]
+        for index, bound in enumerate((value.lo, value.hi)):
+            if bound is not None:
+                as_code = RoundedMap(
+                    scale=bound / step,
+                    offset=shift,
+                    lo=quantizer.lo,
+                    hi=quantizer.hi,
+                    nudge=quantizer.rounding.nudge,
+                )
+                bounds[index] = as_code(1)
+        scale = factor / step * Fraction(2) ** -source.fmt.frac
+        rounding = quantizer.rounding.nudge
+        maps.append(
+            RoundedMap(scale=scale, offset=offset / step + shift, lo=bounds[0], hi=bounds[1], nudge=rounding)
+        )
+    return _Job(builder, node, value, name, quantizer, compact(steps), tuple(maps))
+
+
+def _dressed(name_and_frac: tuple[str, int], job: _Job, value: Value) -> Value:
+    """The codes as the feature map that the quantizer gives."""
+    name, frac = name_and_frac
+    factors = compact(tuple(step * Fraction(2) ** frac for step in job.steps))
+    offsets = compact(tuple(-job.quantizer.zero * step for step in job.steps))
+    return Value(
+        name=name, layout=value.layout, factors=factors, offsets=offsets, padding=value.padding, alone=True
+    )
+
+
+def _by_shift(job: _Job) -> tuple[str, int] | None:
+    """Every channel is divided by one power of two."""
+    first = job.maps[0]
+    exponent = log2(first.scale)
+    if (
+        any(other != first for other in job.maps)
+        or exponent is None
+        or first.offset != 0
+        or first.nudge != 0
+        or abs(exponent) > MAX_SHIFT
+    ):
+        return None
+    fmt = job.quantizer.fmt(job.source.fmt.frac + exponent)
+    to = Requantizer(shift=-exponent, lo=first.lo, hi=first.hi, fmt=fmt)
+    job.builder.emit(Requantize(name=job.name, input=job.value.name, requantize=to))
+    how = f"shift right by {-exponent}" if exponent < 0 else "no shift"
+    job.builder.remark(
+        job.node, f"{how if exponent <= 0 else f'shift left by {exponent}'}, saturate to {fmt}"
+    )
+    return job.name, fmt.frac
+
+
+def _by_convolution(job: _Job) -> tuple[str, int] | None:
+    """The convolution behind takes in signs, powers of two and offsets: in its weights, its alignment and its bias."""
+    op = job.builder.op(job.value.name)
+    exponents = [log2(abs(m.scale)) for m in job.maps]
+    if (
+        not isinstance(op, Conv2d)
+        or op.requantize is not None
+        or not job.value.alone
+        or not job.uniform_bounds
+    ):
+        return None
+    if any(exponent is None for exponent in exponents):
+        return None
+    channels = len(job.maps)
+    align = op.align or (0,) * channels
+    shifts = [-(e or 0) - left for e, left in zip(exponents, align, strict=True)]
+    if max(shifts) - min(shifts) > LARGEST_ALIGN:
+        return None
+    offsets = [sticky(m.offset * Fraction(2) ** s, m.nudge, s) for m, s in zip(job.maps, shifts, strict=True)]
+    extra = max(more for _, more in offsets)
+    shift = max(shifts) + extra
+    if extra > MOST_WEIGHT_BITS_FOR_OFFSET or abs(shift) > MAX_SHIFT:
+        return None
+    fmt = job.fmt
+    signs = [-1 if m.falls else 1 for m in job.maps]
+    _change_convolution(
+        job,
+        op,
+        signs=signs,
+        extra=extra,
+        bias=[offset << (extra - more) for offset, more in offsets],
+        align=tuple(max(shifts) - s for s in shifts),
+        weight_frac=fmt.frac + shift - job.builder.types[op.input].fmt.frac,
+    )
+    to = Requantizer(shift=shift, lo=job.maps[0].lo, hi=job.maps[0].hi, fmt=fmt)
+    job.builder.emit(Requantize(name=job.name, input=job.value.name, requantize=to))
+    finer = f", {extra} more bits of the accumulator" if extra else ""
+    job.builder.remark(job.node, f"folded into {op.name}{finer}; shift right by {shift}, saturate to {fmt}")
+    return job.name, fmt.frac
+
+
+def _change_convolution(
+    job: _Job,
+    op: Conv2d,
+    *,
+    signs: Sequence[int],
+    extra: int,
+    bias: list[int],
+    align: tuple[int, ...],
+    weight_frac: int,
+) -> None:
+    builder = job.builder
+    by_channel = np.array([sign << extra for sign in signs], dtype=np.int64)
+    weight = builder.constants[op.weight] * by_channel
+    before = [0] * len(signs) if op.bias is None else builder.constants[op.bias].tolist()
+    total = [old * (sign << extra) + new for old, sign, new in zip(before, signs, bias, strict=True)]
+    builder.constant(op.weight, weight)
+    name = builder.constant(f"{op.name}.bias", total) if any(total) else None
+    builder.amend(replace(op, bias=name, align=align if any(align) else (), weight_frac=weight_frac))
+
+
+def _by_short_multiplier(job: _Job) -> tuple[str, int] | None:
+    """Every channel times an integer of a few bits, plus an offset, shifted right: exactly the map."""
+    finest = [places(m.scale) for m in job.maps]
+    if any(bits is None for bits in finest) or not job.uniform_bounds:
+        return None
+    rounds = any(m.nudge != 0 or places(m.offset) != 0 for m in job.maps)
+    shift = max([1 if rounds else 0, *(bits or 0 for bits in finest)])
+    if max(int(abs(m.scale) * 2**shift).bit_length() for m in job.maps) > SHORT_MULTIPLIER_BITS:
+        return None
+    offsets = [sticky(m.offset * 2**shift, m.nudge, shift) for m in job.maps]
+    extra = max(more for _, more in offsets)
+    scales = [int(m.scale * 2 ** (shift + extra)) for m in job.maps]
+    whole = [offset << (extra - more) for offset, more in offsets]
+    if not _fits(job, scales, whole, shift + extra):
+        return None
+    job.builder.remark(
+        job.node, f"integer multiplier and offset per channel, shift right by {shift + extra}: exact"
+    )
+    return _emit_affine(job, scales, whole, shift + extra)
+
+
+def _fits(job: _Job, scales: list[int], offsets: list[int], shift: int) -> bool:
+    width = job.source.fmt.width + max(abs(s).bit_length() for s in scales)
+    largest = max(abs(offset).bit_length() for offset in offsets)
+    return max(width, largest) + 2 <= MAX_ACCUMULATOR_BITS and shift <= MAX_SHIFT
+
+
+def _emit_affine(job: _Job, scales: list[int], offsets: list[int], shift: int) -> tuple[str, int]:
+    fmt = job.fmt
+    op = Affine(
+        name=job.name,
+        input=job.value.name,
+        scale=job.builder.constant(f"{job.name}.scale", scales),
+        offset=job.builder.constant(f"{job.name}.offset", offsets),
+        scale_frac=fmt.frac + shift - job.source.fmt.frac,
+        requantize=Requantizer(shift=shift, lo=job.maps[0].lo, hi=job.maps[0].hi, fmt=fmt),
+    )
+    job.builder.emit(op)
+    return job.name, fmt.frac
+
+
+def _by_thresholds(job: _Job) -> tuple[str, int] | None:
+    """Every channel compared with the integers at which its code changes."""
+    levels = max(m.hi - m.lo for m in job.maps)
+    if levels >= 1 << job.builder.options.threshold_bits:
+        return None
+    rows = [m.steps(range_) for m, range_ in zip(job.maps, job.entering, strict=True)]
+    starts = [m.hi if m.falls else m.lo for m in job.maps]
+    emit_thresholds(
+        job.builder, job.name, job.value.name, rows, starts, [-1 if m.falls else 1 for m in job.maps], job.fmt
+    )
+    job.builder.remark(job.node, f"at most {levels} thresholds per channel: exact")
+    return job.name, job.fmt.frac
+
+
+def emit_thresholds(
+    builder: Builder,
+    name: str,
+    source: str,
+    rows: list[list[int]],
+    starts: list[int],
+    steps: list[int],
+    fmt: FixedPoint,
+) -> Value:
+    """Append a comparison with thresholds; rows of fewer are filled up with one that nothing reaches."""
+    never = builder.types[source].fmt.max + 1
+    longest = max(1, *(len(row) for row in rows))
+    table = [sorted(row) + [never] * (longest - len(row)) for row in rows]
+    op = Threshold(
+        name=name,
+        input=source,
+        thresholds=builder.constant(f"{name}.thresholds", table),
+        start=builder.constant(f"{name}.start", starts),
+        step=builder.constant(f"{name}.step", steps),
+        fmt=_wide_enough(fmt, starts, steps, longest),
+    )
+    return builder.emit(op)
+
+
+def _wide_enough(fmt: FixedPoint, starts: list[int], steps: list[int], levels: int) -> FixedPoint:
+    """The format, or a wider one where thresholds that nothing reaches would leave it."""
+    ends = [start + step * levels for start, step in zip(starts, steps, strict=True)] + starts
+    needed = FixedPoint.holding(Interval(min(ends), max(ends)), frac=fmt.frac)
+    return fmt if fmt.min <= min(ends) and max(ends) <= fmt.max else needed
+
+
+def _by_multiplier(job: _Job) -> tuple[str, int]:
+    """The shortest multiplier that gives every code exactly; else the longest allowed, and how far it is off."""
+    if not job.uniform_bounds:
+        raise ModelError("bounds that differ between channels are not supported", where=job.node.place)
+    provable = sum(m.hi - m.lo for m in job.maps) <= MOST_STEPS_PROVEN
+    exact = [m.steps(r) for m, r in zip(job.maps, job.entering, strict=True)] if provable else None
+    longest = None
+    for bits in range(SHORT_MULTIPLIER_BITS // 2, job.builder.options.multiplier_bits + 1):
+        rounded = _rounded(job, bits)
+        if rounded is None:
+            continue
+        longest = (bits, rounded)
+        if exact is not None and _same(job, rounded, exact):
+            text = f"integer multiplier of {bits} bits and offset per channel: exact on every accumulator that can occur"
+            job.builder.remark(job.node, text)
+            return _emit_affine(job, *rounded)
+    if longest is None:
+        raise ModelError("its scales lie too far apart for integer multipliers", where=job.node.place)
+    bits, rounded = longest
+    what = f"integer multiplier of {bits} bits and offset per channel: {_deviation(job, rounded, exact)}"
+    if job.builder.options.exact:
+        raise ModelError(
+            f"its scale is no power of two, and no multiplier of up to {bits} bits computes it exactly",
+            where=job.node.place,
+            hint="use power-of-two scales, or allow rounding",
+        )
+    job.builder.remark(job.node, what, Outcome.ROUNDED)
+    return _emit_affine(job, *rounded)
+
+
+def _rounded(job: _Job, bits: int) -> tuple[list[int], list[int], int] | None:
+    """Scales and offsets rounded to a common shift at which the largest scale has so many bits; None where that is impossible."""
+    largest = max(abs(m.scale) for m in job.maps)
+    if largest == 0:
+        return None
+    shift = bits - (largest.numerator.bit_length() - largest.denominator.bit_length()) - 1
+    if not 1 <= shift <= MAX_SHIFT:
+        return None
+    scales = [round(m.scale * 2**shift) for m in job.maps]
+    offsets = [_near(m, shift) for m in job.maps]
+    return (scales, offsets, shift) if _fits(job, scales, offsets, shift) else None
+
+
+def _near(m: RoundedMap, shift: int) -> int:
+    """The offset on the grid; a nudge becomes the smallest step on it."""
+    exact = m.offset * 2**shift
+    whole: int = round(exact)
+    return whole + (m.nudge if exact.denominator == 1 else 0)
+
+
+def _approximations(job: _Job, rounded: tuple[list[int], list[int], int]) -> list[RoundedMap]:
+    scales, offsets, shift = rounded
+    return [
+        replace(m, scale=Fraction(scale, 1 << shift), offset=Fraction(offset, 1 << shift), nudge=0)
+        for m, scale, offset in zip(job.maps, scales, offsets, strict=True)
+    ]
+
+
+def _same(job: _Job, rounded: tuple[list[int], list[int], int], exact: list[list[int]]) -> bool:
+    """Whether every step stands at the same integer, in every channel."""
+    return all(
+        m.falls == other.falls and m.steps(entering) == expected
+        for m, other, entering, expected in zip(
+            _approximations(job, rounded), job.maps, job.entering, exact, strict=True
+        )
+    )
+
+
+def _deviation(job: _Job, rounded: tuple[list[int], list[int], int], exact: list[list[int]] | None) -> str:
+    """In words: how far the codes are off, and how often."""
+    if exact is None:
+        return "at most one code off where a scaled accumulator comes close to a tie"
+    worst, differing, total = 0, 0, 0
+    for m, other, entering, expected in zip(
+        _approximations(job, rounded), job.maps, job.entering, exact, strict=True
+    ):
+        found = m.steps(entering)
+        total += entering.hi - entering.lo + 1
+        if found == expected:
+            continue
+        differing += sum(abs(a - b) for a, b in zip(found, expected, strict=True))
+        places_ = {min(max(p, entering.lo), entering.hi) for t in (*found, *expected) for p in (t - 1, t)}
+        worst = max(worst, *(abs(m(p) - other(p)) for p in places_))
+    return f"at most {worst} code off, on {differing} of {total} accumulators that can occur"
