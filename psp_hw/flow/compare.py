@@ -57,7 +57,7 @@ def with_brevitas(
         progress.step("evaluating the trained network", at, len(images))
         parts.append(reference_outputs(run, images[at : at + BATCH]))
     expected = np.concatenate(parts)
-    differs = differing(expected, decode(result, graph.types[graph.output.name].fmt))
+    differs = differing(expected, decode(result, graph.types[graph.output.name].fmt, graph.output.unit))
     if not differs.any():
         return Comparison(mismatches=0, first=None)
     image = int(np.argmax(differs))
@@ -97,7 +97,7 @@ def _first_layer(run: Path, source: Source, graph: Graph, image: FloatImages) ->
 
     path = model_file(source)
     lowered = lower_model(read(path), where=str(path))
-    codes = encode(image, lowered.graph.input.type)
+    codes = encode(image, lowered.graph.input.type, lowered.graph.input.unit)
     before = channel_first(lowered.graph, codes)
     expected = reference_trace(run, image)
     pairs = (

@@ -18,6 +18,7 @@ from psp_hw.errors import SpecError
 from psp_hw.flow.compare import Comparison, with_brevitas
 from psp_hw.flow.csim import with_csim
 from psp_hw.flow.files import write_files
+from psp_hw.flow.hls4ml import with_hls4ml
 from psp_hw.flow.images import Images, from_file, split_for_test
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.provenance import record_check
@@ -35,6 +36,7 @@ class Against(Enum):
 
     BREVITAS = "brevitas"
     CSIM = "csim"
+    HLS4ML = "hls4ml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +101,13 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
     source = resolve(request.source)
     graph = read_graph(source)
     images = _images(request, source, graph).first(request.limit)
-    codes = encode(images.values, graph.input.type)
+    codes = encode(images.values, graph.input.type, graph.input.unit)
     start = time.perf_counter()
     result = run(graph, codes, progress)
     seconds = time.perf_counter() - start
     found = None if against is None else _compare(against, source, graph, images, codes, result, progress)
     if request.outputs is not None:
-        write_outputs(request.outputs, decode(result, graph.types[graph.output.name].fmt))
+        write_outputs(request.outputs, decode(result, graph.types[graph.output.name].fmt, graph.output.unit))
     summary = SimulateSummary(
         source=source,
         images=len(codes),
@@ -149,6 +151,8 @@ def _compare(
             return with_brevitas(source, graph, images.values, result, progress)
         case Against.CSIM:
             return with_csim(source, graph, codes, result, progress)
+        case Against.HLS4ML:
+            return with_hls4ml(source, graph, codes, result, progress)
         case _:
             assert_never(against)
 
