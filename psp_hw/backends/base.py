@@ -23,11 +23,16 @@ class Target(Enum):
 
     VIVADO = "vivado"
     VITIS = "vitis"
+    HLS4ML = "hls4ml"
 
     @property
     def tool(self) -> str:
         """Name and oldest version of the tool."""
-        return {Target.VIVADO: "Vivado HLS 2019.2", Target.VITIS: "Vitis HLS 2021.1"}[self]
+        return {
+            Target.VIVADO: "Vivado HLS 2019.2",
+            Target.VITIS: "Vitis HLS 2021.1",
+            Target.HLS4ML: "hls4ml 1.3",
+        }[self]
 
     @classmethod
     def parse(cls, word: str) -> Target:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def command(
     source: Source = None,
     target: Annotated[
-        str, typer.Option("--target", help="vivado (Vivado HLS 2019.2+) or vitis (Vitis HLS 2021.1+).")
+        str, typer.Option("--target", help="vivado (Vivado HLS 2019.2+), vitis (Vitis HLS 2021.1+) or hls4ml (1.3).")
     ] = (DEFAULT_TARGET),
     part: Part = None,
     clock: ClockNs = None,
@@ -34,6 +34,16 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Write the files even if the design does not fit.")
     ] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", help="Of hls4ml: vitis or vivado. [default: vitis]", show_default=False),
+    ] = None,
+    io_type: Annotated[
+        str | None,
+        typer.Option(
+            "--io-type", help="Of hls4ml: io_stream or io_parallel. [default: io_stream]", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a design folder.
@@ -53,6 +63,8 @@ def command(
         goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
         out=out,
         force=force,
+        hls4ml_backend=backend,
+        io_type=io_type,
     )
     try:
         with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):

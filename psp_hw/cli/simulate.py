@@ -23,7 +23,9 @@ def command(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Compare with brevitas (the trained network) or csim (the compiled C++).", show_default=False
+            help="Compare with brevitas (the trained network), csim (the compiled C++) or hls4ml (its project, "
+            "compiled by hls4ml).",
+            show_default=False,
         ),
     ] = None,
     limit: Annotated[

@@ -14,7 +14,7 @@ from psp_hw.backends.hls import emit
 from psp_hw.flow.compare import Comparison, IntArray, channel_first, differences, differing
 from psp_hw.flow.estimate import plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
-from psp_hw.flow.progress import Progress
+from psp_hw.flow.progress import Counter, Progress
 from psp_hw.flow.source import Source, SourceKind
 from psp_hw.flow.vectors import golden
 from psp_hw.ir.graph import Graph
@@ -43,7 +43,7 @@ def with_csim(
         progress.step("compiling", 0, None)
         with compile_design(design) as program:
             progress.step("compiling", 1, 1)
-            other = program.run(codes, on_chunk=_Counter("running the compiled C++", len(codes), progress))
+            other = program.run(codes, on_chunk=Counter("running the compiled C++", len(codes), progress))
         other = other.reshape(len(codes), -1)
         fmt = graph.types[graph.output.name].fmt
         wrong = differing(decode(other, fmt), decode(result, fmt))
@@ -52,17 +52,6 @@ def with_csim(
         image = int(np.argmax(wrong))
         first = _first_layer(design, graph, codes[image : image + 1], progress)
     return Comparison(mismatches=int(wrong.sum()), first=f"image {image}: {first}")
-
-
-class _Counter:
-    """Adds up chunks for a progress bar."""
-
-    def __init__(self, what: str, total: int, progress: Progress) -> None:
-        self._what, self._total, self._progress, self._done = what, total, progress, 0
-
-    def __call__(self, frames: int) -> None:
-        self._done += frames
-        self._progress.step(self._what, self._done, self._total)
 
 
 @contextlib.contextmanager

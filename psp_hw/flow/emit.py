@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from psp_hw import __version__
-from psp_hw.backends.base import Target, source_hash
+from psp_hw.backends.base import Target, Vectors, source_hash
 from psp_hw.backends.folder import check_replaceable
 from psp_hw.backends.hls import emit as emit_hls
-from psp_hw.errors import DoesNotFitError
+from psp_hw.backends.hls4ml import Backend, IoType
+from psp_hw.backends.hls4ml import emit as emit_hls4ml
+from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.estimate import Planned, plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
@@ -20,6 +23,7 @@ from psp_hw.flow.source import Source, SourceKind, resolve
 from psp_hw.flow.vectors import golden
 from psp_hw.report.model import HardwareSummary, Report
 from psp_hw.report.render import render
+from psp_hw.units import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class Request:
     goal: GoalRequest = field(default_factory=GoalRequest)
     out: Path | None = None
     force: bool = False
+    hls4ml_backend: str | None = None
+    io_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,7 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     """
     progress = progress or Silent()
     target = Target.parse(request.target)
+    hls4ml = _for_hls4ml(request, target)
     source = resolve(request.source)
     settings = settings_of(source, request.part, request.clock_ns)
     out = request.out or design_folder(source, target)
@@ -101,16 +108,14 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
         raise _does_not_fit(planned)
     hardware = summarize(planned.graph, planned.plan, planned.estimate, target=target.value)
     progress.step("writing the design", 0, None)
-    files = emit_hls(
-        planned.graph,
-        planned.plan,
+    common = Common(
         part=settings.part.name,
         clock=settings.clock,
-        target=target,
         vectors=golden(source, planned.graph),
-        report_files=render(_report(source, planned, hardware, request.goal)),
         out=out,
+        report_files=render(_report(source, planned, hardware, request.goal)),
     )
+    files = _write(planned, common, target, hls4ml)
     return EmitSummary(
         design=out,
         target=target,
@@ -119,6 +124,58 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
         files=tuple(sorted(path.relative_to(out).as_posix() for path in files)),
         hardware=hardware,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What every back end is given beside graph and plan."""
+
+    part: str
+    clock: Clock
+    vectors: Vectors
+    out: Path
+    report_files: Mapping[str, str | bytes]
+
+
+def _write(
+    planned: Planned, common: Common, target: Target, hls4ml: tuple[Backend, IoType]
+) -> tuple[Path, ...]:
+    if target is Target.HLS4ML:
+        return emit_hls4ml(
+            planned.graph,
+            planned.plan,
+            part=common.part,
+            clock=common.clock,
+            vectors=common.vectors,
+            out=common.out,
+            report_files=common.report_files,
+            backend=hls4ml[0],
+            io_type=hls4ml[1],
+        )
+    return emit_hls(
+        planned.graph,
+        planned.plan,
+        part=common.part,
+        clock=common.clock,
+        target=target,
+        vectors=common.vectors,
+        out=common.out,
+        report_files=common.report_files,
+    )
+
+
+def _for_hls4ml(request: Request, target: Target) -> tuple[Backend, IoType]:
+    """The back end and the joining of layers of an hls4ml project.
+
+    Raises:
+        SpecError: no such word, or another target was asked for.
+    """
+    asked = {"--backend": request.hls4ml_backend, "--io-type": request.io_type}
+    for option, word in asked.items():
+        if word is not None and target is not Target.HLS4ML:
+            raise SpecError(f"belongs to --target hls4ml, not to {target.value}", where=option)
+    backend = Backend.parse(request.hls4ml_backend) if request.hls4ml_backend is not None else Backend.VITIS
+    return backend, IoType.parse(request.io_type) if request.io_type is not None else IoType.STREAM
 
 
 def design_folder(source: Source, target: Target) -> Path:

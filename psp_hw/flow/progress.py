@@ -29,3 +29,14 @@ class Silent:
 
     def resume(self) -> None:
         """Ignored."""
+
+
+class Counter:
+    """Adds up chunks."""
+
+    def __init__(self, what: str, total: int, progress: Progress) -> None:
+        self._what, self._total, self._progress, self._done = what, total, progress, 0
+
+    def __call__(self, frames: int) -> None:
+        self._done += frames
+        self._progress.step(self._what, self._done, self._total)

@@ -129,3 +129,41 @@ def _compiled(project: Path) -> Any:
 def _quiet() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+def trace(design: Path, codes: IntArray) -> dict[str, IntArray]:
+    """Codes of the values of a few frames, by name in the graph, as hls4ml traces them.
+
+    Args:
+        design: a project that psp-hw emitted; it stays as it is. Its saved ModelGraph is what is traced.
+        codes: [N, H, W, C].
+
+    Returns:
+        [N, elements] each; the input is not among them.
+
+    Raises:
+        RunError: the folder is no such project.
+        ToolError: it cannot be loaded, compiled or traced.
+    """
+    source, _ = _formats(design)
+    values = json.loads((design / "design.json").read_text(encoding="utf-8"))["layers"]
+    real = np.ascontiguousarray(np.ldexp(codes.astype(np.float64), -source.frac))
+    with tempfile.TemporaryDirectory() as place, _quiet():
+        try:
+            from hls4ml.converters import load_saved_model
+
+            model = load_saved_model(design / "model.fml", output_dir=place)
+            model.config.config["OutputDir"] = str(Path(place) / "project")
+            for layer in model.get_layers():
+                layer.set_attr("trace", True)
+            _, found = model.trace(real)
+            fracs = {n.name: n.get_output_variable().type.precision.fractional for n in model.get_layers()}
+        except Exception as error:  # hls4ml raises nothing narrower
+            raise ToolError(f"hls4ml does not trace it: {error}", where=str(design)) from error
+    return {
+        values[name]: np.ldexp(np.asarray(value, dtype=np.float64), fracs[name])
+        .astype(np.int64)
+        .reshape(len(codes), -1)
+        for name, value in found.items()
+        if name in values
+    }

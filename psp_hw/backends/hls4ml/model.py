@@ -63,8 +63,7 @@ class LayerSpec:
 def layer_specs(graph: Graph, flow: Dataflow) -> tuple[LayerSpec, ...]:
     """The layers of a graph; forks and output ports are the business of hls4ml."""
     engines = [engine for engine in flow.engines if not _is_wiring(engine)]
-    names = identifiers([engine.name for engine in engines], taken=["input", INPUT_NAME])
-    names[graph.input.name] = INPUT_NAME
+    names = layer_names(graph)
     specs: list[LayerSpec] = []
     for engine in engines:
         channels = flow.inputs(engine.name)
@@ -73,6 +72,12 @@ def layer_specs(graph: Graph, flow: Dataflow) -> tuple[LayerSpec, ...]:
         arriving = tuple(channel.name for channel in channels)
         specs += [_with_channels(spec, inputs, arriving) for spec in made]
     return tuple(specs)
+
+
+def layer_names(graph: Graph) -> dict[str, str]:
+    """The layer of every value but the output's, by name of the value."""
+    values = [op.name for op in graph.ops[1:-1]]
+    return {graph.input.name: INPUT_NAME, **identifiers(values, taken=["input", INPUT_NAME])}
 
 
 def output_name(graph: Graph, specs: tuple[LayerSpec, ...]) -> str:

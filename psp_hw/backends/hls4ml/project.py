@@ -20,13 +20,14 @@ import numpy as np
 
 import psp_hw
 from psp_hw.arith.requantize import IntArray
-from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Vectors
+from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors, source_hash
 from psp_hw.backends.folder import MANIFEST, check_replaceable, write_folder
 from psp_hw.backends.hls.project import print_vectors
 from psp_hw.backends.hls4ml.model import (
     INPUT_NAME,
     LayerSpec,
     layer_list,
+    layer_names,
     layer_specs,
     output_name,
     precision_config,
@@ -42,7 +43,6 @@ from psp_hw.ir.store import files_of
 from psp_hw.ir.types import TensorType
 from psp_hw.units import Clock
 
-TARGET = "hls4ml"
 MODEL_NAME = "model.fml"
 HERE = "."
 
@@ -53,12 +53,42 @@ class Backend(Enum):
     VIVADO = "Vivado"
     VITIS = "Vitis"
 
+    @classmethod
+    def parse(cls, word: str) -> Backend:
+        """The back end of a word, in letters of any size.
+
+        Raises:
+            SpecError: there is no such back end.
+        """
+        for backend in cls:
+            if backend.value.lower() == word.lower():
+                return backend
+        known = ", ".join(backend.value.lower() for backend in cls)
+        raise SpecError(
+            f"hls4ml has no back end {word!r} that we write for", where="--backend", hint=f"there are {known}"
+        )
+
 
 class IoType(Enum):
     """How layers of hls4ml are joined: streams of pixels, or arrays of whole frames."""
 
     STREAM = "io_stream"
     PARALLEL = "io_parallel"
+
+    @classmethod
+    def parse(cls, word: str) -> IoType:
+        """The member of a word, as ``io_stream`` or ``stream``.
+
+        Raises:
+            SpecError: there is none.
+        """
+        for io_type in cls:
+            if word in (io_type.value, io_type.value.removeprefix("io_")):
+                return io_type
+        known = ", ".join(io_type.value for io_type in cls)
+        raise SpecError(
+            f"hls4ml joins layers in no way {word!r}", where="--io-type", hint=f"there are {known}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +155,6 @@ def project_files(
     """Content of every file of a project, by path relative to its folder; the same bytes for the same arguments."""
     vectors.check(graph)
     flow = build(graph, plan)
-    source = {**files_of(graph), PLAN_NAME: print_plan(plan).encode()}
     top = identifiers([graph.name])[graph.name]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "project"
@@ -134,18 +163,20 @@ def project_files(
             model.write()
             model.save(str(folder / MODEL_NAME))
         files = _settled(_read(folder), folder, str(model.config.get_config_value("Stamp")))
-    files |= source
+    files |= {**files_of(graph), PLAN_NAME: print_plan(plan).encode()}
     files["vectors/inputs.txt"] = print_vectors(vectors.inputs).encode()
     files["vectors/outputs.txt"] = print_vectors(vectors.outputs).encode()
     files["tb_data/tb_input_features.dat"] = _dat(vectors.inputs, graph.input.type)
     files["tb_data/tb_output_predictions.dat"] = _dat(vectors.outputs, graph.types[graph.output.name])
-    for name, content in report_files.items():
-        files[name] = content.encode() if isinstance(content, str) else content
-    about = _about(graph, settings, top, _hash(source), len(vectors.inputs))
+    about = _about(graph, settings, top, source_hash(graph, plan), len(vectors.inputs))
     files["README.md"] = _render("README.md.jinja", about).encode()
     files["test_design.py"] = _render("test_design.py.jinja", about).encode()
-    files[MANIFEST] = _manifest(about, files).encode()
-    return files
+    reports = {
+        name: content.encode() if isinstance(content, str) else content
+        for name, content in report_files.items()
+    }
+    manifest = _manifest(about, graph, files).encode()  # reports are written again later
+    return {**files, **reports, MANIFEST: manifest}
 
 
 def model_graph(graph: Graph, flow: Dataflow, settings: Settings, top: str, folder: Path) -> Any:
@@ -209,7 +240,9 @@ def _quiet() -> Iterator[None]:
 
 def _read(folder: Path) -> dict[str, bytes]:
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
@@ -219,7 +252,9 @@ def _settled(files: Mapping[str, bytes], folder: Path, stamp: str) -> dict[str, 
     The stamp is part of the name of the compiled library.
     """
     here = {
-        name: _repacked(content, folder, stamp) if name == MODEL_NAME else content.replace(str(folder).encode(), HERE.encode())
+        name: _repacked(content, folder, stamp)
+        if name == MODEL_NAME
+        else content.replace(str(folder).encode(), HERE.encode())
         for name, content in files.items()
     }
     blank = {name: content.replace(stamp.encode(), b"0" * len(stamp)) for name, content in here.items()}
@@ -278,7 +313,7 @@ class About:
     frames: int
 
 
-def _about(graph: Graph, settings: Settings, top: str, source_hash: str, frames: int) -> About:
+def _about(graph: Graph, settings: Settings, top: str, made_from: str, frames: int) -> About:
     import hls4ml
 
     return About(
@@ -290,7 +325,7 @@ def _about(graph: Graph, settings: Settings, top: str, source_hash: str, frames:
         clock_ns=settings.clock.period_ns,
         io_type=settings.io_type.value,
         backend=settings.backend.value,
-        source_hash=source_hash[:16],
+        source_hash=made_from,
         input=graph.input.type,
         output=graph.types[graph.output.name],
         frames=frames,
@@ -307,14 +342,14 @@ def _render(template: str, about: About) -> str:
     return environment.get_template(template).render(design=about)
 
 
-def _manifest(about: About, files: Mapping[str, bytes]) -> str:
+def _manifest(about: About, graph: Graph, files: Mapping[str, bytes]) -> str:
     document = {
         "kind": DESIGN_KIND,
         "format": DESIGN_FORMAT,
         "version": about.version,
         "name": about.name,
         "top": about.top,
-        "target": TARGET,
+        "target": Target.HLS4ML.value,
         "part": about.part,
         "clock_ns": about.clock_ns,
         "io_type": about.io_type,
@@ -323,6 +358,7 @@ def _manifest(about: About, files: Mapping[str, bytes]) -> str:
         "input": {"shape": list(about.input.shape), "format": str(about.input.fmt)},
         "output": {"shape": list(about.output.shape), "format": str(about.output.fmt)},
         "frames": about.frames,
+        "layers": {name: value for value, name in layer_names(graph).items()},
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }
     return json.dumps(document, indent=2) + "\n"
