@@ -220,6 +220,11 @@ def _outside(scan: Scan) -> tuple[Tap, ...]:
     return tuple(tap for tap in scan.taps if _may_leave(scan, tap.r, tap.s))
 
 
+def reads_padding(scan: Scan) -> bool:
+    """Whether some tap lies outside the frame for some output pixel."""
+    return bool(_outside(scan))
+
+
 def _may_leave(scan: Scan, r: int, s: int) -> bool:
     """Whether the tap (r, s) falls outside the frame for some output pixel."""
     top, left = r - scan.padding.top, s - scan.padding.left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import assert_never
 
@@ -16,6 +17,7 @@ from psp_hw.cost.bill import (
     Divide,
     Fifo,
     Gate,
+    Item,
     LoopControl,
     Multiply,
     Mux,
@@ -56,9 +58,19 @@ STREAM_FF_PER_BIT, STREAM_FF, STREAM_LUT = 2, 4, 8
 
 def price_bill(items: Bill, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS) -> Resources:
     """What a bill takes in all."""
+    return price_parts(items, fabric, stage)
+
+
+def price_parts(
+    parts: Iterable[Item | Operator], fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
+) -> Resources:
+    """What operators take in all, counted or single, in any order."""
     dsp = lut = ff = bram18 = uram = 0
-    for item in items:
-        one, count = price(item.operator, fabric, stage), item.count
+    for part in parts:
+        if isinstance(part, Item):
+            one, count = price(part.operator, fabric, stage), part.count
+        else:
+            one, count = price(part, fabric, stage), 1
         dsp += one.dsp * count
         lut += one.lut * count
         ff += one.ff * count

@@ -10,14 +10,14 @@ from psp_hw.folding.engine import AddEngine, ConcatEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
 from psp_hw.sim.cycles import Clockwork, DeadlockError, Timeline, simulate
 
-# Depths tried for the FIFOs that no join makes deep. All of them fit one shift register LUT per bit, hence cost the same.
-COMMON_DEPTHS = (DEFAULT_FIFO_DEPTH, 8, 32)
+# Depths tried for the FIFOs that no join makes deep. All of them fit one shift register LUT per bit.
+COMMON_DEPTHS = (DEFAULT_FIFO_DEPTH, 8, 16, 32)
 
 # An interval this little above the best possible is not worth deeper FIFOs.
 SLACK = 0.005
 
-# Frames per simulation here: FIFOs of the depths above have filled by then.
-FRAMES = 6
+# Frames per simulation while depths are compared: FIFOs of the depths above have mostly filled by then.
+FRAMES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +82,14 @@ def _with_common(flow: Dataflow, depths: Mapping[str, int], early: frozenset[str
 def _bounded(
     flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int, free: Timeline
 ) -> FifoPlan:
-    """Early channels as deep as they were used; checked by simulating once more with every FIFO bounded."""
+    """Every channel as deep as it is used when the early ones are bounded too."""
     chosen = {
         use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) if use.name in early else common
         for use in free.channels
     }
-    timeline = simulate(flow, depths=depths, fifo_depths=chosen, max_frames=FRAMES)
+    timeline = simulate(flow, depths=depths, fifo_depths=chosen)
+    if timeline.steady:  # no FIFO will ever hold more than it held so far
+        chosen = {use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) for use in timeline.channels}
     return FifoPlan(depths=chosen, timeline=timeline)
 
 

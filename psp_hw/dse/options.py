@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.cost.bill import bill
 from psp_hw.cost.engines import (
     conv_datapath,
     conv_delays,
@@ -15,9 +14,10 @@ from psp_hw.cost.engines import (
     conv_window,
     engine_pipeline,
     pipeline_parts,
+    reads_padding,
 )
 from psp_hw.cost.parts import Part
-from psp_hw.cost.pricing import price, price_bill
+from psp_hw.cost.pricing import price, price_parts
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, NodePlan, divisors
 from psp_hw.ir.graph import Graph
@@ -77,16 +77,18 @@ def memories_of(words: int, part: Part) -> tuple[MemoryKind, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """One choice: the plan, its interval [cycles], its resources [5]."""
+class _Datapath:
+    """What depends on the fold and on where the weights are: words per window, pipeline depth [cycles], resources [5]."""
 
-    plan: NodePlan
-    interval: int
+    fold: Fold
+    memory: MemoryKind
+    words: int
+    depth: int
     cost: tuple[int, ...]
 
 
 class Catalog:
-    """Options of convolutions on a part at a clock; engines of one shape are priced once.
+    """Options of convolutions on a part at a clock; data paths of one shape are priced once.
 
     Args:
         graph: where the weights are.
@@ -95,43 +97,58 @@ class Catalog:
 
     def __init__(self, graph: Graph, part: Part, clock: Clock) -> None:
         self._graph, self._part, self._clock = graph, part, clock
-        self._known: dict[tuple[object, ...], list[_Row]] = {}
+        self._known: dict[tuple[object, ...], list[_Datapath]] = {}
 
     def options(self, engine: ConvEngine, fold: Fold | None = None) -> Options:
-        """All choices of an engine; those of one fold if it is given. None that is beaten in everything is kept."""
+        """All choices of an engine, or those of one fold; data paths that another beats in everything are left out."""
         if fold is not None:
-            return _options(engine.name, _undominated(self._rows(engine, [fold])))
+            return self._with_delays(engine, self._datapaths(engine, [fold]))
         key = _shape(engine)
         if key not in self._known:
             shared = [f for f in folds_of(engine) if not _whole(engine, f)]
-            self._known[key] = _undominated(self._rows(engine, shared))
+            self._known[key] = _undominated(self._datapaths(engine, shared))
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
-        constant = self._rows(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
-        return _options(engine.name, _undominated([*self._known[key], *constant]))
+        constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
+        return self._with_delays(engine, [*self._known[key], *constant])
 
-    def _rows(self, engine: ConvEngine, folds: list[Fold]) -> list[_Row]:
+    def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[_Datapath]:
         fabric = self._part.fabric
-        window = price_bill(bill(conv_window(engine)), fabric)
-        chains = []
-        for kinds in delay_choices(engine):
-            chain = price_bill(bill(conv_delays(replace(engine, delays=kinds))), fabric)
-            chains.append((kinds, window + chain))
-        rows = []
+        found = []
         for fold in folds:
             folded = replace(engine, fold=fold)
             pipeline = engine_pipeline(folded, fabric, self._clock)
-            items = bill((*conv_datapath(folded, self._graph), *pipeline_parts(pipeline)))
-            datapath = price_bill(items, fabric)
+            cost = price_parts((*conv_datapath(folded, self._graph), *pipeline_parts(pipeline)), fabric)
             words = folded.cycles_per_output
-            iterations = engine.scan.steps + engine.scan.outputs * (words - 1)
-            interval = iterations + pipeline.depth + RESTART_CYCLES
             for memory in memories_of(words, self._part):
                 rom = conv_weights(replace(folded, weights=memory))
-                kept = datapath + price(rom, fabric) if rom is not None else datapath
-                for kinds, chain in chains:
-                    node = NodePlan(fold=fold, weights=memory, delays=kinds)
-                    rows.append(_Row(node, interval, (kept + chain).amounts))
-        return rows
+                kept = cost + price(rom, fabric) if rom is not None else cost
+                found.append(_Datapath(fold, memory, words, pipeline.depth, kept.amounts))
+        return found
+
+    def _with_delays(self, engine: ConvEngine, paths: list[_Datapath]) -> Options:
+        """Every data path with every way to keep the delay chain, by ascending interval."""
+        fabric = self._part.fabric
+        window = price_parts(conv_window(engine), fabric)
+        plans: list[NodePlan] = []
+        costs: list[CostArray] = []
+        intervals: list[CostArray] = []
+        own = np.array([path.cost for path in paths], dtype=np.int64)
+        words = np.array([path.words for path in paths], dtype=np.int64)
+        depths = np.array([path.depth for path in paths], dtype=np.int64)
+        takes = engine.scan.steps + engine.scan.outputs * (words - 1) + depths + RESTART_CYCLES
+        for kinds in delay_choices(engine):
+            chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
+            costs.append(own + np.array(chain.amounts, dtype=np.int64))
+            intervals.append(takes)
+            plans += [NodePlan(fold=path.fold, weights=path.memory, delays=kinds) for path in paths]
+        every = np.concatenate(intervals)
+        order = np.argsort(every, kind="stable")
+        return Options(
+            engine.name,
+            tuple(plans[index] for index in order.tolist()),
+            every[order],
+            np.concatenate(costs)[order],
+        )
 
 
 def delay_choices(engine: ConvEngine) -> list[tuple[MemoryKind, ...]]:
@@ -145,15 +162,17 @@ def delay_choices(engine: ConvEngine) -> list[tuple[MemoryKind, ...]]:
 
 
 def _shape(engine: ConvEngine) -> tuple[object, ...]:
-    """What the cost of an engine depends on when its weights are in memory: all but their values."""
+    """What the data path depends on when the weights are in memory: all but their values."""
     op = engine.op
     return (
-        engine.source,
-        engine.result,
-        engine.scan,
+        engine.source.channels,
+        engine.source.fmt.width,
+        engine.result.channels,
+        engine.result.fmt.width,
+        len(op.taps),
+        reads_padding(engine.scan),
         engine.weight_fmt.width,
         engine.acc_fmt,
-        engine.delays,
         engine.shifts,
         op.bias is None,
         op.requantize,
@@ -164,25 +183,16 @@ def _whole(engine: ConvEngine, fold: Fold) -> bool:
     return fold.multipliers == engine.out_channels * engine.in_channels * len(engine.op.taps)
 
 
-def _undominated(rows: list[_Row]) -> list[_Row]:
-    """By ascending interval; without the rows that another beats in interval and in every resource."""
-    rows = sorted(rows, key=lambda row: (row.interval, row.cost))
-    costs = np.array([row.cost for row in rows], dtype=np.int64)
-    kept = np.empty_like(costs)
+def _undominated(paths: list[_Datapath]) -> list[_Datapath]:
+    """Without the data paths that another one beats in words, depth and every resource."""
+    paths = sorted(paths, key=lambda path: (path.words, path.depth, path.cost))
+    rows = np.array([(path.words, path.depth, *path.cost) for path in paths], dtype=np.int64)
+    kept = np.empty_like(rows)
     count = 0
     found = []
-    for row, cost in zip(rows, costs, strict=True):
-        if not count or not (kept[:count] <= cost).all(axis=1).any():
-            kept[count] = cost
+    for path, row in zip(paths, rows, strict=True):
+        if not count or not (kept[:count] <= row).all(axis=1).any():
+            kept[count] = row
             count += 1
-            found.append(row)
+            found.append(path)
     return found
-
-
-def _options(name: str, rows: list[_Row]) -> Options:
-    return Options(
-        name,
-        tuple(row.plan for row in rows),
-        np.array([row.interval for row in rows], dtype=np.int64),
-        np.array([row.cost for row in rows], dtype=np.int64),
-    )

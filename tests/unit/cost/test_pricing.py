@@ -14,7 +14,6 @@ from psp_hw.cost.bill import Add, Delay, Fifo, Item, Multiply, Mux, Rom, bill
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import engine_bill, signed_digits
 from psp_hw.cost.memories import blocks18, ultra_blocks
-from psp_hw.cost.pipeline import Level, cut
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.folding.dataflow import build
@@ -120,16 +119,6 @@ def test_weight_memories_take_what_their_kind_says():
     assert price(Rom(64, 32, MemoryKind.LUTRAM), SERIES7).lut == pytest.approx(32, abs=2)
     assert price(Rom(4096, 72, MemoryKind.URAM), Fabric.ULTRASCALE_PLUS).uram == 1
     assert price(Rom(1, 999, MemoryKind.REGISTERS), SERIES7).amounts == (0, 0, 0, 0, 0)
-
-
-def test_a_pipeline_is_cut_where_the_clock_ends():
-    levels = [Level(3.0, 10), Level(3.0, 20), Level(3.0, 30), Level(20.0, 5), Level(1.0, 1)]
-
-    found = cut(levels, Clock(period_ns=8.0))  # 7 ns after the uncertainty
-
-    # 3 + 3 | 3 | 20 = 7 + 7 + 6, then 1: after 20 bits, after 30 bits, twice inside the long level
-    assert 20 + 30 + 2 * 5 == found.registers
-    assert 1 + 4 == found.depth
 
 
 def engine_of(weight: np.ndarray, fold: Fold):

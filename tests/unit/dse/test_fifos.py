@@ -1,0 +1,98 @@
+"""FIFO depths from the dataflow in time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sample_graphs import Builder, random_graph, resnet
+
+from psp_hw.dse.fifos import early_channels, size_fifos, tighten
+from psp_hw.folding.dataflow import build
+from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
+from psp_hw.sim.cycles import DeadlockError, simulate
+from psp_hw.sim.stepper import step
+
+
+def flow_of(graph, fold: Fold = Fold()):  # noqa: B008 - a frozen value
+    return build(graph, FoldPlan(nodes={op.name: NodePlan(fold=fold) for op in graph.convolutions}))
+
+
+def residual():
+    make = Builder(7, 7, 2)
+    inner = make.conv(2, source="image")
+    inner = make.conv(2, source=inner)
+    make.add(inner, "image")
+    return make.graph()
+
+
+def test_the_skip_of_a_residual_block_is_the_early_channel():
+    flow = flow_of(residual())
+
+    assert frozenset({"image_fork_to_add0"}) == early_channels(flow, {})
+
+
+def test_the_skip_fifo_holds_what_the_other_branch_is_late():
+    flow = flow_of(residual())
+
+    found = size_fifos(flow, {})
+
+    # Two 3x3 windows are complete 2 * (7 + 1) pixels after the first; FIFOs of the branch hold the rest.
+    assert 16 < found.depths["image_fork_to_add0"] <= 16 + 2 + 3 * 32
+    assert found.timeline.steady
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_sized_fifos_never_deadlock_and_reach_the_interval_of_deeper_ones(seed):
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng)
+    flow = flow_of(graph)
+    depths = {engine.name: int(rng.integers(1, 6)) for engine in flow.engines}
+
+    found = size_fifos(flow, depths)
+
+    wide = {channel.name: 400 for channel in flow.channels}
+    assert not step(
+        flow.__class__(engines=flow.engines, channels=_with(flow, found.depths)), 4, depths=depths
+    ).deadlock
+    assert found.timeline.interval <= 1.02 * simulate(flow, depths=depths, fifo_depths=wide).interval
+
+
+def _with(flow, depths):
+    from dataclasses import replace
+
+    return tuple(replace(channel, depth=depths[channel.name]) for channel in flow.channels)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_tightened_fifos_are_the_smallest_that_do_not_slow_the_design(seed):
+    rng = np.random.default_rng(seed)
+    flow = flow_of(random_graph(rng))
+    depths = {engine.name: int(rng.integers(1, 6)) for engine in flow.engines}
+    sized = size_fifos(flow, depths)
+
+    tight = tighten(flow, depths, sized)
+
+    assert tight.timeline.interval <= sized.timeline.interval
+    assert tight.timeline.latency <= sized.timeline.latency
+    for name, depth in tight.depths.items():
+        assert depth <= sized.depths[name]
+        if depth == 1:
+            continue
+        try:
+            less = simulate(flow, depths=depths, fifo_depths={**tight.depths, name: depth - 1})
+        except DeadlockError:
+            continue
+        assert less.interval > sized.timeline.interval or less.latency > sized.timeline.latency
+
+
+def test_bursts_of_strided_convolutions_are_taken_up_by_deeper_fifos():
+    graph = resnet(1, taps=4)
+    flow = flow_of(graph)
+    depths = {engine.name: 5 for engine in flow.engines}
+    slowest = max(engine.schedule().iterations for engine in flow.engines) + 5 + 2
+
+    found = size_fifos(flow, depths)
+
+    shallow = simulate(flow, depths=depths, unbounded=early_channels(flow, depths))
+    assert shallow.interval > 1.2 * slowest
+    assert found.timeline.interval <= 1.005 * slowest
