@@ -66,7 +66,7 @@ def _legal(name: str) -> str:
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:MOST_LETTERS].rstrip("_")
     if not word or word[0].isdigit():
         word = f"layer_{word}".rstrip("_")
-    if word in _KEYWORDS | _TAKEN | _HEADERS or word.startswith(("ap_", "psp_")):
+    if word in _KEYWORDS | _TAKEN | _HEADERS or word.startswith("ap_"):
         word = f"{word}_layer"
     return word
 

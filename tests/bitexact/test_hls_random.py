@@ -19,7 +19,7 @@ from psp_hw.passes import optimize
 # ap_int shifts negative numbers left, which C++11 leaves undefined and every compiler defines; that is theirs, not ours.
 # Its default constructor reads what it has not set, which g++ sees when it optimizes.
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
-SANITIZERS += ("-Wno-maybe-uninitialized",)
+SANITIZERS += ("-Wno-uninitialized", "-Wno-maybe-uninitialized")
 
 
 def check_batch(folder: Path, seeds: range, *flags: str, standard: str = "c++14", frames: int = 3) -> None:
@@ -43,9 +43,9 @@ def test_compiled_designs_equal_their_graphs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [2000, 2030])
+@pytest.mark.parametrize("first", [2000, 2020])
 def test_more_compiled_designs_equal_their_graphs(tmp_path: Path, first: int) -> None:
-    check_batch(tmp_path, range(first, first + 30), "-O0")
+    check_batch(tmp_path, range(first, first + 20), "-O0")
 
 
 @pytest.mark.slow
@@ -61,4 +61,4 @@ def test_designs_compile_as_the_older_language_of_vivado_hls(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_designs_touch_no_memory_that_is_not_theirs(tmp_path: Path) -> None:
-    check_batch(tmp_path, range(5000, 5006), *SANITIZERS)
+    check_batch(tmp_path, range(5000, 5004), *SANITIZERS)

@@ -22,8 +22,8 @@ namespace psp {
 
 // A kernel position, relative to the output pixel's place in the input frame.
 struct Offset {
-    signed char dy;
-    signed char dx;
+    short dy;
+    short dx;
 };
 
 template <class SCAN>
