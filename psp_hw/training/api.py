@@ -35,6 +35,7 @@ from psp_hw.training.phases import (
     quant_phase,
     quantized_accuracy,
     rebuild,
+    save_tensors,
     survey,
 )
 from psp_hw.training.run import (
@@ -46,6 +47,7 @@ from psp_hw.training.run import (
     finish_run,
     load_run,
     open_run,
+    unwritable,
     write_aside,
     write_text,
 )
@@ -108,15 +110,14 @@ def train(
         metrics = _measure(spec, pruned, model, testing)
         finish_run(out, spec, versions={name: version(name) for name in _VERSIONED}, metrics=metrics)
     except OSError as error:
-        what = f"cannot be written: {error.strerror or error}"
-        raise RunError(what, where=str(out), hint="free some space, then use --resume") from error
+        raise unwritable(out, error) from error
     return result_of(load_run(out))
 
 
 def _write(out: Path, model: Any, split: Split) -> None:
     """Everything but the manifest."""
     write_aside(out / INPUT, split.preprocessing.save)
-    write_aside(out / QUANTIZED, lambda aside: torch.save(model.state_dict(), aside))
+    write_aside(out / QUANTIZED, partial(save_tensors, model.state_dict()))
     write_aside(out / MODEL, partial(export_model, model, split.image_shape))
     write_text(out / METRICS, _merged_log(out / "logs"))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,8 +97,15 @@ def float_phase(spec: TrainSpec, split: Split, run: Path, *, resume: bool, progr
     net.eval()
     masks = fold(net)
     state = {"net": net.state_dict(), "masks": masks}
-    write_aside(stored, lambda aside: torch.save(state, aside))
+    write_aside(stored, partial(save_tensors, state))
     return Pruned(net=net, masks=masks)
+
+
+def save_tensors(state: dict[str, Any], path: Path) -> None:
+    """Write named tensors. Through memory: a full disk is then an OSError and not one of torch's own."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getvalue())
 
 
 def _load_pruned(net: nn.Module, path: Path) -> Pruned:

@@ -11,6 +11,7 @@ RUN/checkpoints/     to resume from; RUN/logs/: what Lightning wrote
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -76,8 +77,14 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        what = f"cannot be written: {error.strerror or error}"
-        raise RunError(what, where=str(path), hint="free some space, then use --resume") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> RunError:
+    """The error for a file or folder that the system refuses to write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some space, then continue with --resume" if full else "check the permissions of the folder"
+    return RunError(f"cannot be written: {error.strerror or error}", where=str(path), hint=hint)
 
 
 def open_run(path: Path, spec: TrainSpec, *, resume: bool) -> bool:
