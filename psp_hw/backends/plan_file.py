@@ -21,7 +21,9 @@ def print_plan(plan: FoldPlan) -> str:
         }
         for name, node in sorted(plan.nodes.items())
     }
-    return json.dumps({"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}, indent=2) + "\n"
+    return (
+        json.dumps({"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}, indent=2) + "\n"
+    )
 
 
 def load_plan(path: Path) -> FoldPlan:
@@ -37,7 +39,9 @@ def load_plan(path: Path) -> FoldPlan:
     except FileNotFoundError as error:
         raise RunError("is missing", where=str(path), hint="emit the design again") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
-        raise RunError(f"holds no fold plan: {error}", where=str(path), hint="emit the design again") from error
+        raise RunError(
+            f"holds no fold plan: {error}", where=str(path), hint="emit the design again"
+        ) from error
     return FoldPlan(nodes=nodes, fifo_depths=depths)
 
 
