@@ -107,7 +107,7 @@ def lower_sub(node: Node, builder: Builder) -> None:
     index, constant = found
     source = node.inputs[1 - index]
     if index == 1:
-        _offset(node, builder, source, -constant, sign=1)
+        _offset(node, builder, source, np.asarray(-constant, dtype=object), sign=1)
     else:
         _offset(node, builder, source, constant, sign=-1)
 

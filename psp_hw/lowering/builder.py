@@ -43,7 +43,7 @@ class Options:
     """
 
     exact: bool = True
-    multiplier_bits: int = 24
+    multiplier_bits: int = 32
     threshold_bits: int = 4
 
 

@@ -20,7 +20,7 @@ from psp_hw.ir.infer import accumulators_by_channel
 from psp_hw.ir.ops import Affine, Conv2d, Requantize, Threshold
 from psp_hw.ir.types import TensorType
 from psp_hw.lowering.builder import MAX_ACCUMULATOR_BITS, Builder, Outcome
-from psp_hw.lowering.exact import RoundedMap, log2, places, sticky
+from psp_hw.lowering.exact import RoundedMap, integer_map, log2, places, sticky
 from psp_hw.lowering.features import Reals, Value, compact, spread
 from psp_hw.lowering.naming import claim_name
 from psp_hw.lowering.onnx_file import Node
@@ -300,83 +300,76 @@ def _by_multiplier(job: _Job) -> tuple[str, int]:
     """The shortest multiplier that gives every code exactly; else the longest allowed, and how far it is off."""
     if not job.uniform_bounds:
         raise ModelError("bounds that differ between channels are not supported", where=job.node.place)
+    most = job.builder.options.multiplier_bits
     provable = sum(m.hi - m.lo for m in job.maps) <= MOST_STEPS_PROVEN
-    exact = [m.steps(r) for m, r in zip(job.maps, job.entering, strict=True)] if provable else None
-    longest = None
-    for bits in range(SHORT_MULTIPLIER_BITS // 2, job.builder.options.multiplier_bits + 1):
-        rounded = _rounded(job, bits)
-        if rounded is None:
-            continue
-        longest = (bits, rounded)
-        if exact is not None and _same(job, rounded, exact):
-            text = f"integer multiplier of {bits} bits and offset per channel: exact on every accumulator that can occur"
-            job.builder.remark(job.node, text)
-            return _emit_affine(job, *rounded)
-    if longest is None:
-        raise ModelError("its scales lie too far apart for integer multipliers", where=job.node.place)
-    bits, rounded = longest
-    what = f"integer multiplier of {bits} bits and offset per channel: {_deviation(job, rounded, exact)}"
+    if provable:
+        steps = [m.steps(r) for m, r in zip(job.maps, job.entering, strict=True)]
+        for bits in range(SHORT_MULTIPLIER_BITS // 2, most + 1):
+            found = _equal(job, steps, bits)
+            if found is not None:
+                text = f"integer multiplier of {bits} bits and offset per channel: proven exact on every accumulator"
+                job.builder.remark(job.node, text)
+                return _emit_affine(job, *found)
     if job.builder.options.exact:
         raise ModelError(
-            f"its scale is no power of two, and no multiplier of up to {bits} bits computes it exactly",
+            f"its scale is no power of two, and no multiplier of up to {most} bits computes it exactly",
             where=job.node.place,
             hint="use power-of-two scales, or allow rounding",
         )
+    rounded = _nearest(job, most)
+    if rounded is None:
+        raise ModelError("its scales lie too far apart for integer multipliers", where=job.node.place)
+    off = _deviation(job, rounded) if provable else "a code off where an accumulator comes close to a tie"
+    what = f"integer multiplier of {most} bits and offset per channel: {off}"
     job.builder.remark(job.node, what, Outcome.ROUNDED)
     return _emit_affine(job, *rounded)
 
 
-def _rounded(job: _Job, bits: int) -> tuple[list[int], list[int], int] | None:
-    """Scales and offsets rounded to a common shift at which the largest scale has so many bits; None where that is impossible."""
+def _shift_for(job: _Job, bits: int) -> int | None:
+    """The shift at which the largest scale has so many bits; None where that is impossible."""
     largest = max(abs(m.scale) for m in job.maps)
     if largest == 0:
         return None
     shift = bits - (largest.numerator.bit_length() - largest.denominator.bit_length()) - 1
-    if not 1 <= shift <= MAX_SHIFT:
+    return shift if 1 <= shift <= MAX_SHIFT else None
+
+
+def _equal(job: _Job, steps: list[list[int]], bits: int) -> tuple[list[int], list[int], int] | None:
+    """Scales and offsets of so many bits whose steps are those of the maps; None where there are none."""
+    shift = _shift_for(job, bits)
+    if shift is None:
         return None
-    scales = [round(m.scale * 2**shift) for m in job.maps]
-    offsets = [_near(m, shift) for m in job.maps]
+    scales, offsets = [], []
+    for m, taken, entering in zip(job.maps, steps, job.entering, strict=True):
+        found = (0, m(0) << shift) if m.scale == 0 else integer_map(m, taken, entering, shift)
+        if found is None:
+            return None
+        scales.append(found[0])
+        offsets.append(found[1])
     return (scales, offsets, shift) if _fits(job, scales, offsets, shift) else None
 
 
-def _near(m: RoundedMap, shift: int) -> int:
-    """The offset on the grid; a nudge becomes the smallest step on it."""
-    exact = m.offset * 2**shift
-    whole: int = round(exact)
-    return whole + (m.nudge if exact.denominator == 1 else 0)
+def _nearest(job: _Job, bits: int) -> tuple[list[int], list[int], int] | None:
+    """Scales and offsets rounded to so many bits; None where that is impossible."""
+    shift = _shift_for(job, bits)
+    if shift is None:
+        return None
+    scales = [round(m.scale * 2**shift) for m in job.maps]
+    offsets = [round(m.offset * 2**shift) for m in job.maps]
+    return (scales, offsets, shift) if _fits(job, scales, offsets, shift) else None
 
 
-def _approximations(job: _Job, rounded: tuple[list[int], list[int], int]) -> list[RoundedMap]:
-    scales, offsets, shift = rounded
-    return [
-        replace(m, scale=Fraction(scale, 1 << shift), offset=Fraction(offset, 1 << shift), nudge=0)
-        for m, scale, offset in zip(job.maps, scales, offsets, strict=True)
-    ]
-
-
-def _same(job: _Job, rounded: tuple[list[int], list[int], int], exact: list[list[int]]) -> bool:
-    """Whether every step stands at the same integer, in every channel."""
-    return all(
-        m.falls == other.falls and m.steps(entering) == expected
-        for m, other, entering, expected in zip(
-            _approximations(job, rounded), job.maps, job.entering, exact, strict=True
-        )
-    )
-
-
-def _deviation(job: _Job, rounded: tuple[list[int], list[int], int], exact: list[list[int]] | None) -> str:
+def _deviation(job: _Job, rounded: tuple[list[int], list[int], int]) -> str:
     """In words: how far the codes are off, and how often."""
-    if exact is None:
-        return "at most one code off where a scaled accumulator comes close to a tie"
+    scales, offsets, shift = rounded
     worst, differing, total = 0, 0, 0
-    for m, other, entering, expected in zip(
-        _approximations(job, rounded), job.maps, job.entering, exact, strict=True
-    ):
-        found = m.steps(entering)
+    for m, scale, offset, entering in zip(job.maps, scales, offsets, job.entering, strict=True):
+        near = replace(m, scale=Fraction(scale, 1 << shift), offset=Fraction(offset, 1 << shift), nudge=0)
         total += entering.hi - entering.lo + 1
-        if found == expected:
-            continue
-        differing += sum(abs(a - b) for a, b in zip(found, expected, strict=True))
-        places_ = {min(max(p, entering.lo), entering.hi) for t in (*found, *expected) for p in (t - 1, t)}
-        worst = max(worst, *(abs(m(p) - other(p)) for p in places_))
-    return f"at most {worst} code off, on {differing} of {total} accumulators that can occur"
+        pairs = list(zip(m.steps(entering), near.steps(entering), strict=True))
+        differing += sum(abs(a - b) for a, b in pairs)
+        edges = {
+            min(max(p, entering.lo), entering.hi) for a, b in pairs if a != b for p in (a, b, a - 1, b - 1)
+        }
+        worst = max([worst, *(abs(m(p) - near(p)) for p in edges)])
+    return f"at most {worst} code off, on {differing} of the {total} accumulators that can occur"

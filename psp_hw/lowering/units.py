@@ -47,6 +47,8 @@ def attach_offset(builder: Builder, value: Value, offsets: Reals) -> Value | Non
     op = builder.op(value.name)
     if not isinstance(op, Conv2d) or op.requantize is not None or not value.alone or not value.unbounded:
         return None
+    if 0 in value.factors:
+        return None
     kind = builder.types[op.name]
     align = op.align or (0,) * kind.channels
     columns = zip(spread(offsets, kind.channels), spread(value.factors, kind.channels), align, strict=True)
