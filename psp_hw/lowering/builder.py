@@ -38,12 +38,14 @@ class Options:
 
     Args:
         exact: refuse what would not be computed exactly.
-        multiplier_bits: most bits of the integer that stands for a scale which is no power of two.
+        multiplier_bits: most bits of the integer that stands for a scale which is no power of two, where that is exact.
+        rounded_bits: its bits where no such integer is exact. A DSP48 multiplies by 18 bits at once.
         threshold_bits: most bits of a result that is found by comparing with thresholds.
     """
 
     exact: bool = True
     multiplier_bits: int = 32
+    rounded_bits: int = 18
     threshold_bits: int = 4
 
 

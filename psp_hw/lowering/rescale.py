@@ -316,11 +316,12 @@ def _by_multiplier(job: _Job) -> tuple[str, int]:
             where=job.node.place,
             hint="use power-of-two scales, or allow rounding",
         )
-    rounded = _nearest(job, most)
+    bits = job.builder.options.rounded_bits
+    rounded = _nearest(job, bits)
     if rounded is None:
         raise ModelError("its scales lie too far apart for integer multipliers", where=job.node.place)
     off = _deviation(job, rounded) if provable else "a code off where an accumulator comes close to a tie"
-    what = f"integer multiplier of {most} bits and offset per channel: {off}"
+    what = f"integer multiplier of {bits} bits and offset per channel: {off}"
     job.builder.remark(job.node, what, Outcome.ROUNDED)
     return _emit_affine(job, *rounded)
 

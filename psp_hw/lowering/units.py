@@ -101,7 +101,7 @@ def _rounded(
     builder: Builder, node: Node, value: Value, ratios: Reals, offsets: Reals
 ) -> tuple[list[int], list[int], int]:
     """Multipliers of as many bits as allowed; remarks on it."""
-    bits = builder.options.multiplier_bits
+    bits = builder.options.rounded_bits
     if builder.options.exact:
         raise ModelError(
             f"{value.name} is no fixed-point number here: its scale or offset needs more than {MOST_EXACT_BITS} bits",

@@ -252,4 +252,4 @@ def test_a_sum_of_maps_of_unlike_factors_is_rounded_and_says_so(tmp_path):
     assert not lowered.exact
     said = [r for r in lowered.remarks if r.outcome is Outcome.ROUNDED]
     assert said[0].node.name == "sum"
-    assert "multipliers of 32 bits, off by at most" in said[0].text
+    assert "multipliers of 18 bits, off by at most" in said[0].text
