@@ -17,7 +17,9 @@ from psp_hw.pruning.structures import alpha_shape
 from psp_hw.spec.enums import AlphaInit, GradientRule, StructureKind
 from psp_hw.spec.train import StructureSpec
 
-PAPER_INIT_STD = 0.1  # PSP Sec. 4: alpha ~ N(0, 0.1)
+PAPER_INIT_STD = math.sqrt(
+    0.1
+)  # PSP Sec. 4: alpha ~ N(0, 0.1), a variance (docs/paper.md, "How alpha starts")
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -35,7 +35,7 @@ class Penalty(Enum):
 
 
 class AlphaInit(Enum):
-    """How structure parameters start: N(0, 0.1) as in PSP Sec. 4, or all at one."""
+    """How structure parameters start: N(0, 0.1) as in PSP Sec. 4 (variance 0.1), or all at one."""
 
     PAPER = "paper"
     ONES = "ones"

@@ -17,6 +17,7 @@ from psp_hw.quant.quantizers import freeze_scales
 from psp_hw.spec.enums import RateShape
 from psp_hw.spec.train import PruningSpec, ScheduleSpec
 
+_GRACE = 0.5  # share of the steps during which a layer may be empty: alpha starts small and may come back
 _WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
 _STEP_DROPS = (0.5, 0.75)  # step: the rate falls to a tenth at these shares (He et al., Sec. 4.2)
 
@@ -136,7 +137,8 @@ class PruningPhase(Phase):
         set_progress(self.net, self.progress, self.pruning)
 
     def on_train_epoch_end(self) -> None:
-        require_alive(self.net)
+        if self.progress >= _GRACE or self.progress >= 1.0 - self.pruning.settle:
+            require_alive(self.net)
         self.log("density", self.density())
 
     @torch.no_grad()

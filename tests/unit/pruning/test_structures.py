@@ -132,7 +132,7 @@ def test_alpha_starts_as_asked() -> None:
     paper = StructureParameter(weight, spec, init=AlphaInit.PAPER).alpha
     ones = StructureParameter(weight, spec, init=AlphaInit.ONES).alpha
 
-    assert float(paper.detach().std()) == pytest.approx(0.1, rel=0.15)
+    assert float(paper.detach().std()) == pytest.approx(0.1**0.5, rel=0.15)
     assert torch.equal(torch.ones(1, 64, 3, 3), ones)
 
 
