@@ -57,6 +57,16 @@ def next_step(sentence: str, command: str) -> None:
     typer.echo(f"\nNext, {sentence}:\n  {command}")
 
 
+def say_rounding(source: Path | None, inputs: Path | None = None) -> None:
+    """On stderr, where a QONNX file is not computed exactly: which nodes are rounded, and how far off the outputs are."""
+    if source is None or source.suffix.lower() != ".onnx":
+        return
+    from psp_hw.flow.check import rounding
+
+    for sentence in rounding(source, inputs=inputs):
+        typer.echo(f"psp-hw: {sentence}", err=True)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> Table:
     """A table whose first columns are text and whose others are numbers; no markup is read from the cells."""
     from rich import box

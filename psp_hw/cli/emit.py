@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import ClockNs, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.cli.options import ClockNs, Exact, FoldOption, Fps, Json, Max, Part, Source
 from psp_hw.errors import DoesNotFitError
 from psp_hw.flow.defaults import DEFAULT_TARGET
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def command(
     source: Source = None,
     target: Annotated[
-        str, typer.Option("--target", help="vivado (Vivado HLS 2019.2+), vitis (Vitis HLS 2021.1+) or hls4ml (1.3).")
+        str,
+        typer.Option(
+            "--target", help="vivado (Vivado HLS 2019.2+), vitis (Vitis HLS 2021.1+) or hls4ml (1.3)."
+        ),
     ] = (DEFAULT_TARGET),
     part: Part = None,
     clock: ClockNs = None,
@@ -44,6 +47,7 @@ def command(
             "--io-type", help="Of hls4ml: io_stream or io_parallel. [default: io_stream]", show_default=False
         ),
     ] = None,
+    exact: Exact = False,
     as_json: Json = False,
 ) -> None:
     """Write a design folder.
@@ -65,6 +69,7 @@ def command(
         force=force,
         hls4ml_backend=backend,
         io_type=io_type,
+        exact=exact,
     )
     try:
         with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
@@ -73,6 +78,7 @@ def command(
         if as_json:
             console.show_json(flow.refusal(request))
         raise
+    console.say_rounding(source)
     if as_json:
         console.show_json(flow.document(result))
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import ClockNs, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.cli.options import ClockNs, Exact, FoldOption, Fps, Json, Max, Part, Source
 
 if TYPE_CHECKING:
     from psp_hw.report.model import HardwareSummary
@@ -20,6 +20,7 @@ def command(
     fps: Fps = None,
     fastest: Max = False,
     fold: FoldOption = None,
+    exact: Exact = False,
     as_json: Json = False,
 ) -> None:
     """Say what a design costs; write nothing.
@@ -35,8 +36,10 @@ def command(
             part=part,
             clock_ns=clock,
             goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
+            exact=exact,
             progress=steps,
         )
+    console.say_rounding(source)
     if as_json:
         console.show_json(flow.document(result))
     else:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from psp_hw import __version__
-from psp_hw.cli import data, demo, emit, estimate, nets, parts, report, simulate, train
+from psp_hw.cli import check, data, demo, emit, estimate, nets, parts, report, simulate, train
 from psp_hw.errors import PspHwError
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in (demo, train, emit, estimate, simulate, report, parts, nets, data):
+for _module in (demo, train, emit, estimate, simulate, check, report, parts, nets, data):
     app.command(_module.__name__.rpartition(".")[2])(_module.command)
 
 # What the machine around us may do to a write or a read; anything else is our bug and keeps its traceback.

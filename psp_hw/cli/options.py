@@ -49,6 +49,9 @@ FoldOption = Annotated[
         metavar="LAYER=FOLD|FILE",
     ),
 ]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Refuse a QONNX file that would not be computed exactly.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 DataDir = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import DataDir, Json, Source
+from psp_hw.cli.options import DataDir, Exact, Json, Source
 
 
 def command(
@@ -42,6 +42,7 @@ def command(
         Path | None,
         typer.Option(help="Write the outputs, float64 [N, classes], to Y.npy.", show_default=False),
     ] = None,
+    exact: Exact = False,
     as_json: Json = False,
 ) -> None:
     """Run exact integers; compare with ==.
@@ -61,9 +62,11 @@ def command(
                 limit=limit,
                 inputs=inputs,
                 outputs=outputs,
+                exact=exact,
             ),
             progress=steps,
         )
+    console.say_rounding(source, inputs)
     if as_json:
         console.show_json(flow.document(result))
     else:

@@ -39,6 +39,7 @@ class Request:
     force: bool = False
     hls4ml_backend: str | None = None
     io_type: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     progress = progress or Silent()
     target = Target.parse(request.target)
     hls4ml = _for_hls4ml(request, target)
-    source = resolve(request.source)
+    source = resolve(request.source, exact=request.exact)
     settings = settings_of(source, request.part, request.clock_ns)
     out = request.out or design_folder(source, target)
     check_replaceable(out)

@@ -86,6 +86,7 @@ def estimate(
     part: str | None,
     clock_ns: float | None,
     goal: GoalRequest,
+    exact: bool = False,
     progress: Progress | None = None,
 ) -> EstimateSummary:
     """Estimate a source on a part.
@@ -93,7 +94,7 @@ def estimate(
     Raises:
         PspHwError: a bad part, clock, fold or source; a frame rate that the part does not reach.
     """
-    source = resolve(path)
+    source = resolve(path, exact=exact)
     planned = plan_for(source, settings_of(source, part, clock_ns), goal, progress or Silent())
     hardware = summarize(planned.graph, planned.plan, planned.estimate, target="")
     return EstimateSummary(planned=planned, hardware=hardware)

@@ -50,6 +50,7 @@ class Request:
     limit: int | None = None
     inputs: Path | None = None
     outputs: Path | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
         raise SpecError(f"{request.limit} images", where="--limit", hint="give at least 1")
     if request.inputs is not None and request.data is not None:
         raise SpecError("--inputs and --data exclude each other", where="simulate", hint="give one of them")
-    source = resolve(request.source)
+    source = resolve(request.source, exact=request.exact)
     graph = read_graph(source)
     images = _images(request, source, graph).first(request.limit)
     codes = encode(images.values, graph.input.type, graph.input.unit)

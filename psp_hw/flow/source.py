@@ -36,11 +36,13 @@ class Source:
         kind: what it is.
         path: the folder or file, as it was given.
         manifest: of a run or design; empty for a file.
+        exact: refuse a file that would not be computed exactly.
     """
 
     kind: SourceKind
     path: Path
     manifest: Mapping[str, object]
+    exact: bool = False
 
     @property
     def name(self) -> str:
@@ -49,8 +51,12 @@ class Source:
         return path.stem if self.kind is SourceKind.ONNX else path.name
 
 
-def resolve(path: Path | None) -> Source:
+def resolve(path: Path | None, *, exact: bool = False) -> Source:
     """Find out what a path is.
+
+    Args:
+        path: None takes the newest complete run.
+        exact: refuse a file that would not be computed exactly.
 
     Raises:
         RunError: it does not exist, is none of the three, or is a run that did not finish.
@@ -67,7 +73,7 @@ def resolve(path: Path | None) -> Source:
     if not path.exists():
         raise RunError("does not exist", where=str(path), hint="SOURCE is a run, a QONNX file or a design")
     if path.is_file():
-        return _file(path)
+        return _file(path, exact)
     if (path / "design.json").is_file():
         return Source(
             kind=SourceKind.DESIGN, path=path, manifest=_manifest(path / "design.json", DESIGN_KIND)
@@ -87,14 +93,14 @@ def resolve(path: Path | None) -> Source:
     )
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path, exact: bool) -> Source:
     if path.suffix.lower() != ".onnx":
         raise RunError(
             f"is a {path.suffix or 'nameless kind of'} file, not .onnx",
             where=str(path),
             hint="SOURCE is a run, a QONNX file or a design",
         )
-    return Source(kind=SourceKind.ONNX, path=path, manifest={})
+    return Source(kind=SourceKind.ONNX, path=path, manifest={}, exact=exact)
 
 
 def _manifest(path: Path, kind: str) -> Mapping[str, object]:
@@ -162,10 +168,12 @@ def read_graph(source: Source) -> Graph:
         from psp_hw.ir.store import load
 
         return load(source.path)
-    from psp_hw.lowering.lower import lower
+    from psp_hw.lowering.builder import Options
+    from psp_hw.lowering.lower import lower_file
     from psp_hw.passes.pipeline import optimize
 
-    return optimize(lower(model_file(source)))
+    options = Options(exact=source.exact or source.kind is SourceKind.RUN)
+    return optimize(lower_file(model_file(source), options).graph)
 
 
 def model_file(source: Source) -> Path:

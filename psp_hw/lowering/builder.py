@@ -72,7 +72,8 @@ class Builder:
         self._changed: set[str] = set()
         self._ops: dict[str, Op] = {}
         self._floats = dict(model.constants)
-        self._known: dict[str, Known] = {model.input: _pending_input(model)}
+        self.image = _pending_input(model)
+        self._known: dict[str, Known] = {model.input: self.image}
         self._uses: dict[str, int] = {model.output: 1}
         for node in model.nodes:
             for tensor in node.inputs:

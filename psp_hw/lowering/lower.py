@@ -12,6 +12,7 @@ from psp_hw.ir.ops import Output
 from psp_hw.ir.verify import GraphError, verify
 from psp_hw.lowering import arithmetic, convolution, pooling, quantizers, shapes
 from psp_hw.lowering.builder import Builder, Options, Outcome, Remark
+from psp_hw.lowering.features import Layout
 from psp_hw.lowering.onnx_file import Node, OnnxModel, read
 from psp_hw.lowering.units import settled
 
@@ -73,11 +74,14 @@ class Lowered:
         graph: verified.
         tensors: the ONNX tensor that each value equals, by value name (those that have one).
         remarks: what happened to each node, in order.
+        channels_last, output_channels_last: the model's own image, or output, is [N, H, W, C].
     """
 
     graph: Graph
     tensors: Mapping[str, str]
     remarks: tuple[Remark, ...] = ()
+    channels_last: bool = False
+    output_channels_last: bool = False
 
     @property
     def exact(self) -> bool:
@@ -146,4 +150,10 @@ def finish(builder: Builder, where: str) -> Lowered:
         graph = verify(builder.graph())
     except GraphError as error:
         raise ModelError(str(error), where=where) from error
-    return Lowered(graph=graph, tensors=builder.tensors(), remarks=tuple(builder.remarks))
+    return Lowered(
+        graph=graph,
+        tensors=builder.tensors(),
+        remarks=tuple(builder.remarks),
+        channels_last=builder.image.layout is Layout.NHWC,
+        output_channels_last=value.layout in (Layout.NHWC, Layout.FLAT_HWC),
+    )

@@ -56,15 +56,14 @@ def encode(images: FloatArray, source: TensorType, unit: float = 1.0) -> IntArra
     Args:
         images: [N, C, H, W], finite.
         source: type of the graph's input.
-        unit: of the graph's input. Dividing by 1.0 is exact; by another unit it rounds in the number type of the images,
-            as the model that quantizes them does.
+        unit: of the graph's input. Dividing by a power of two is exact; by any other unit it rounds in float32, as the model
+            that quantizes them does.
 
     Returns:
         [N, H, W, C].
     """
-    kind = np.dtype(np.float64) if unit == 1.0 else images.dtype
-    step = np.asarray(unit * 2.0**-source.fmt.frac, dtype=kind)
-    scaled = np.rint(np.divide(images, step, dtype=step.dtype))
+    step = np.asarray(unit * 2.0**-source.fmt.frac, dtype=np.float64 if unit == 1.0 else np.float32)
+    scaled = np.rint(images.astype(step.dtype, copy=False) / step)
     codes = np.clip(scaled, source.fmt.min, source.fmt.max).astype(np.int64)
     return np.ascontiguousarray(codes.transpose(0, 2, 3, 1))
 
