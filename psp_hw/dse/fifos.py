@@ -10,14 +10,17 @@ from psp_hw.folding.engine import AddEngine, ConcatEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
 from psp_hw.sim.cycles import Clockwork, DeadlockError, Timeline, simulate
 
-# Depths tried for the FIFOs that no join makes deep. All of them fit one shift register LUT per bit.
-COMMON_DEPTHS = (DEFAULT_FIFO_DEPTH, 8, 16, 32)
+# Depths tried for the FIFOs that no join makes deep: what two and one shift register per LUT hold. A FIFO that never holds
+# as much is made shallower afterwards.
+COMMON_DEPTHS = (16, 32)
 
-# An interval this little above the best possible is not worth deeper FIFOs.
+# An interval this little above the best possible is not worth deeper FIFOs, nor is a gain that is smaller.
 SLACK = 0.005
+GAIN = 0.01
 
 # Frames per simulation while depths are compared: FIFOs of the depths above have mostly filled by then.
 FRAMES = 4
+BOUNDED_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +53,8 @@ def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | Non
     """Depths with which no FIFO makes the design slower.
 
     The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are; all
-    others take the least of ``COMMON_DEPTHS`` that brings the interval to the best that any of them brings, or to
-    ``interval`` (and half a percent) where that is given and reached.
+    others take the least of ``COMMON_DEPTHS`` after which no other gains a percent, or that comes within half a percent of
+    ``interval`` where that is given; less where they never hold as much.
 
     Args:
         flow: engines and channels; the depths of its channels are not looked at.
@@ -63,10 +66,10 @@ def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | Non
     """
     early = early_channels(flow, depths)
     best: Timeline | None = None
-    common = DEFAULT_FIFO_DEPTH
+    common = COMMON_DEPTHS[0]
     for depth in COMMON_DEPTHS:
         timeline = _with_common(flow, depths, early, depth)
-        if best is None or timeline.interval < best.interval:
+        if best is None or timeline.interval < best.interval * (1.0 - GAIN):
             best, common = timeline, depth
         if interval is not None and best.interval <= interval * (1.0 + SLACK):
             break
@@ -87,7 +90,7 @@ def _bounded(
         use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) if use.name in early else common
         for use in free.channels
     }
-    timeline = simulate(flow, depths=depths, fifo_depths=chosen)
+    timeline = simulate(flow, depths=depths, fifo_depths=chosen, max_frames=BOUNDED_FRAMES)
     if timeline.steady:  # no FIFO will ever hold more than it held so far
         chosen = {use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) for use in timeline.channels}
     return FifoPlan(depths=chosen, timeline=timeline)

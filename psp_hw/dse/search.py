@@ -32,7 +32,10 @@ from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
 # Times the folds are chosen again because FIFOs took more than was set aside or made the design slower than asked.
-ROUNDS = 4
+ROUNDS = 5
+
+# Steps of the bisection that follows where the FIFOs cost too much for the fastest choice of folds.
+BISECTIONS = 4
 
 NO_FOLDS: Mapping[str, Fold] = {}
 
@@ -76,25 +79,31 @@ def plan(
     """
     _check_folds(graph, folds)
     space = search_space(graph, part, clock, folds)
-    reserve = np.zeros(len(Resource), dtype=np.int64)
-    target: int | None = None
-    for attempt in range(ROUNDS):
-        choice = _choose(space, goal, reserve, target)
-        found, fifos = _finish(space, choice)
-        wanted = _wanted(space, goal)
-        extra = _fifo_cost(space, fifos)
-        over = (choice.total + extra > _budget(space, goal)).any() and (
-            choice.total <= _budget(space, goal)
-        ).all()
-        late = wanted is not None and fifos.timeline.interval > wanted
-        if not over and not late:
+    wanted = _wanted(space, goal)
+    target, reserve = wanted, np.zeros(len(Resource), dtype=np.int64)
+    best: _Design | None = None
+    seen: set[tuple[int, ...]] = set()
+    for _ in range(ROUNDS):
+        if best is not None and wanted is not None and best.fits and best.interval <= wanted:
             break
-        reserve = np.maximum(reserve, extra) if over else reserve
-        if late and wanted is not None:
-            target = math.floor((target or wanted) * wanted / fifos.timeline.interval)
-        if attempt == ROUNDS - 1 and late:
-            raise _too_slow(space, goal, fifos.timeline.interval)
-    return found
+        choice, budget = _choose(space, goal, reserve, target)
+        if choice.picks in seen:
+            break
+        seen.add(choice.picks)
+        design = _finish(space, choice, budget)
+        if best is None or design.better_than(best, wanted):
+            best = design
+        if design.fits and (wanted is None or design.interval <= wanted) and not reserve.any():
+            break
+        reserve = design.extra
+        if wanted is not None and target is not None and design.interval > wanted:
+            target = math.floor(target * wanted / design.interval)
+    assert best is not None
+    if isinstance(goal, MaxThroughput) and best.fits and reserve.any():
+        best = _faster(space, best)
+    if wanted is not None and best.interval > wanted:
+        raise _too_slow(space, goal, best.interval)
+    return best.plan
 
 
 def _check_folds(graph: Graph, folds: Mapping[str, Fold]) -> None:
@@ -146,28 +155,30 @@ def _wanted(space: Space, goal: Goal) -> int | None:
     return math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second))
 
 
-def _choose(space: Space, goal: Goal, reserve: CostArray, target: int | None) -> Choice:
-    problem = replace(space.problem, budget=_budget(space, goal) - reserve)
+def _choose(space: Space, goal: Goal, reserve: CostArray, target: int | None) -> tuple[Choice, CostArray]:
+    """The best choice for a goal with some resources set aside, and the budget that it was made for [5]."""
+    budget = _budget(space, goal)
+    problem = replace(space.problem, budget=budget - reserve)
     slowest = space.intervals[-1]
     match goal:
         case MinArea():
             choice = affordable(problem, slowest) or cheapest(problem, slowest)
         case Fps():
-            wanted = _wanted(space, goal) if target is None else target
-            assert wanted is not None
-            if wanted < space.floor:
+            assert target is not None
+            if target < space.floor:
                 raise _too_slow(space, goal, space.floor)
-            choice = affordable(problem, wanted)
+            choice = affordable(problem, target)
             if choice is None:
-                raise _too_large(space, goal, problem, wanted)
+                raise _too_large(space, goal, problem, target)
         case MaxThroughput():
             interval = _fastest(problem, space.intervals)
             if interval is None and goal.share < 1.0:
-                problem = replace(problem, budget=problem.capacity - reserve)
+                budget = problem.capacity
+                problem = replace(problem, budget=budget - reserve)
                 interval = _fastest(problem, space.intervals)
             choice = affordable(problem, interval) if interval is not None else cheapest(problem, slowest)
     assert choice is not None
-    return choice
+    return choice, budget
 
 
 def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:
@@ -184,18 +195,72 @@ def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:
     return intervals[high]
 
 
-def _finish(space: Space, choice: Choice) -> tuple[FoldPlan, FifoPlan]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Design:
+    """A choice with its FIFOs sized.
+
+    Args:
+        interval: as simulated [cycles].
+        extra: what FIFOs take beyond the least depth [5].
+        budget: what the choice was made for [5].
+        fits: whether it stays within the budget, FIFOs included.
+    """
+
+    plan: FoldPlan
+    interval: int
+    extra: CostArray
+    budget: CostArray
+    fits: bool
+
+    def better_than(self, other: _Design, wanted: int | None) -> bool:
+        """Fitting before not fitting, fast enough before too slow, then the faster one."""
+        mine = (self.fits, wanted is not None and self.interval <= wanted, -self.interval)
+        return mine > (other.fits, wanted is not None and other.interval <= wanted, -other.interval)
+
+
+def _faster(space: Space, best: _Design) -> _Design:
+    """Look between the fastest choice that fits without its FIFOs and the one found with them."""
+    budget = best.budget
+    free = replace(space.problem, budget=budget)
+    least = _fastest(free, space.intervals)
+    if least is None:
+        return best
+    between = [interval for interval in space.intervals if least <= interval < best.interval]
+    low, high = 0, len(between)
+    for _ in range(BISECTIONS):
+        if low >= high:
+            break
+        middle = (low + high) // 2
+        choice = affordable(free, between[middle])
+        design = _finish(space, choice, budget) if choice is not None else None
+        if design is not None and not design.fits:
+            choice = affordable(replace(free, budget=budget - design.extra), between[middle])
+            design = _finish(space, choice, budget) if choice is not None else None
+        if design is not None and design.fits:
+            best, high = (design if design.interval < best.interval else best), middle
+        else:
+            low = middle + 1
+    return best
+
+
+def _finish(space: Space, choice: Choice, budget: CostArray) -> _Design:
     """The plan of a choice, its FIFOs sized."""
     picked = zip(space.problem.options, choice.picks, strict=True)
     chosen = {options.name: options.plans[pick] for options, pick in picked}
     nodes = {op.name: chosen[op.name] for op in space.graph.convolutions}
-    folded = FoldPlan(nodes=nodes)
-    flow = build(space.graph, folded)
+    flow = build(space.graph, FoldPlan(nodes=nodes))
     depths = {engine.name: pipeline_depth(engine, space.part.fabric, space.clock) for engine in flow.engines}
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
     fifos = size_fifos(flow, depths, interval=least)
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}
-    return FoldPlan(nodes=nodes, fifo_depths=deep), fifos
+    extra = _fifo_cost(space, fifos)
+    return _Design(
+        plan=FoldPlan(nodes=nodes, fifo_depths=deep),
+        interval=max(least, fifos.timeline.interval),
+        extra=extra,
+        budget=budget,
+        fits=bool((choice.total + extra <= budget).all()),
+    )
 
 
 def _fifo_cost(space: Space, fifos: FifoPlan) -> CostArray:
@@ -206,7 +271,7 @@ def _fifo_cost(space: Space, fifos: FifoPlan) -> CostArray:
         deep = price(Fifo(fifos.depths[channel.name], bits), space.part.fabric)
         shallow = price(Fifo(DEFAULT_FIFO_DEPTH, bits), space.part.fabric)
         extra = extra + _array(deep) - _array(shallow)
-    return extra
+    return np.maximum(extra, 0)
 
 
 def _too_slow(space: Space, goal: Goal, interval: int) -> DoesNotFitError:
