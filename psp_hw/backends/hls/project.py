@@ -256,6 +256,7 @@ def _rendered(design: c.DesignContext, target: Target) -> dict[str, bytes]:
         "Makefile": "Makefile.jinja",
         "README.md": "README.md.jinja",
         "test_design.py": "test_design.py.jinja",
+        "conftest.py": "conftest.py.jinja",
         SCRIPTS[target]: f"{SCRIPTS[target]}.jinja",
     }
     files = {name: render(template, design).encode() for name, template in templates.items()}
