@@ -104,7 +104,7 @@ def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPl
     goal = plan.timeline
     chosen = dict(plan.depths)
     for name in sorted(chosen, key=lambda channel: -chosen[channel]):
-        low, high = 1, chosen[name]
+        low, high = DEFAULT_FIFO_DEPTH, chosen[name]
         while low < high:
             middle = (low + high) // 2
             if _as_fast(flow, depths, {**chosen, name: middle}, goal):

@@ -18,8 +18,10 @@ from psp_hw.cost.engines import (
 )
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price, price_parts
+from psp_hw.errors import SpecError
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, NodePlan, divisors
+from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import RESTART_CYCLES
 from psp_hw.units import Clock
@@ -67,12 +69,15 @@ def folds_of(engine: ConvEngine) -> list[Fold]:
     ]
 
 
-def memories_of(words: int, part: Part) -> tuple[MemoryKind, ...]:
-    """Where so many weight words may be kept; a single one is wiring."""
-    if words == 1:
+def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:
+    """Where the weights of a folded engine may be kept; none where a word of theirs is wider than a memory's can be.
+
+    A single word is wiring. UltraRAM holds no constants (``psp_hw.folding.ports``).
+    """
+    if engine.cycles_per_output == 1:
         return (MemoryKind.REGISTERS,)
-    if part.resources.uram:
-        return (MemoryKind.LUTRAM, MemoryKind.BRAM, MemoryKind.URAM)
+    if engine.weight_word_bits > MOST_BITS:
+        return ()
     return (MemoryKind.LUTRAM, MemoryKind.BRAM)
 
 
@@ -100,9 +105,21 @@ class Catalog:
         self._known: dict[tuple[object, ...], list[_Datapath]] = {}
 
     def options(self, engine: ConvEngine, fold: Fold | None = None) -> Options:
-        """All choices of an engine, or those of one fold; data paths that another beats in everything are left out."""
+        """All choices of an engine, or those of one fold; data paths that another beats in everything are left out.
+
+        Raises:
+            SpecError: the fold that was asked for cannot be fed with weights.
+        """
         if fold is not None:
-            return self._with_delays(engine, self._datapaths(engine, [fold]))
+            asked = self._datapaths(engine, [fold])
+            if not asked:
+                width = replace(engine, fold=fold).weight_word_bits
+                raise SpecError(
+                    f"{fold} reads {width} bits of weights per cycle; a memory's word has at most {MOST_BITS}",
+                    where=f"fold.{engine.name}",
+                    hint="use a smaller fold, or the whole pixel at once",
+                )
+            return self._with_delays(engine, asked)
         key = _shape(engine)
         if key not in self._known:
             shared = [f for f in folds_of(engine) if not _whole(engine, f)]
@@ -119,7 +136,7 @@ class Catalog:
             pipeline = engine_pipeline(folded, fabric, self._clock)
             cost = price_parts((*conv_datapath(folded, self._graph), *pipeline_parts(pipeline)), fabric)
             words = folded.cycles_per_output
-            for memory in memories_of(words, self._part):
+            for memory in memories_of(folded):
                 rom = conv_weights(replace(folded, weights=memory))
                 kept = cost + price(rom, fabric) if rom is not None else cost
                 found.append(_Datapath(fold, memory, words, pipeline.depth, kept.amounts))
@@ -155,7 +172,7 @@ def delay_choices(engine: ConvEngine) -> list[tuple[MemoryKind, ...]]:
     """How the delay chain may be kept: as the size of each segment says, or in block RAM where a segment is long enough."""
     by_size = engine.delays
     blocks = tuple(
-        MemoryKind.BRAM if words >= LEAST_BLOCK_DELAY else kind
+        MemoryKind.BRAM if words >= LEAST_BLOCK_DELAY and engine.source.pixel_bits <= MOST_BITS else kind
         for words, kind in zip(engine.scan.delays, by_size, strict=True)
     )
     return [by_size] if blocks == by_size else [by_size, blocks]

@@ -17,7 +17,9 @@ from psp_hw.dse.choose import Problem, affordable, cheapest
 from psp_hw.dse.options import Options
 from psp_hw.dse.search import plan, search_space
 from psp_hw.errors import DoesNotFitError, SpecError
+from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, NodePlan
+from psp_hw.folding.ports import check_ports
 from psp_hw.spec.target import Fps, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
@@ -44,6 +46,26 @@ def test_the_default_goal_stays_within_the_comfortable_share_and_reaches_its_int
     shares = found.resources.utilization(PART.resources)
     assert max(shares.values()) <= 0.7
     assert found.interval <= found.bottleneck.cycles * 1.01
+
+
+@pytest.mark.parametrize("goal", [MaxThroughput(), MinArea(), Fps(frames_per_second=3000)])
+@pytest.mark.parametrize("name", ["xc7z020clg400-1", "xczu7ev-ffvc1156-2-e"])
+def test_the_memories_of_a_plan_can_feed_its_engines(goal, name):
+    graph = resnet(1, taps=4)
+    part = find_part(name)
+
+    check_ports(build(graph, plan(graph, part, CLOCK, goal)))
+
+
+def test_a_fold_whose_weights_no_memory_can_give_at_once_is_refused():
+    make = Builder(4, 4, 64)
+    make.conv(64, taps=pick_taps(make.rng, 4))
+    graph = make.graph()
+
+    with pytest.raises(
+        SpecError, match=r"fold.conv0: pe:32,simd:64,taps:4 reads 65536 bits of weights per cycle"
+    ):
+        plan(graph, PART, CLOCK, folds={"conv0": Fold(pe=32, simd=64, taps=4)})
 
 
 def test_more_of_the_part_is_never_slower():
