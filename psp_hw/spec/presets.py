@@ -80,4 +80,4 @@ _CIFAR10 = TrainSpec(
 )
 _SHORT_PRUNING = PruningSpec(init=AlphaInit.ONES, warmup=0.1, ramp=0.4, settle=0.25)
 _SHORT_DIGITS = StructureSpec(epsilon=0.3, strength=0.1, at_least=0.33, at_most=0.67)
-_SHORT_CIFAR10 = StructureSpec(epsilon=0.3, strength=0.01, at_least=0.33, at_most=0.67)
+_SHORT_CIFAR10 = StructureSpec(epsilon=0.3, strength=0.0025, at_least=0.33, at_most=0.67)
