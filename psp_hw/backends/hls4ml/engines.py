@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.arith.fixed_point import FixedPoint, Interval
+from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.backends.hls.context import ScanContext
 from psp_hw.backends.hls.literals import finish_type, int_type, segment_type, signed_type
 from psp_hw.backends.hls4ml.types import exact_type
-from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, ThresholdEngine, WindowPoolEngine
 from psp_hw.folding.plan import MemoryKind
 from psp_hw.folding.scan import Scan
+from psp_hw.ir.ops import MaxPool
+from psp_hw.ir.types import TensorType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,58 @@ class ConvRecord:
     align: tuple[tuple[int, ...], ...]
     scan: ScanContext
     delays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowPoolRecord:
+    """Pooling over windows (nnet_psp_layers.h)."""
+
+    in_type: str
+    pool: str
+    channels: int
+    taps: tuple[tuple[int, int], ...]
+    scan: ScanContext
+    delays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalPoolRecord:
+    """The mean over the frame (nnet_psp_layers.h)."""
+
+    in_type: str
+    pool: str
+    channels: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointwiseRecord:
+    """Any rounding and saturation of every element (nnet_psp_layers.h)."""
+
+    in_type: str
+    finish: str
+    channels: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdRecord:
+    """Thresholds (nnet_psp_layers.h).
+
+    Args:
+        tables: name, type and rows of each.
+    """
+
+    in_type: str
+    out_type: str
+    channels: int
+    pixels: int
+    levels: int
+    level_bits: int
+    tables: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...]
+
+
+Record = ConvRecord | WindowPoolRecord | GlobalPoolRecord | PointwiseRecord | ThresholdRecord
 
 
 def conv_record(engine: ConvEngine) -> ConvRecord:
@@ -106,3 +161,75 @@ def scan_record(scan: Scan) -> ScanContext:
 def delay_types(scan: Scan, kinds: tuple[MemoryKind, ...]) -> tuple[str, ...]:
     """The segments of the delay chain, oldest first (psp/delay.h)."""
     return tuple(segment_type(distance, kind) for distance, kind in zip(scan.delays, kinds, strict=True))
+
+
+def window_pool_record(engine: WindowPoolEngine) -> WindowPoolRecord:
+    """The record of a pooling over windows."""
+    source, padding = engine.source, engine.scan.padding
+    if isinstance(engine.op, MaxPool):
+        pool = f"Maximum<{int_type(source.fmt)} >"
+    else:
+        total = FixedPoint.holding(
+            source.fmt.range.including(0).scaled(len(engine.scan.taps)), frac=source.fmt.frac
+        )
+        pool = mean(total, engine.op.requantize, engine.result.fmt)
+    return WindowPoolRecord(
+        in_type=int_type(source.fmt),
+        pool=pool,
+        channels=source.channels,
+        taps=tuple((t.r - padding.top, t.s - padding.left) for t in engine.scan.taps),
+        scan=scan_record(engine.scan),
+        delays=delay_types(engine.scan, engine.delays),
+    )
+
+
+def global_pool_record(engine: GlobalPoolEngine) -> GlobalPoolRecord:
+    """The record of a mean over the frame."""
+    return GlobalPoolRecord(
+        in_type=int_type(engine.source.fmt),
+        pool=mean(engine.acc_fmt, engine.op.requantize, engine.result.fmt),
+        channels=engine.source.channels,
+        pixels=engine.source.pixels,
+    )
+
+
+def mean(total: FixedPoint, to: Requantizer | None, out: FixedPoint) -> str:
+    """The type of a mean (psp/pool.h)."""
+    return f"Mean<{signed_type(total)}, psp::{finish_type(to, out)} >"
+
+
+def pointwise_record(source: TensorType, to: Requantizer) -> PointwiseRecord:
+    """The record of a requantization."""
+    return PointwiseRecord(
+        in_type=int_type(source.fmt),
+        finish=finish_type(to, to.fmt),
+        channels=source.channels,
+        pixels=source.pixels,
+    )
+
+
+def threshold_record(
+    engine: ThresholdEngine, levels: IntArray, start: IntArray, step: IntArray
+) -> ThresholdRecord:
+    """The record of thresholds.
+
+    Args:
+        levels: [C, L].
+        start, step: [C].
+    """
+    reach = Interval(min(-1, int(levels.min())), max(0, int(levels.max())))
+    tables = (("levels", levels), ("start", start.reshape(1, -1)), ("step", step.reshape(1, -1)))
+    return ThresholdRecord(
+        in_type=int_type(engine.source.fmt),
+        out_type=int_type(engine.result.fmt),
+        channels=engine.source.channels,
+        pixels=engine.source.pixels,
+        levels=engine.levels,
+        level_bits=reach.bits,
+        tables=tuple(_table(name, table) for name, table in tables),
+    )
+
+
+def _table(name: str, table: IntArray) -> tuple[str, str, tuple[tuple[int, ...], ...]]:
+    signed = Interval(min(-1, int(table.min())), max(0, int(table.max())))
+    return name, f"Constant<{signed.bits}, true>", tuple(tuple(row) for row in table.tolist())

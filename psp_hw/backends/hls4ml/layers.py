@@ -6,7 +6,7 @@ hls4ml is imported here and nowhere before a project is written or read, since t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,24 @@ from hls4ml.model.layers import Layer
 from psp_hw.backends.templates import template_dir
 
 CONV_HEADER = "nnet_utils/nnet_psp_conv2d.h"
+LAYERS_HEADER = "nnet_utils/nnet_psp_layers.h"
 
 
-class PspConv2D(Layer):  # type: ignore[misc]  # hls4ml has no types
+class PspLayer(Layer):  # type: ignore[misc]  # hls4ml has no types
+    """A layer that is an engine of psp (nnet_psp_layers.h).
+
+    Attributes: ``engine``, a record as a dictionary; ``output_shape``.
+    """
+
+    def initialize(self) -> None:
+        """Declare the output."""
+        self.add_output_variable(list(self.get_attr("output_shape")))
+
+
+class PspConv2D(PspLayer):
     """Direct convolution over the taps that survive (nnet_psp_conv2d.h).
 
-    Attributes: ``engine``, a ConvRecord as a dictionary; ``output_shape``; weights [words * lanes] in the order in which the
-    engine reads them; bias [Co].
+    Attributes beside those of PspLayer: weights [words * lanes] in the order in which the engine reads them; bias [Co].
     """
 
     _expected_attributes = [  # noqa: RUF012  the name and kind are those of hls4ml
@@ -36,46 +47,82 @@ class PspConv2D(Layer):  # type: ignore[misc]  # hls4ml has no types
 
     def initialize(self) -> None:
         """Declare the output and the weights."""
-        self.add_output_variable(list(self.get_attr("output_shape")))
+        super().initialize()
         self.add_weights()
         self.add_bias()
 
 
-class PspConv2DConfig(LayerConfigTemplate):  # type: ignore[misc]  # hls4ml has no types
+class PspWindowPool2D(PspLayer):
+    """Maximum or mean over windows that overlap or reach into padding."""
+
+
+class PspGlobalPool2D(PspLayer):
+    """Mean over the frame with a saturation that no ap_fixed has."""
+
+
+class PspPointwise(PspLayer):
+    """Rounding and saturation that no ap_fixed has."""
+
+
+class PspThreshold(PspLayer):
+    """Thresholds of every channel."""
+
+
+# The function of each layer in the headers; its config template is ``<function>_config.h.jinja`` of the same words.
+FUNCTIONS: dict[type[PspLayer], str] = {
+    PspConv2D: "psp_conv2d",
+    PspWindowPool2D: "psp_window_pool",
+    PspGlobalPool2D: "psp_global_pool",
+    PspPointwise: "psp_pointwise",
+    PspThreshold: "psp_threshold",
+}
+
+
+class PspConfig(LayerConfigTemplate):  # type: ignore[misc]  # hls4ml has no types
     """Writes ``struct config3`` and the tables beside it."""
 
-    def __init__(self) -> None:
-        super().__init__(PspConv2D)
+    def __init__(self, layer: type[PspLayer]) -> None:
+        super().__init__(layer)
+        self._template = f"{FUNCTIONS[layer]}_config.h.jinja"
 
     def format(self, node: Any) -> str:
         """C++ of a layer."""
-        return _render("psp_conv2d_config.h.jinja", node)
+        layer = {**node.get_attr("engine"), "index": node.index}
+        return _environment(template_dir() / "hls4ml").get_template(self._template).render(layer=layer)
 
 
-class PspConv2DFunction(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml has no types
+class PspFunction(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml has no types
     """Writes the call."""
 
-    def __init__(self) -> None:
-        super().__init__(PspConv2D, include_header=[CONV_HEADER])
+    def __init__(self, layer: type[PspLayer]) -> None:
+        super().__init__(layer, include_header=[CONV_HEADER if layer is PspConv2D else LAYERS_HEADER])
+        self._function = FUNCTIONS[layer]
 
     def format(self, node: Any) -> str:
         """C++ of a layer."""
         names = self._default_function_params(node)
-        align = f"align{node.index}" if node.get_attr("engine")["align"] else "psp::Zeros()"
-        arguments = [
-            names["input"],
-            names["output"],
-            node.get_weights("weight").name,
-            node.get_weights("bias").name,
-            f"taps{node.index}",
-            align,
-        ]
         types = f"{names['input_t']}, {names['output_t']}, {names['config']}"
-        return f"nnet::psp_conv2d<{types}>({', '.join(arguments)});"
+        arguments = ", ".join([names["input"], names["output"], *_tables(node)])
+        return f"nnet::{self._function}<{types}>({arguments});"
 
 
-LAYERS = (PspConv2D,)
-TEMPLATES: tuple[Callable[[], Any], ...] = (PspConv2DConfig, PspConv2DFunction)
+LAYERS = tuple(FUNCTIONS)
+TEMPLATES: tuple[Callable[[], Any], ...] = tuple(
+    partial(template, layer) for layer in LAYERS for template in (PspConfig, PspFunction)
+)
+
+
+def _tables(node: Any) -> list[str]:
+    """What a layer's function takes beside its input and output."""
+    kind, index = node.class_name, node.index
+    if kind == PspConv2D.__name__:
+        align = f"align{index}" if node.get_attr("engine")["align"] else "psp::Zeros()"
+        return [node.get_weights("weight").name, node.get_weights("bias").name, f"taps{index}", align]
+    if kind == PspWindowPool2D.__name__:
+        return [f"taps{index}"]
+    if kind == PspThreshold.__name__:
+        return [f"levels{index}", f"start{index}", f"step{index}"]
+    return []
 
 
 @cache
@@ -88,8 +135,3 @@ def _environment(folder: Path) -> jinja2.Environment:
         trim_blocks=True,
         autoescape=False,  # noqa: S701  C++, not HTML; every name is an identifier
     )
-
-
-def _render(template: str, node: Any) -> str:
-    layer = {**node.get_attr("engine"), "index": node.index}
-    return _environment(template_dir() / "hls4ml").get_template(template).render(layer=layer)

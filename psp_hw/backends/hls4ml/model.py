@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray, Requantizer
-from psp_hw.backends.hls4ml.engines import bias_type_format, conv_record, weight_type_format
+from psp_hw.backends.hls4ml.engines import (
+    bias_type_format,
+    conv_record,
+    global_pool_record,
+    pointwise_record,
+    threshold_record,
+    weight_type_format,
+    window_pool_record,
+)
 from psp_hw.backends.hls4ml.types import exact_type, settled_type
 from psp_hw.backends.names import identifiers
-from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.folding.engine import (
     AddEngine,
+    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -24,11 +33,12 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
+    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Relu
+from psp_hw.ir.ops import AvgPool, Relu
 from psp_hw.ir.types import NO_PADDING, TensorType
 
 INPUT_NAME = "input_1"  # hls4ml keeps the word "input" for itself
@@ -133,29 +143,31 @@ def _value_of(engine: str, graph: Graph) -> str:
 
 
 def _layers(engine: Engine, name: str, inputs: tuple[str, ...], graph: Graph) -> list[LayerSpec]:
+    """The layers of an engine; the last has its name."""
     match engine:
         case PortEngine():
             return [_input(engine, name)]
         case ConvEngine():
-            return [
-                _dense(engine, name, inputs, graph)
-                if _is_dense(engine)
-                else _conv(engine, name, inputs, graph)
-            ]
+            made = _dense if _is_dense(engine) else _conv
+            return [made(engine, name, inputs, graph)]
         case GlobalPoolEngine():
             return [_global_pool(engine, name, inputs)]
         case WindowPoolEngine():
             return [_window_pool(engine, name, inputs)]
         case AddEngine():
-            return [_add(engine, name, inputs)]
+            return _add(engine, name, inputs)
         case ConcatEngine():
             return _concat(engine, name, inputs)
+        case AffineEngine():
+            return _affine(engine, name, inputs, graph)
+        case ThresholdEngine():
+            return [_threshold(engine, name, inputs, graph)]
         case PointwiseEngine():
             return [_pointwise(engine, name, inputs)]
         case ForkEngine():
             return []
         case _:
-            raise SpecError("has no layer of hls4ml yet", where=engine.name)
+            assert_never(engine)
 
 
 def shape_of(kind: TensorType) -> list[int]:
@@ -173,21 +185,39 @@ def _input(engine: PortEngine, name: str) -> LayerSpec:
     )
 
 
-def _result(engine: Engine, fmt: FixedPoint) -> str:
-    """The type whose assignment rounds and saturates as the engine does.
+def _ends_as(to: Requantizer | None, fmt: FixedPoint) -> str | None:
+    """The type whose assignment rounds and saturates as an engine with this requantizer does; None if there is none."""
+    return exact_type(fmt) if to is None else settled_type(to)
 
-    Raises:
-        SpecError: there is none.
+
+def _settled(spec: LayerSpec, exact: TensorType, to: Requantizer | None, fmt: FixedPoint) -> list[LayerSpec]:
+    """A layer of hls4ml that ends by rounding and saturating; what no type of its can do follows in a layer of ours.
+
+    Args:
+        spec: the layer; its result type is what this function decides.
+        exact: type of its exact result.
+        to: what then happens.
+        fmt: format of what leaves.
     """
-    to = requantizer_of(engine)
-    if to is None:
-        return exact_type(fmt)
-    found = settled_type(to)
-    if found is None:
-        raise SpecError(
-            f"saturating to {to.lo} .. {to.hi} inside {to.fmt} is no mode of ap_fixed", where=engine.name
-        )
-    return found
+    ending = _ends_as(to, fmt)
+    if ending is not None:
+        return [replace(spec, precision={**spec.precision, "result": ending})]
+    assert to is not None
+    aside = f"{spec.name}__exact"  # no identifier of ours has two underscores in a row
+    return [
+        replace(spec, name=aside, precision={**spec.precision, "result": exact_type(exact.fmt)}),
+        _requantize(spec.name, aside, exact, to),
+    ]
+
+
+def _requantize(name: str, source: str, kind: TensorType, to: Requantizer) -> LayerSpec:
+    return LayerSpec(
+        name=name,
+        kind="PspPointwise",
+        inputs=(source,),
+        entries={"output_shape": shape_of(kind), "engine": asdict(pointwise_record(kind, to))},
+        precision={"result": exact_type(to.fmt)},
+    )
 
 
 def _is_dense(engine: ConvEngine) -> bool:
@@ -212,7 +242,7 @@ def _conv(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph) 
             "weight_data": _real(
                 engine.weight_words(graph.constants[engine.op.weight]).reshape(-1), weight.frac
             ),
-            **_bias(graph, engine, bias.frac),
+            "bias_data": _real(_bias(engine, graph), bias.frac),
         },
         precision={
             "weight": exact_type(weight),
@@ -228,11 +258,10 @@ def _dense(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph)
     op, source = engine.op, engine.source
     align = np.array(op.align or (0,) * engine.out_channels, dtype=np.int64)
     weights = graph.constants[op.weight].reshape(-1, engine.out_channels) << align
-    bias = graph.constants[op.bias] << align if op.bias is not None else np.zeros_like(align)
+    bias = _bias(engine, graph) << align
     frac = source.fmt.frac + op.weight_frac
     weight_fmt = _signed_holding(weights, op.weight_frac)
     acc_fmt = FixedPoint(width=engine.acc_fmt.width + 1 + int(align.max()), signed=True, frac=frac)
-    to = op.requantize
     return LayerSpec(
         name=name,
         kind="Dense",
@@ -247,14 +276,23 @@ def _dense(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph)
             "weight": exact_type(weight_fmt),
             "bias": exact_type(_signed_holding(bias, frac)),
             "accum": exact_type(acc_fmt),
-            "result": exact_type(engine.result.fmt) if to is None else _result(engine, to.fmt),
+            "result": _ends_as(op.requantize, engine.result.fmt) or "",
         },
         reuse_factor=engine.cycles_per_output,
     )
 
 
 def _global_pool(engine: GlobalPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
-    source = engine.source
+    source, to = engine.source, engine.op.requantize
+    ending = _ends_as(to, engine.result.fmt)
+    if ending is None:
+        return LayerSpec(
+            name=name,
+            kind="PspGlobalPool2D",
+            inputs=inputs,
+            entries={"output_shape": shape_of(engine.result), "engine": asdict(global_pool_record(engine))},
+            precision={"result": exact_type(engine.result.fmt)},
+        )
     return LayerSpec(
         name=name,
         kind="GlobalAveragePooling2D",
@@ -265,14 +303,11 @@ def _global_pool(engine: GlobalPoolEngine, name: str, inputs: tuple[str, ...]) -
             "n_filt": source.channels,
             "data_format": "channels_last",
         },
-        precision={
-            "accum": exact_type(mean_type(engine.acc_fmt, source, source.pixels, engine.op.requantize)),
-            "result": _result(engine, engine.result.fmt),
-        },
+        precision={"accum": exact_type(mean_type(source, source.pixels, to)), "result": ending},
     )
 
 
-def mean_type(total: FixedPoint, source: TensorType, area: int, to: Requantizer | None) -> FixedPoint:
+def mean_type(source: TensorType, area: int, to: Requantizer | None) -> FixedPoint:
     """Format in which ``sum / area``, cut off below its last bit, still rounds as the exact mean does.
 
     hls4ml divides in the accumulator's own type, cutting off. With out.frac fractional bits in the result, the mean is a
@@ -280,31 +315,101 @@ def mean_type(total: FixedPoint, source: TensorType, area: int, to: Requantizer 
     it lies at least 1 / D of a result's step from one. So bits finer than that keep ties and everything else apart.
 
     Args:
-        total: format of the sum.
         source: what is averaged.
         area: pixels of a window.
         to: what follows; None where the exact mean leaves.
     """
+    total = FixedPoint.holding(source.fmt.range.including(0).scaled(area), frac=source.fmt.frac)
     bits = (area - 1).bit_length()
-    out = source.fmt.frac + bits if to is None else to.fmt.frac
-    frac = max(source.fmt.frac, out + 1 + bits + max(0, source.fmt.frac - out))
-    if area & (area - 1) == 0:
+    if area == 1 << bits:
         frac = source.fmt.frac + bits  # exact
+    else:
+        assert to is not None, "a mean over an area that is no power of two is rounded"
+        frac = max(source.fmt.frac, to.fmt.frac + 1 + bits + max(0, source.fmt.frac - to.fmt.frac))
     more = frac - source.fmt.frac
     return FixedPoint(width=total.width + 1 - int(total.signed) + more, signed=True, frac=frac)
 
 
 def _window_pool(engine: WindowPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
-    raise SpecError("pooling over windows", where=name)
-
-
-def _add(engine: AddEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
+    op, source, result = engine.op, engine.source, engine.result
+    to = op.requantize if isinstance(op, AvgPool) else None
+    ending = _ends_as(to, result.fmt)
+    # hls4ml streams through windows that tile the frame; its padding of unsigned numbers is their maximum, not their minimum.
+    if op.kernel != op.stride or engine.scan.padding != NO_PADDING or ending is None:
+        return LayerSpec(
+            name=name,
+            kind="PspWindowPool2D",
+            inputs=inputs,
+            entries={"output_shape": shape_of(result), "engine": asdict(window_pool_record(engine))},
+            precision={"result": exact_type(result.fmt)},
+        )
+    area = op.kernel[0] * op.kernel[1]
+    accum = mean_type(source, area, to) if isinstance(op, AvgPool) else source.fmt
     return LayerSpec(
         name=name,
-        kind="Merge",
+        kind="AveragePooling2D" if isinstance(op, AvgPool) else "MaxPooling2D",
         inputs=inputs,
-        entries={"op": "add"},
-        precision={"result": _result(engine, engine.result.fmt)},
+        entries={
+            "data_format": "channels_last",
+            "in_height": source.height,
+            "in_width": source.width,
+            "n_filt": source.channels,
+            "pool_height": op.kernel[0],
+            "pool_width": op.kernel[1],
+            "stride_height": op.stride[0],
+            "stride_width": op.stride[1],
+            "out_height": result.height,
+            "out_width": result.width,
+            **dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), 0),
+        },
+        precision={"accum": exact_type(accum), "result": ending},
+    )
+
+
+def _add(engine: AddEngine, name: str, inputs: tuple[str, ...]) -> list[LayerSpec]:
+    spec = LayerSpec(name=name, kind="Merge", inputs=inputs, entries={"op": "add"}, precision={})
+    return _settled(spec, replace(engine.result, fmt=engine.sum_fmt), engine.op.requantize, engine.result.fmt)
+
+
+def _affine(engine: AffineEngine, name: str, inputs: tuple[str, ...], graph: Graph) -> list[LayerSpec]:
+    op, frac = engine.op, engine.source.fmt.frac + engine.op.scale_frac
+    scale, offset = graph.constants[op.scale], graph.constants[op.offset]
+    spec = LayerSpec(
+        name=name,
+        kind="BatchNormalization",
+        inputs=inputs,
+        entries={
+            "n_in": engine.source.pixels * engine.source.channels,
+            "n_filt": engine.source.channels,
+            "scale_data": _real(scale, op.scale_frac),
+            "bias_data": _real(offset, frac),
+        },
+        precision={
+            "scale": exact_type(_signed_holding(scale, op.scale_frac)),
+            "bias": exact_type(_signed_holding(offset, frac)),
+        },
+    )
+    if (scale == 1 << op.scale_frac).all() and not offset.any():
+        # hls4ml takes such a layer out, with its rounding.
+        spec = LayerSpec(
+            name=name, kind="Activation", inputs=inputs, entries={"activation": "linear"}, precision={}
+        )
+    exact = replace(engine.source, fmt=FixedPoint(width=engine.acc_fmt.width + 1, signed=True, frac=frac))
+    return _settled(spec, exact, op.requantize, engine.result.fmt)
+
+
+def _threshold(engine: ThresholdEngine, name: str, inputs: tuple[str, ...], graph: Graph) -> LayerSpec:
+    op = engine.op
+    levels, start, step = (graph.constants[constant] for constant in (op.thresholds, op.start, op.step))
+    return LayerSpec(
+        name=name,
+        kind="PspThreshold",
+        inputs=inputs,
+        entries={
+            "output_shape": shape_of(engine.result),
+            "engine": asdict(threshold_record(engine, levels, start, step)),
+        },
+        precision={"result": exact_type(engine.result.fmt)},
     )
 
 
@@ -316,7 +421,7 @@ def _concat(engine: ConcatEngine, name: str, inputs: tuple[str, ...]) -> list[La
     left = inputs[0]
     for place, right in enumerate(inputs[1:], start=1):
         last = place == len(inputs) - 1
-        own = name if last else f"{name}_part{place}"
+        own = name if last else f"{name}__part{place}"
         made.append(
             LayerSpec(
                 name=own,
@@ -331,20 +436,25 @@ def _concat(engine: ConcatEngine, name: str, inputs: tuple[str, ...]) -> list[La
 
 
 def _pointwise(engine: PointwiseEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
-    relu = isinstance(engine.op, Relu)
+    to = requantizer_of(engine)
+    ending = _ends_as(to, engine.result.fmt)
+    if ending is None:
+        assert to is not None
+        return _requantize(name, inputs[0], engine.source, to)
     return LayerSpec(
         name=name,
         kind="Activation",
         inputs=inputs,
-        entries={"activation": "relu" if relu else "linear"},
-        precision={"result": _result(engine, engine.result.fmt)},
+        entries={"activation": "relu" if isinstance(engine.op, Relu) else "linear"},
+        precision={"result": ending},
     )
 
 
-def _bias(graph: Graph, engine: ConvEngine, frac: int) -> dict[str, Entry]:
+def _bias(engine: ConvEngine, graph: Graph) -> IntArray:
+    """The bias [Co], zeros where there is none."""
     if engine.op.bias is None:
-        return {}
-    return {"bias_data": _real(graph.constants[engine.op.bias], frac)}
+        return np.zeros(engine.out_channels, dtype=np.int64)
+    return graph.constants[engine.op.bias]
 
 
 def _real(codes: IntArray, frac: int) -> npt.NDArray[np.float64]:
@@ -354,8 +464,5 @@ def _real(codes: IntArray, frac: int) -> npt.NDArray[np.float64]:
 
 def _signed_holding(codes: IntArray, frac: int) -> FixedPoint:
     lo, hi = min(int(codes.min()), -1), max(int(codes.max()), 0)
-    width = max((-lo - 1).bit_length(), hi.bit_length()) + 1
+    width = max((-lo - 1).bit_length(), hi.bit_length(), 1) + 1
     return FixedPoint(width=width, signed=True, frac=frac)
-
-
-__all__ = ["NO_PADDING", "LayerSpec", "layer_list", "layer_specs", "output_name", "precision_config"]
