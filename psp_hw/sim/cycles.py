@@ -25,7 +25,7 @@ from psp_hw.folding.dataflow import Channel, Dataflow
 from psp_hw.folding.engine import Engine
 
 # Cycles between the last position of a frame and the first of the next: the state before the loop and the one after it.
-# In published reports of one-loop processes, latency = trips + depth of the pipeline for 144 of 144 (docs/estimate.md),
+# In published reports of one-loop processes, latency = trips + depth of the pipeline for 145 of 145 (docs/estimate.md),
 # which is one state more than the loop alone; the state after it is the ap_done / ap_start handshake (UG1399).
 RESTART_CYCLES = 2
 
