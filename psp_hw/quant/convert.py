@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from psp_hw.errors import ModelError
+from psp_hw.quant.functions import Add
 from psp_hw.quant.quantizers import (
     is_activation,
     is_weighted,
@@ -27,7 +28,7 @@ from psp_hw.quant.quantizers import (
     quantized_relu,
     quantizer,
 )
-from psp_hw.quant.steps import INPUT, Add, Step
+from psp_hw.quant.steps import INPUT, Step
 from psp_hw.spec.train import QuantSpec
 
 INPUT_QUANT = "input_quant"

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from psp_hw.errors import ModelError
-from psp_hw.quant.steps import INPUT, SUPPORTED, Step
+from psp_hw.quant.functions import SUPPORTED
+from psp_hw.quant.steps import INPUT, Step
 
 
 def fold_batch_norm(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -27,23 +28,23 @@ def fold_batch_norm(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     for step in steps:
         inputs = tuple(renamed[name] for name in step.inputs)
         if not isinstance(step.module, nn.BatchNorm2d):
-            done[step.name] = Step(name=step.name, module=_copied(step.module), inputs=inputs)
+            done[step.name] = Step(name=step.name, module=_copied(step.module, step.name), inputs=inputs)
             renamed[step.name] = step.name
             continue
         before = done.get(inputs[0])
         if before is None or not isinstance(before.module, nn.Conv2d) or users[step.inputs[0]] != 1:
             what = "BatchNorm2d does not stand directly behind a Conv2d of its own"
             raise ModelError(what, where=step.name, hint=f"supported: {SUPPORTED}")
-        folded = _fold_into(before.module, step.module)
+        folded = _fold_into(before.module, step.module, step.name)
         done[before.name] = Step(name=before.name, module=folded, inputs=before.inputs)
         renamed[step.name] = before.name
     return tuple(done.values())
 
 
-def _copied(module: nn.Module) -> nn.Module:
+def _copied(module: nn.Module, name: str) -> nn.Module:
     """A copy of a layer with weights, which always has a bias; other modules as they are."""
     if isinstance(module, nn.Conv2d):
-        return _conv(module, module.weight.detach().clone(), _bias(module))
+        return _conv(module, module.weight.detach().clone(), _bias(module), name)
     if isinstance(module, nn.Linear):
         linear = nn.Linear(module.in_features, module.out_features, dtype=module.weight.dtype)
         with torch.no_grad():
@@ -60,24 +61,24 @@ def _bias(module: nn.Conv2d | nn.Linear) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _fold_into(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
+def _fold_into(conv: nn.Conv2d, bn: nn.BatchNorm2d, name: str) -> nn.Conv2d:
     mean, var = bn.running_mean, bn.running_var
     if mean is None or var is None:
-        raise ModelError("BatchNorm2d without running statistics cannot be folded", where="BatchNorm2d")
+        raise ModelError("BatchNorm2d without running statistics cannot be folded", where=name)
     gain = torch.rsqrt(var + bn.eps)  # [K]
     if bn.affine:
         gain = gain * bn.weight
     bias = (_bias(conv) - mean) * gain
     if bn.affine:
         bias = bias + bn.bias
-    return _conv(conv, conv.weight * gain[:, None, None, None], bias)
+    return _conv(conv, conv.weight * gain[:, None, None, None], bias, name)
 
 
-def _conv(like: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor) -> nn.Conv2d:
+def _conv(like: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor, name: str) -> nn.Conv2d:
     """A convolution with the geometry of `like` and these values."""
     if like.padding_mode != "zeros" or isinstance(like.padding, str):
         hint = "use zero padding given in pixels"
-        raise ModelError(f"padding {like.padding!r} ({like.padding_mode})", where="Conv2d", hint=hint)
+        raise ModelError(f"padding {like.padding!r} ({like.padding_mode})", where=name, hint=hint)
     conv = nn.Conv2d(
         like.in_channels,
         like.out_channels,

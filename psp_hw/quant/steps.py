@@ -7,30 +7,15 @@ module without weights that is called twice becomes two steps, and whatever is n
 from __future__ import annotations
 
 import copy
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional
+from torch import fx, nn
 
 from psp_hw.errors import ModelError
+from psp_hw.quant.functions import Add, is_shape_query, modules_of_call, unsupported
 from psp_hw.spec.names import first_line
 
-SUPPORTED = (
-    "Conv2d, BatchNorm2d behind a Conv2d, ReLU, addition of two tensors, AvgPool2d, AdaptiveAvgPool2d(1), "
-    "MaxPool2d, Flatten, Linear, Identity, Dropout"
-)
 INPUT = "input"
-
-
-class Add(nn.Module):
-    """The sum of two branches."""
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """[N, C, H, W] + [N, C, H, W]."""
-        return left + right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,39 +84,40 @@ def _add_step(
             raise ModelError(f"more than one input ('{node.target}')", where="network")
         results[node] = INPUT
         return
+    if is_shape_query(node):
+        return
     if node.op == "call_module":
-        module = modules[str(node.target)]
         name = str(node.target)
-        if isinstance(module, _NOTHING):
-            results[node] = results[_tensor_args(node, 1)[0]]
-            return
-        if isinstance(module, _WEIGHTED) and name in taken:
-            raise ModelError("used twice: shared weights are not supported", where=name)
-        if not isinstance(module, (*_WEIGHTED, *_PLAIN)):
-            raise _unsupported(f"module {type(module).__name__}", name)
-        arity = 1
+        made = (_checked(modules[name], name, taken),)
     else:
-        module, name, arity = _function_module(node)
-    name = _free_name(name, taken)
-    if not isinstance(module, _WEIGHTED):
-        module = copy.deepcopy(module)
-    inputs = tuple(results[arg] for arg in _tensor_args(node, arity))
-    taken.add(name)
-    steps.append(Step(name=name, module=module, inputs=inputs))
-    results[node] = name
+        name, made = _label(node), modules_of_call(node)
+    inputs = tuple(results[arg] for arg in _tensor_args(node, 2 if isinstance(made[0], Add) else 1))
+    for module in made:
+        if isinstance(module, _NOTHING):
+            continue
+        free = _free_name(name, taken)
+        taken.add(free)
+        own = module if isinstance(module, _WEIGHTED) else copy.deepcopy(module)
+        steps.append(Step(name=free, module=own, inputs=inputs))
+        inputs = (free,)
+    results[node] = inputs[0]
 
 
-def _function_module(node: fx.Node) -> tuple[nn.Module, str, int]:
-    """The module for a call of a function or of a tensor method, its name, and its number of tensors."""
-    make = _FUNCTIONS.get(node.target)
-    if node.op not in ("call_function", "call_method") or make is None:
-        label = getattr(node.target, "__name__", str(node.target))
-        raise _unsupported(f"{node.op.replace('_', ' ')} '{label}'", node.name)
-    module = make(node)
+def _checked(module: nn.Module, name: str, taken: set[str]) -> nn.Module:
+    """A module of the network, if it is supported and its weights are not in use already."""
+    if not isinstance(module, (*_WEIGHTED, *_PLAIN, *_NOTHING)):
+        raise unsupported(f"module {type(module).__name__}", name)
+    if isinstance(module, _WEIGHTED) and name in taken:
+        raise ModelError("used twice: shared weights are not supported", where=name)
+    return module
+
+
+def _label(node: fx.Node) -> str:
+    """A name for a call of a function: the module whose forward() holds it, and what is called."""
     stack = node.meta.get("nn_module_stack") or {}
-    inside = next(reversed(stack), "")  # the module whose forward() holds the call
-    label = f"{inside}.{_base_name(node)}" if inside else _base_name(node)
-    return module, label, 2 if isinstance(module, Add) else 1
+    inside = next(reversed(stack), "")
+    base = str(getattr(node.target, "__name__", node.target)).strip("_")
+    return f"{inside}.{base}" if inside else base
 
 
 def _free_name(name: str, taken: set[str]) -> str:
@@ -143,54 +129,12 @@ def _free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _base_name(node: fx.Node) -> str:
-    """The name of the operation, without the number that makes an fx name unique."""
-    return str(getattr(node.target, "__name__", node.target)).strip("_")
-
-
-def _flatten(node: fx.Node) -> nn.Module:
-    start = node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)
-    if start != 1:
-        raise _unsupported(f"flatten from dimension {start}", node.name)
-    return nn.Flatten()
-
-
-def _relu(node: fx.Node) -> nn.Module:
-    return nn.ReLU()
-
-
-def _add(node: fx.Node) -> nn.Module:
-    if node.kwargs.get("alpha", 1) != 1:
-        raise _unsupported("add with alpha", node.name)
-    return Add()
-
-
-_FUNCTIONS: dict[object, Callable[[fx.Node], nn.Module]] = {
-    functional.relu: _relu,
-    torch.relu: _relu,
-    torch.relu_: _relu,
-    "relu": _relu,
-    "relu_": _relu,
-    operator.add: _add,
-    operator.iadd: _add,
-    torch.add: _add,
-    "add": _add,
-    "add_": _add,
-    torch.flatten: _flatten,
-    "flatten": _flatten,
-}
-
-
 def _tensor_args(node: fx.Node, arity: int) -> list[fx.Node]:
     """The tensor operands of a node; anything else in their place is refused."""
     args = list(node.args[:arity])
     if len(args) != arity or not all(isinstance(arg, fx.Node) for arg in args):
-        raise _unsupported(f"'{node.name}' with a constant operand", node.name)
+        raise unsupported(f"'{node.name}' with a constant operand", node.name)
     return [arg for arg in args if isinstance(arg, fx.Node)]
-
-
-def _unsupported(what: str, where: str) -> ModelError:
-    return ModelError(f"{what} is not supported", where=where, hint=f"supported: {SUPPORTED}")
 
 
 def _output(graph: fx.Graph, results: dict[fx.Node, str]) -> str:

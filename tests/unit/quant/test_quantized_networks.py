@@ -94,6 +94,50 @@ def test_functions_and_repeated_modules_become_steps() -> None:
     assert ["a", "relu", "b", "relu_2", "add", "relu_3", "max", "mean", "flatten", "fc"] == names
 
 
+class _Functional(nn.Module):
+    """Everything that may be a function is one."""
+
+    def __init__(self, tail: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(1, 4, 3, padding=1)
+        self.b = nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 3)
+        self.tail = tail
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(functional.relu(self.a(x)), 2)
+        x = functional.dropout(x, 0.3, training=self.training)
+        x = functional.avg_pool2d(torch.relu(x + self.b(x)), kernel_size=2)
+        return self.fc(self.tail(x))
+
+
+def _pooled(x: Tensor) -> Tensor:
+    return functional.adaptive_avg_pool2d(x, (1, 1))
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        lambda x: x.mean((2, 3)),
+        lambda x: torch.mean(x, dim=[-1, -2]),
+        lambda x: x.mean([2, 3], keepdim=True).flatten(1),
+        lambda x: _pooled(x).view(x.size(0), -1),
+        lambda x: _pooled(x).reshape(x.shape[0], -1),
+        lambda x: torch.flatten(_pooled(x), start_dim=1),
+    ],
+)
+def test_functions_compute_what_they_did(tail: Callable[[Tensor], Tensor]) -> None:
+    net = _Functional(tail).eval()
+    images = torch.randn(4, 1, 8, 8)
+    values = {"input": images}
+    for step in trace_steps(net):
+        values[step.name] = step.module(*(values[name] for name in step.inputs))
+
+    assert torch.equal(net(images), values["fc"])
+    quantized = _calibrated(net, QuantSpec(), images)(images)
+    assert float((quantized - net(images)).detach().abs().max()) < 0.05
+
+
 def test_quantizers_stand_where_the_docs_say() -> None:
     names = list(activation_quantizers(_calibrated(_digits_net(), QuantSpec(), torch.randn(8, 1, 8, 8))))
     assert [
@@ -240,9 +284,11 @@ class _Branching(nn.Module):
         (_With(lambda x: x.tanh()), "call method 'tanh' is not supported"),
         (_With(lambda x: x + 1), "constant operand"),
         (_With(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4))), "BatchNorm2d does not stand directly behind"),
+        (_With(lambda x: x.mean(1)), "mean over dimensions 1"),
+        (_With(lambda x: x.view(-1, 16)), r"view other than to \(batch, -1\)"),
         (_With(nn.AdaptiveAvgPool2d(2)), r"odd: AdaptiveAvgPool2d to 2"),
         (_With(nn.AvgPool2d(3, padding=1)), "odd: AvgPool2d with unequal windows"),
-        (_With(nn.Conv2d(4, 4, 3, padding="same")), "padding 'same'"),
+        (_With(nn.Conv2d(4, 4, 3, padding="same")), "odd: padding 'same'"),
         (_Branching(), "cannot be traced"),
         (nn.ReLU(), "has no convolution"),
     ],
