@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.folding.engine import AddEngine, ConcatEngine
+from psp_hw.folding.engine import AddEngine, ConcatEngine, ForkEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
 from psp_hw.sim.cycles import Clockwork, DeadlockError, Timeline, simulate
 
@@ -21,6 +21,15 @@ GAIN = 0.01
 # Frames per simulation while depths are compared: FIFOs of the depths above have mostly filled by then.
 FRAMES = 4
 BOUNDED_FRAMES = 8
+
+
+def deepest(depth: int) -> int:
+    """The deepest pipeline that HLS may make of one that was estimated ``depth`` cycles deep.
+
+    A pipeline stalls as a whole, so a branch that is deeper than was thought keeps more tokens to itself, and a skip FIFO sized
+    without them would stop the hardware for ever. FIFOs are sized for branches of twice the depth and four cycles more.
+    """
+    return 2 * depth + 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,8 @@ def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
 def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | None = None) -> FifoPlan:
     """Depths with which no FIFO makes the design slower.
 
-    The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are; all
+    The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are, and as
+    they would be if HLS made the pipelines of the late branches deeper (``deepest``); all
     others take the least of ``COMMON_DEPTHS`` after which no other gains a percent, or that comes within half a percent of
     ``interval`` where that is given; less where they never hold as much.
 
@@ -82,24 +92,53 @@ def _with_common(flow: Dataflow, depths: Mapping[str, int], early: frozenset[str
     return simulate(flow, depths=depths, unbounded=early, fifo_depths=channels, max_frames=FRAMES)
 
 
+def _early_path(flow: Dataflow, early: frozenset[str]) -> frozenset[str]:
+    """The engines between a fork and an early input of a join."""
+    source = {channel.name: channel.source for channel in flow.channels}
+    forks = {engine.name for engine in flow.engines if isinstance(engine, ForkEngine)}
+    found: set[str] = set()
+    waiting = [source[name] for name in early]
+    while waiting:
+        name = waiting.pop()
+        if name not in forks and name not in found:
+            found.add(name)
+            waiting += [channel.source for channel in flow.inputs(name)]
+    return frozenset(found)
+
+
+def _if_deeper(
+    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int
+) -> Mapping[str, int]:
+    """Tokens that early channels hold where late branches are as deep as they may be and early ones are not."""
+    shallow = _early_path(flow, early)
+    deeper = {name: depth if name in shallow else deepest(depth) for name, depth in depths.items()}
+    timeline = _with_common(flow, deeper, early, common)
+    return {use.name: use.occupancy for use in timeline.channels if use.name in early}
+
+
 def _bounded(
     flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int, free: Timeline
 ) -> FifoPlan:
     """Every channel as deep as it is used when the early ones are bounded too."""
+    safe = _if_deeper(flow, depths, early, common) if early else {}
     chosen = {
-        use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) if use.name in early else common
+        use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy, safe[use.name]) if use.name in early else common
         for use in free.channels
     }
     timeline = simulate(flow, depths=depths, fifo_depths=chosen, max_frames=BOUNDED_FRAMES)
     if timeline.steady:  # no FIFO will ever hold more than it held so far
-        chosen = {use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy) for use in timeline.channels}
+        chosen = {
+            use.name: chosen[use.name] if use.name in early else max(DEFAULT_FIFO_DEPTH, use.occupancy)
+            for use in timeline.channels
+        }
     return FifoPlan(depths=chosen, timeline=timeline)
 
 
 def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPlan:
     """Every FIFO made as shallow as possible, one after the other, without a later frame or a longer interval.
 
-    Takes some ten simulations per FIFO; meant for small designs.
+    Takes some ten simulations per FIFO; meant for small designs whose pipeline depths are known (from a report), since nothing is
+    left for deeper ones.
     """
     goal = plan.timeline
     chosen = dict(plan.depths)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sample_graphs import Builder, random_graph, resnet
 
-from psp_hw.dse.fifos import early_channels, size_fifos, tighten
+from psp_hw.dse.fifos import deepest, early_channels, size_fifos, tighten
 from psp_hw.folding.dataflow import build
-from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
+from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, extents
 from psp_hw.sim.cycles import DeadlockError, simulate
 from psp_hw.sim.stepper import step
 
@@ -61,6 +61,28 @@ def _with(flow, depths):
     from dataclasses import replace
 
     return tuple(replace(channel, depth=depths[channel.name]) for channel in flow.channels)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_sized_fifos_do_not_deadlock_where_pipelines_are_deeper_than_was_thought(seed):
+    rng = np.random.default_rng(500 + seed)
+    graph = random_graph(rng)
+    flow = flow_of(graph, Fold()) if seed % 2 else _whole_pixels(graph)
+    depths = {engine.name: int(rng.integers(1, 8)) for engine in flow.engines}
+
+    found = size_fifos(flow, depths)
+
+    for _ in range(4):
+        actual = {name: int(rng.integers(depth, deepest(depth) + 1)) for name, depth in depths.items()}
+        simulate(flow, depths=actual, fifo_depths=found.depths, max_frames=3)
+    late = {name: deepest(depth) for name, depth in depths.items()}
+    simulate(flow, depths=late, fifo_depths=found.depths, max_frames=3)
+
+
+def _whole_pixels(graph):
+    return build(
+        graph, FoldPlan(nodes={op.name: NodePlan(fold=extents(op, graph)) for op in graph.convolutions})
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
