@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from psp_hw.errors import RunError
+
 
 def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
     """Put files into a folder, each replaced in one step; nothing remains of a file that could not be written whole.
@@ -17,17 +19,27 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
 
     Returns:
         The paths, in the order given.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    made = not folder.exists()
     aside: dict[Path, Path] = {}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             aside[folder / name] = _write_aside(folder / name, content)
         for path, written in aside.items():
             written.replace(path)
+    except OSError as error:
+        where = str(folder if len(files) > 1 else folder / next(iter(files)))
+        what = f"cannot be written: {error.strerror or error}"
+        raise RunError(what, where=where, hint="nothing half-written was left") from error
     finally:
         for written in aside.values():
             written.unlink(missing_ok=True)
+        if made and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return list(aside)
 
 

@@ -14,7 +14,7 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.errors import SpecError
+from psp_hw.errors import RunError, SpecError
 from psp_hw.flow.compare import Comparison, with_brevitas
 from psp_hw.flow.csim import with_csim
 from psp_hw.flow.files import write_files
@@ -134,7 +134,7 @@ def _remember(summary: SimulateSummary) -> None:
         accuracy=summary.accuracy,
         images_per_second=summary.images_per_second,
     )
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(RunError):
         record_check(summary.source.path, check)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from psp_hw.errors import RunError
 from psp_hw.flow import files
 
 
@@ -28,6 +29,8 @@ def test_a_full_disk_leaves_the_old_files_and_nothing_else(
 
     monkeypatch.setattr(files.os, "fsync", full)
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RunError, match="No space"):
         files.write_files(tmp_path, {"a": "new a", "b": "new b"})
+    with pytest.raises(RunError, match="No space"):
+        files.write_files(tmp_path / "made", {"a": "new a"})
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "old a", "b": "old b"}
