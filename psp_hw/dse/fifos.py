@@ -23,6 +23,10 @@ FRAMES = 4
 BOUNDED_FRAMES = 8
 
 
+# The shallowest pipeline of a process: it reads in one cycle and writes in the next.
+SHALLOWEST = 1
+
+
 def deepest(depth: int) -> int:
     """The deepest pipeline that HLS may make of one that was estimated ``depth`` cycles deep.
 
@@ -109,9 +113,9 @@ def _early_path(flow: Dataflow, early: frozenset[str]) -> frozenset[str]:
 def _if_deeper(
     flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int
 ) -> Mapping[str, int]:
-    """Tokens that early channels hold where late branches are as deep as they may be and early ones are not."""
+    """Tokens that early channels hold where late branches are as deep as they may be and early ones as shallow."""
     shallow = _early_path(flow, early)
-    deeper = {name: depth if name in shallow else deepest(depth) for name, depth in depths.items()}
+    deeper = {name: SHALLOWEST if name in shallow else deepest(depth) for name, depth in depths.items()}
     timeline = _with_common(flow, deeper, early, common)
     return {use.name: use.occupancy for use in timeline.channels if use.name in early}
 
