@@ -24,6 +24,7 @@ from psp_hw.quant.convert import QuantizedAdd
 GRAPH_NAME = "psp_hw"
 INPUT_NAME = "input"
 _QUANT_INPUTS = ("scale", "zero_point", "bits")
+_SCALARS = tuple(f".{name}" for name in _QUANT_INPUTS)
 
 
 def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path) -> None:
@@ -49,7 +50,7 @@ def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path)
         exported = onnx.load(raw)
     finally:
         raw.unlink(missing_ok=True)
-    named = _Renamer(exported, model).run()
+    named = _with_global_pools(_with_shapes(_Renamer(exported, model).run()))
     onnx.checker.check_model(named)
     path.write_bytes(named.SerializeToString(deterministic=True))
 
@@ -103,8 +104,12 @@ class _Renamer:
                 inputs[index] = self.values[value]
                 continue
             label = constant if constant and index == 0 else f"{name}.{_QUANT_INPUTS[index - 1]}"
-            stored = numpy_helper.to_array(self.constants[value])
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(stored), label))
+            stored = np.ascontiguousarray(numpy_helper.to_array(self.constants[value]))
+            if stored.size == 1 and label.endswith(_SCALARS):
+                stored = stored.reshape(
+                    ()
+                )  # hls4ml reads a parameter of one axis, or of several, as no number
+            self.initializers.append(numpy_helper.from_array(stored, label))
             inputs[index] = label
         self.values[node.output[0]] = name
         made = onnx.helper.make_node(node.op_type, inputs, [name], name=name, domain=node.domain)
@@ -127,6 +132,34 @@ class _Renamer:
             ir_version=self.exported.ir_version,
             producer_name="psp-hw",
         )
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shape of every tensor in it, without which qonnx's executor does not begin."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    inferred = ModelWrapper(copy.deepcopy(model)).transform(InferShapes()).model
+    shapes = sorted(inferred.graph.value_info, key=lambda value: str(value.name))
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(shapes)
+    return model
+
+
+def _with_global_pools(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Means over the whole frame as GlobalAveragePool, which qonnx and hls4ml know in every layout."""
+    extents = {
+        value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in model.graph.value_info
+    }
+    for node in model.graph.node:
+        if node.op_type != "AveragePool":
+            continue
+        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if list(given["kernel_shape"]) == extents[node.input[0]][2:] and not any(given.get("pads", ())):
+            node.op_type = "GlobalAveragePool"
+            del node.attribute[:]
+    return model
 
 
 def _attribute_name(attribute: Any) -> str:

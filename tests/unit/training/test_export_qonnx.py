@@ -96,7 +96,7 @@ def test_nodes_are_named_after_modules_and_nothing_else_is_inside(tmp_path: Path
     assert ["input"] == [value.name for value in model.graph.input]
     assert ["fc"] == [value.name for value in model.graph.output]
     assert "Conv" == {n.name: n.op_type for n in model.graph.node}["stage1.block1.conv2"]
-    assert {"Quant", "Conv", "Relu", "Add", "AveragePool", "Flatten", "Gemm"} == {
+    assert {"Quant", "Conv", "Relu", "Add", "GlobalAveragePool", "Flatten", "Gemm"} == {
         n.op_type for n in model.graph.node
     }
     assert ("psp-hw", "", 0) == (model.producer_name, model.producer_version, len(model.metadata_props))
