@@ -1,9 +1,8 @@
-"""A graph under a fold plan as the layer list and the configuration of hls4ml."""
+"""A graph under a fold plan as layers of hls4ml: its own where their arithmetic is exact, else ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import assert_never
 
 import numpy as np
@@ -14,12 +13,12 @@ from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.backends.hls4ml.engines import (
     bias_type_format,
     conv_record,
-    global_pool_record,
     pointwise_record,
     threshold_record,
     weight_type_format,
-    window_pool_record,
 )
+from psp_hw.backends.hls4ml.pooling import global_pool, window_pool
+from psp_hw.backends.hls4ml.specs import INPUT_NAME, LayerSpec, ends_as, shape_of
 from psp_hw.backends.hls4ml.types import exact_type, settled_type
 from psp_hw.backends.names import identifiers
 from psp_hw.folding.dataflow import Dataflow
@@ -38,36 +37,8 @@ from psp_hw.folding.engine import (
     requantizer_of,
 )
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import AvgPool, Relu
-from psp_hw.ir.types import NO_PADDING, TensorType
-
-INPUT_NAME = "input_1"  # hls4ml keeps the word "input" for itself
-
-# What an entry of a layer of hls4ml may be. Everything but arrays is kept as JSON when hls4ml saves a model.
-Entry = str | int | bool | list[int] | list[str] | dict[str, object] | npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSpec:
-    """A layer of hls4ml.
-
-    Args:
-        name: identifier.
-        kind: its class name in the registry of hls4ml.
-        inputs: names of layers.
-        entries: attributes.
-        precision: type by what it is of: result, weight, bias, accum.
-        reuse_factor: multiplications done by one multiplier per result.
-        channel_inputs: for each input, the channel of the dataflow that it is, if it is one.
-    """
-
-    name: str
-    kind: str
-    inputs: tuple[str, ...]
-    precision: Mapping[str, str]
-    entries: Mapping[str, Entry] = field(default_factory=dict)
-    reuse_factor: int = 1
-    channel_inputs: tuple[str | None, ...] = ()
+from psp_hw.ir.ops import Relu
+from psp_hw.ir.types import TensorType
 
 
 def layer_specs(graph: Graph, flow: Dataflow) -> tuple[LayerSpec, ...]:
@@ -88,40 +59,6 @@ def layer_names(graph: Graph) -> dict[str, str]:
     """The layer of every value but the output's, by name of the value."""
     values = [op.name for op in graph.ops[1:-1]]
     return {graph.input.name: INPUT_NAME, **identifiers(values, taken=["input", INPUT_NAME])}
-
-
-def output_name(graph: Graph, specs: tuple[LayerSpec, ...]) -> str:
-    """The layer whose result leaves."""
-    return specs[-1].name
-
-
-def layer_list(specs: tuple[LayerSpec, ...]) -> list[dict[str, object]]:
-    """What ``ModelGraph.from_layer_list`` reads."""
-    return [
-        {"name": spec.name, "class_name": spec.kind, "inputs": list(spec.inputs), **spec.entries}
-        for spec in specs
-    ]
-
-
-def precision_config(specs: tuple[LayerSpec, ...]) -> dict[str, object]:
-    """The ``HLSConfig`` with the exact type of everything."""
-    return {
-        "Model": {
-            "Precision": {"default": "ap_fixed<16,6>"},
-            "ReuseFactor": 1,
-            "Strategy": "Latency",
-            "PipelineStyle": "dataflow",
-        },
-        "LayerName": {
-            spec.name: {
-                "Precision": dict(spec.precision),
-                "ReuseFactor": spec.reuse_factor,
-                "Strategy": "Latency" if spec.reuse_factor == 1 else "Resource",
-                "Trace": False,
-            }
-            for spec in specs
-        },
-    }
 
 
 def _with_channels(spec: LayerSpec, inputs: tuple[str, ...], arriving: tuple[str, ...]) -> LayerSpec:
@@ -151,9 +88,9 @@ def _layers(engine: Engine, name: str, inputs: tuple[str, ...], graph: Graph) ->
             made = _dense if _is_dense(engine) else _conv
             return [made(engine, name, inputs, graph)]
         case GlobalPoolEngine():
-            return [_global_pool(engine, name, inputs)]
+            return [global_pool(engine, name, inputs)]
         case WindowPoolEngine():
-            return [_window_pool(engine, name, inputs)]
+            return [window_pool(engine, name, inputs)]
         case AddEngine():
             return _add(engine, name, inputs)
         case ConcatEngine():
@@ -170,11 +107,6 @@ def _layers(engine: Engine, name: str, inputs: tuple[str, ...], graph: Graph) ->
             assert_never(engine)
 
 
-def shape_of(kind: TensorType) -> list[int]:
-    """The shape that hls4ml gives a feature map: [H, W, C], or [C] for a single pixel."""
-    return [kind.channels] if kind.pixels == 1 else list(kind.shape)
-
-
 def _input(engine: PortEngine, name: str) -> LayerSpec:
     return LayerSpec(
         name=name,
@@ -183,11 +115,6 @@ def _input(engine: PortEngine, name: str) -> LayerSpec:
         entries={"input_shape": shape_of(engine.type)},
         precision={"result": exact_type(engine.type.fmt)},
     )
-
-
-def _ends_as(to: Requantizer | None, fmt: FixedPoint) -> str | None:
-    """The type whose assignment rounds and saturates as an engine with this requantizer does; None if there is none."""
-    return exact_type(fmt) if to is None else settled_type(to)
 
 
 def _settled(spec: LayerSpec, exact: TensorType, to: Requantizer | None, fmt: FixedPoint) -> list[LayerSpec]:
@@ -199,7 +126,7 @@ def _settled(spec: LayerSpec, exact: TensorType, to: Requantizer | None, fmt: Fi
         to: what then happens.
         fmt: format of what leaves.
     """
-    ending = _ends_as(to, fmt)
+    ending = ends_as(to, fmt)
     if ending is not None:
         return [replace(spec, precision={**spec.precision, "result": ending})]
     assert to is not None
@@ -276,93 +203,9 @@ def _dense(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph)
             "weight": exact_type(weight_fmt),
             "bias": exact_type(_signed_holding(bias, frac)),
             "accum": exact_type(acc_fmt),
-            "result": _ends_as(op.requantize, engine.result.fmt) or "",
+            "result": ends_as(op.requantize, engine.result.fmt) or "",
         },
         reuse_factor=engine.cycles_per_output,
-    )
-
-
-def _global_pool(engine: GlobalPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
-    source, to = engine.source, engine.op.requantize
-    ending = _ends_as(to, engine.result.fmt)
-    if ending is None:
-        return LayerSpec(
-            name=name,
-            kind="PspGlobalPool2D",
-            inputs=inputs,
-            entries={"output_shape": shape_of(engine.result), "engine": asdict(global_pool_record(engine))},
-            precision={"result": exact_type(engine.result.fmt)},
-        )
-    return LayerSpec(
-        name=name,
-        kind="GlobalAveragePooling2D",
-        inputs=inputs,
-        entries={
-            "in_height": source.height,
-            "in_width": source.width,
-            "n_filt": source.channels,
-            "data_format": "channels_last",
-        },
-        precision={"accum": exact_type(mean_type(source, source.pixels, to)), "result": ending},
-    )
-
-
-def mean_type(source: TensorType, area: int, to: Requantizer | None) -> FixedPoint:
-    """Format in which ``sum / area``, cut off below its last bit, still rounds as the exact mean does.
-
-    hls4ml divides in the accumulator's own type, cutting off. With out.frac fractional bits in the result, the mean is a
-    fraction of denominator ``D = 2 * area * 2**max(0, frac - out.frac)`` in half steps of the result: where it is no half step
-    it lies at least 1 / D of a result's step from one. So bits finer than that keep ties and everything else apart.
-
-    Args:
-        source: what is averaged.
-        area: pixels of a window.
-        to: what follows; None where the exact mean leaves.
-    """
-    total = FixedPoint.holding(source.fmt.range.including(0).scaled(area), frac=source.fmt.frac)
-    bits = (area - 1).bit_length()
-    if area == 1 << bits:
-        frac = source.fmt.frac + bits  # exact
-    else:
-        assert to is not None, "a mean over an area that is no power of two is rounded"
-        frac = max(source.fmt.frac, to.fmt.frac + 1 + bits + max(0, source.fmt.frac - to.fmt.frac))
-    more = frac - source.fmt.frac
-    return FixedPoint(width=total.width + 1 - int(total.signed) + more, signed=True, frac=frac)
-
-
-def _window_pool(engine: WindowPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
-    op, source, result = engine.op, engine.source, engine.result
-    to = op.requantize if isinstance(op, AvgPool) else None
-    ending = _ends_as(to, result.fmt)
-    # hls4ml streams through windows that tile the frame; its padding of unsigned numbers is their maximum, not their minimum.
-    if op.kernel != op.stride or engine.scan.padding != NO_PADDING or ending is None:
-        return LayerSpec(
-            name=name,
-            kind="PspWindowPool2D",
-            inputs=inputs,
-            entries={"output_shape": shape_of(result), "engine": asdict(window_pool_record(engine))},
-            precision={"result": exact_type(result.fmt)},
-        )
-    area = op.kernel[0] * op.kernel[1]
-    accum = mean_type(source, area, to) if isinstance(op, AvgPool) else source.fmt
-    return LayerSpec(
-        name=name,
-        kind="AveragePooling2D" if isinstance(op, AvgPool) else "MaxPooling2D",
-        inputs=inputs,
-        entries={
-            "data_format": "channels_last",
-            "in_height": source.height,
-            "in_width": source.width,
-            "n_filt": source.channels,
-            "pool_height": op.kernel[0],
-            "pool_width": op.kernel[1],
-            "stride_height": op.stride[0],
-            "stride_width": op.stride[1],
-            "out_height": result.height,
-            "out_width": result.width,
-            **dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), 0),
-        },
-        precision={"accum": exact_type(accum), "result": ending},
     )
 
 
@@ -437,7 +280,7 @@ def _concat(engine: ConcatEngine, name: str, inputs: tuple[str, ...]) -> list[La
 
 def _pointwise(engine: PointwiseEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
     to = requantizer_of(engine)
-    ending = _ends_as(to, engine.result.fmt)
+    ending = ends_as(to, engine.result.fmt)
     if ending is None:
         assert to is not None
         return _requantize(name, inputs[0], engine.source, to)

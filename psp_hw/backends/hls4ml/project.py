@@ -23,15 +23,8 @@ from psp_hw.arith.requantize import IntArray
 from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors, source_hash
 from psp_hw.backends.folder import MANIFEST, check_replaceable, write_folder
 from psp_hw.backends.hls.project import print_vectors
-from psp_hw.backends.hls4ml.model import (
-    INPUT_NAME,
-    LayerSpec,
-    layer_list,
-    layer_names,
-    layer_specs,
-    output_name,
-    precision_config,
-)
+from psp_hw.backends.hls4ml.model import layer_names, layer_specs
+from psp_hw.backends.hls4ml.specs import INPUT_NAME, LayerSpec, layer_list, precision_config
 from psp_hw.backends.names import identifiers
 from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.backends.templates import template_dir
@@ -200,7 +193,7 @@ def model_graph(graph: Graph, flow: Dataflow, settings: Settings, top: str, fold
         )
         config["HLSConfig"] = precision_config(specs)
         model = ModelGraph.from_layer_list(
-            config, layer_list(specs), inputs=[INPUT_NAME], outputs=[output_name(graph, specs)]
+            config, layer_list(specs), inputs=[INPUT_NAME], outputs=[specs[-1].name]
         )
         if settings.io_type is IoType.STREAM:
             _set_fifo_depths(model, specs, flow)
@@ -362,6 +355,3 @@ def _manifest(about: About, graph: Graph, files: Mapping[str, bytes]) -> str:
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
     }
     return json.dumps(document, indent=2) + "\n"
-
-
-__all__ = ["Backend", "IoType", "Settings", "SpecError", "emit", "model_graph", "project_files"]
