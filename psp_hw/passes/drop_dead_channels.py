@@ -72,16 +72,23 @@ def _kept_channels(graph: Graph) -> Mapping[str, Channels]:
     kept = {op.name: np.zeros(graph.types[op.name].channels, dtype=np.bool_) for op in graph.ops}
     kept[graph.input.name][:] = True
     kept[graph.output.name][:] = True
+    _spread(graph, kept, zero)
     for convolution in graph.convolutions:  # an engine has at least one input and one output channel
         for name in (convolution.name, convolution.input):
-            kept[name][0] |= not kept[name].any()
+            if not kept[name].any():
+                kept[name][0] = True
+                _spread(graph, kept, zero)
+    return kept
+
+
+def _spread(graph: Graph, kept: dict[str, Channels], zero: Mapping[str, Channels]) -> None:
+    """Widen the kept channels until every op has what it needs."""
     changed = True
     while changed:
         before = sum(int(channels.sum()) for channels in kept.values())
         for op in reversed(graph.ops):
             _demand(op, graph, kept, zero)
         changed = sum(int(channels.sum()) for channels in kept.values()) != before
-    return kept
 
 
 def _demand(op: Op, graph: Graph, kept: dict[str, Channels], zero: Mapping[str, Channels]) -> None:
