@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psp_hw.folding.dataflow import Dataflow
@@ -62,7 +62,27 @@ def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
     return frozenset(early)
 
 
-def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | None = None) -> FifoPlan:
+def quick_depths(flow: Dataflow, depths: Mapping[str, int]) -> Mapping[str, int]:
+    """Depths close to those of ``size_fifos``, from two frames: enough to know what FIFOs will take."""
+    early = early_channels(flow, depths)
+    common = COMMON_DEPTHS[0]
+    if not early:
+        return {channel.name: common for channel in flow.channels}
+    free = _with_common(flow, depths, early, common, frames=2)
+    safe = _if_deeper(flow, depths, early, common, frames=2)
+    return {
+        use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy, safe[use.name]) if use.name in early else common
+        for use in free.channels
+    }
+
+
+def size_fifos(
+    flow: Dataflow,
+    depths: Mapping[str, int],
+    *,
+    interval: int | None = None,
+    commons: Sequence[int] = COMMON_DEPTHS,
+) -> FifoPlan:
     """Depths with which no FIFO makes the design slower.
 
     The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are, and as
@@ -74,14 +94,15 @@ def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | Non
         flow: engines and channels; the depths of its channels are not looked at.
         depths: pipeline depth of each engine [cycles].
         interval: an interval that is good enough [cycles].
+        commons: common depths that are tried [tokens], ascending.
 
     Raises:
         DeadlockError: engines wait for each other whatever the depth of the skip FIFOs.
     """
     early = early_channels(flow, depths)
     best: Timeline | None = None
-    common = COMMON_DEPTHS[0]
-    for depth in COMMON_DEPTHS:
+    common = commons[0]
+    for depth in commons:
         timeline = _with_common(flow, depths, early, depth)
         if best is None or timeline.interval < best.interval * (1.0 - GAIN):
             best, common = timeline, depth
@@ -91,9 +112,11 @@ def size_fifos(flow: Dataflow, depths: Mapping[str, int], *, interval: int | Non
     return _bounded(flow, depths, early, common, best)
 
 
-def _with_common(flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], depth: int) -> Timeline:
+def _with_common(
+    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], depth: int, *, frames: int = FRAMES
+) -> Timeline:
     channels = {channel.name: depth for channel in flow.channels}
-    return simulate(flow, depths=depths, unbounded=early, fifo_depths=channels, max_frames=FRAMES)
+    return simulate(flow, depths=depths, unbounded=early, fifo_depths=channels, max_frames=frames)
 
 
 def _early_path(flow: Dataflow, early: frozenset[str]) -> frozenset[str]:
@@ -111,12 +134,12 @@ def _early_path(flow: Dataflow, early: frozenset[str]) -> frozenset[str]:
 
 
 def _if_deeper(
-    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int
+    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int, *, frames: int = FRAMES
 ) -> Mapping[str, int]:
     """Tokens that early channels hold where late branches are as deep as they may be and early ones as shallow."""
     shallow = _early_path(flow, early)
     deeper = {name: SHALLOWEST if name in shallow else deepest(depth) for name, depth in depths.items()}
-    timeline = _with_common(flow, deeper, early, common)
+    timeline = _with_common(flow, deeper, early, common, frames=frames)
     return {use.name: use.occupancy for use in timeline.channels if use.name in early}
 
 

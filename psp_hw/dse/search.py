@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import advice
 from psp_hw.dse.choose import Choice, Problem, affordable, cheapest
-from psp_hw.dse.fifos import FifoPlan, size_fifos
+from psp_hw.dse.fifos import COMMON_DEPTHS, quick_depths, size_fifos
 from psp_hw.dse.options import Catalog, CostArray
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.dataflow import Dataflow, build
@@ -31,11 +32,8 @@ from psp_hw.sim.cycles import RESTART_CYCLES
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
-# Times the folds are chosen again because FIFOs took more than was set aside or made the design slower than asked.
+# Times the folds aim higher because FIFOs made the design slower than asked.
 ROUNDS = 5
-
-# Steps of the bisection that follows where the FIFOs cost too much for the fastest choice of folds.
-BISECTIONS = 4
 
 NO_FOLDS: Mapping[str, Fold] = {}
 
@@ -79,31 +77,18 @@ def plan(
     """
     _check_folds(graph, folds)
     space = search_space(graph, part, clock, folds)
-    wanted = _wanted(space, goal)
-    target, reserve = wanted, np.zeros(len(Resource), dtype=np.int64)
-    best: _Design | None = None
-    seen: set[tuple[int, ...]] = set()
-    for _ in range(ROUNDS):
-        if best is not None and wanted is not None and best.fits and best.interval <= wanted:
-            break
-        choice, budget = _choose(space, goal, reserve, target)
-        if choice.picks in seen:
-            break
-        seen.add(choice.picks)
-        design = _finish(space, choice, budget)
-        if best is None or design.better_than(best, wanted):
-            best = design
-        if design.fits and (wanted is None or design.interval <= wanted) and not reserve.any():
-            break
-        reserve = design.extra
-        if wanted is not None and target is not None and design.interval > wanted:
-            target = math.floor(target * wanted / design.interval)
-    assert best is not None
-    if isinstance(goal, MaxThroughput) and best.fits and reserve.any():
-        best = _faster(space, best)
-    if wanted is not None and best.interval > wanted:
-        raise _too_slow(space, goal, best.interval)
-    return best.plan
+    match goal:
+        case Fps():
+            return _for_rate(space, goal)
+        case MaxThroughput():
+            return _for_speed(space, goal)
+        case MinArea():
+            slowest = space.intervals[-1]
+            choice = _fit(space, space.problem.capacity, slowest) or cheapest(space.problem, slowest)
+            assert choice is not None
+            return _finish(space, choice).plan
+        case _:
+            assert_never(goal)
 
 
 def _check_folds(graph: Graph, folds: Mapping[str, Fold]) -> None:
@@ -143,42 +128,72 @@ def _array(resources: Resources) -> CostArray:
     return np.array(resources.amounts, dtype=np.int64)
 
 
-def _budget(space: Space, goal: Goal) -> CostArray:
-    share = goal.share if isinstance(goal, MaxThroughput) else 1.0
-    return _array(space.part.resources.scaled(share))
+def _for_rate(space: Space, goal: Fps) -> FoldPlan:
+    """The cheapest design that is fast enough. FIFOs may cost a little speed: then the folds aim higher."""
+    wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second))
+    target, reached = wanted, space.floor
+    for _ in range(ROUNDS):
+        if target < space.floor:
+            break
+        choice = _fit(space, space.problem.capacity, target)
+        if choice is None:
+            raise _too_large(space, goal, target)
+        design = _finish(space, choice)
+        if design.interval <= wanted:
+            return design.plan
+        reached = design.interval
+        target = math.floor(target * wanted / design.interval)
+    raise _too_slow(space, goal, max(reached, space.floor))
 
 
-def _wanted(space: Space, goal: Goal) -> int | None:
-    """The longest interval that meets the goal; None where the goal asks for none."""
-    if not isinstance(goal, Fps):
-        return None
-    return math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second))
-
-
-def _choose(space: Space, goal: Goal, reserve: CostArray, target: int | None) -> tuple[Choice, CostArray]:
-    """The best choice for a goal with some resources set aside, and the budget that it was made for [5]."""
-    budget = _budget(space, goal)
-    problem = replace(space.problem, budget=budget - reserve)
-    slowest = space.intervals[-1]
-    match goal:
-        case MinArea():
-            choice = affordable(problem, slowest) or cheapest(problem, slowest)
-        case Fps():
-            assert target is not None
-            if target < space.floor:
-                raise _too_slow(space, goal, space.floor)
-            choice = affordable(problem, target)
-            if choice is None:
-                raise _too_large(space, goal, problem, target)
-        case MaxThroughput():
-            interval = _fastest(problem, space.intervals)
-            if interval is None and goal.share < 1.0:
-                budget = problem.capacity
-                problem = replace(problem, budget=budget - reserve)
-                interval = _fastest(problem, space.intervals)
-            choice = affordable(problem, interval) if interval is not None else cheapest(problem, slowest)
+def _for_speed(space: Space, goal: MaxThroughput) -> FoldPlan:
+    """The fastest design within the share of the part, else within the part, else the least design there is."""
+    for budget in (_array(space.part.resources.scaled(goal.share)), space.problem.capacity):
+        choice = _fastest_fit(space, budget)
+        if choice is not None:
+            return _finish(space, choice, budget).plan
+    choice = cheapest(space.problem, space.intervals[-1])
     assert choice is not None
-    return choice, budget
+    return _finish(space, choice).plan
+
+
+def _fastest_fit(space: Space, budget: CostArray) -> Choice | None:
+    """The choice of least interval that fits with its FIFOs.
+
+    Without FIFOs the intervals that fit are found by bisection. From the least of them on, steps of growing length find one
+    that fits with FIFOs, and a second bisection the least such.
+    """
+    least = _fastest(replace(space.problem, budget=budget), space.intervals)
+    if least is None:
+        return None
+    slower = [interval for interval in space.intervals if interval >= least]
+    low, high, stride = 0, 0, 1
+    found = _fit(space, budget, slower[0])
+    while found is None and high < len(slower) - 1:
+        low, high, stride = high + 1, min(high + stride, len(slower) - 1), 2 * stride
+        found = _fit(space, budget, slower[high])
+    while found is not None and low < high:
+        middle = (low + high) // 2
+        better = _fit(space, budget, slower[middle])
+        if better is not None:
+            found, high = better, middle
+        else:
+            low = middle + 1
+    return found
+
+
+def _fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
+    """A choice within an interval that fits with its FIFOs, as far as two tries find one."""
+    reserve = np.zeros(len(Resource), dtype=np.int64)
+    for _ in range(2):
+        choice = affordable(replace(space.problem, budget=budget - reserve), interval)
+        if choice is None:
+            return None
+        flow, depths, _ = _folded(space, choice)
+        reserve = _fifo_cost(space, quick_depths(flow, depths))
+        if (choice.total + reserve <= budget).all():
+            return choice
+    return None
 
 
 def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:
@@ -197,86 +212,47 @@ def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Design:
-    """A choice with its FIFOs sized.
-
-    Args:
-        interval: as simulated [cycles].
-        extra: what FIFOs take beyond the least depth [5].
-        budget: what the choice was made for [5].
-        fits: whether it stays within the budget, FIFOs included.
-    """
+    """A plan with its FIFOs sized, and its interval as simulated [cycles]."""
 
     plan: FoldPlan
     interval: int
-    extra: CostArray
-    budget: CostArray
-    fits: bool
-
-    def better_than(self, other: _Design, wanted: int | None) -> bool:
-        """Fitting before not fitting, fast enough before too slow, then the faster one."""
-        mine = (self.fits, wanted is not None and self.interval <= wanted, -self.interval)
-        return mine > (other.fits, wanted is not None and other.interval <= wanted, -other.interval)
 
 
-def _faster(space: Space, best: _Design) -> _Design:
-    """Look between the fastest choice that fits without its FIFOs and the one found with them."""
-    budget = best.budget
-    free = replace(space.problem, budget=budget)
-    least = _fastest(free, space.intervals)
-    if least is None:
-        return best
-    between = [interval for interval in space.intervals if least <= interval < best.interval]
-    low, high = 0, len(between)
-    for _ in range(BISECTIONS):
-        if low >= high:
-            break
-        middle = (low + high) // 2
-        choice = affordable(free, between[middle])
-        design = _finish(space, choice, budget) if choice is not None else None
-        if design is not None and not design.fits:
-            choice = affordable(replace(free, budget=budget - design.extra), between[middle])
-            design = _finish(space, choice, budget) if choice is not None else None
-        if design is not None and design.fits:
-            best, high = (design if design.interval < best.interval else best), middle
-        else:
-            low = middle + 1
-    return best
-
-
-def _finish(space: Space, choice: Choice, budget: CostArray) -> _Design:
-    """The plan of a choice, its FIFOs sized."""
+def _folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], Mapping[str, NodePlan]]:
+    """The dataflow of a choice, its pipeline depths, and the plan of every convolution."""
     picked = zip(space.problem.options, choice.picks, strict=True)
     chosen = {options.name: options.plans[pick] for options, pick in picked}
     nodes = {op.name: chosen[op.name] for op in space.graph.convolutions}
     flow = build(space.graph, FoldPlan(nodes=nodes))
     depths = {engine.name: pipeline_depth(engine, space.part.fabric, space.clock) for engine in flow.engines}
+    return flow, depths, nodes
+
+
+def _finish(space: Space, choice: Choice, budget: CostArray | None = None) -> _Design:
+    """Size the FIFOs of a choice; deep ones only where the budget allows."""
+    flow, depths, nodes = _folded(space, choice)
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
     fifos = size_fifos(flow, depths, interval=least)
+    most = space.problem.capacity if budget is None else budget
+    if (choice.total + _fifo_cost(space, fifos.depths) > most).any():
+        fifos = size_fifos(flow, depths, commons=COMMON_DEPTHS[:1])
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}
-    extra = _fifo_cost(space, fifos)
-    return _Design(
-        plan=FoldPlan(nodes=nodes, fifo_depths=deep),
-        interval=max(least, fifos.timeline.interval),
-        extra=extra,
-        budget=budget,
-        fits=bool((choice.total + extra <= budget).all()),
-    )
+    return _Design(plan=FoldPlan(nodes=nodes, fifo_depths=deep), interval=max(least, fifos.timeline.interval))
 
 
-def _fifo_cost(space: Space, fifos: FifoPlan) -> CostArray:
-    """What the FIFOs take beyond the least depth [5]."""
+def _fifo_cost(space: Space, depths: Mapping[str, int]) -> CostArray:
+    """What FIFOs take beyond the least depth [5]."""
     extra = np.zeros(len(Resource), dtype=np.int64)
     for channel in space.flow.channels:
         bits = channel.type.pixel_bits
-        deep = price(Fifo(fifos.depths[channel.name], bits), space.part.fabric)
+        deep = price(Fifo(depths[channel.name], bits), space.part.fabric)
         shallow = price(Fifo(DEFAULT_FIFO_DEPTH, bits), space.part.fabric)
         extra = extra + _array(deep) - _array(shallow)
     return np.maximum(extra, 0)
 
 
-def _too_slow(space: Space, goal: Goal, interval: int) -> DoesNotFitError:
+def _too_slow(space: Space, goal: Fps, interval: int) -> DoesNotFitError:
     """No fold is fast enough: an engine takes a pixel per cycle at best."""
-    assert isinstance(goal, Fps)
     reached = space.clock.per_second(interval)
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second cannot be reached at {space.clock.period_ns:g} ns: a frame takes at least "
@@ -286,19 +262,16 @@ def _too_slow(space: Space, goal: Goal, interval: int) -> DoesNotFitError:
     )
 
 
-def _too_large(space: Space, goal: Goal, problem: Problem, wanted: int) -> DoesNotFitError:
+def _too_large(space: Space, goal: Fps, wanted: int) -> DoesNotFitError:
     """The frame rate needs more than the part has: what binds, and what the part can reach."""
-    assert isinstance(goal, Fps)
-    least = cheapest(problem, wanted)
+    least = cheapest(space.problem, wanted)
     assert least is not None
     dsp, lut, ff, bram18, uram = (int(amount) for amount in least.total)
     needed = Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
-    nearest = _fastest(problem, space.intervals)
-    can = (
-        f"the part reaches {space.clock.per_second(nearest):.1f}"
-        if nearest is not None
-        else "even the least design does not fit"
-    )
+    nearest = _fastest_fit(space, space.problem.capacity)
+    can = "even the least design does not fit"
+    if nearest is not None:
+        can = f"the part reaches {space.clock.per_second(_finish(space, nearest).interval):.1f}"
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second do not fit {space.part.name}; {can}",
         where="fps",
