@@ -106,7 +106,7 @@ def train(
     try:
         pruned = float_phase(spec, training, out, resume=resume, progress=progress)
         model = quant_phase(spec, training, pruned, out, resume=resume, progress=progress)
-        _write(out, model, training)
+        _write(out, model, training, spec.net.name.rpartition(":")[2])
         metrics = _measure(spec, pruned, model, testing)
         finish_run(out, spec, versions={name: version(name) for name in _VERSIONED}, metrics=metrics)
     except OSError as error:
@@ -114,11 +114,11 @@ def train(
     return result_of(load_run(out))
 
 
-def _write(out: Path, model: Any, split: Split) -> None:
+def _write(out: Path, model: Any, split: Split, name: str) -> None:
     """Everything but the manifest."""
     write_aside(out / INPUT, split.preprocessing.save)
     write_aside(out / QUANTIZED, partial(save_tensors, model.state_dict()))
-    write_aside(out / MODEL, partial(export_model, model, split.image_shape))
+    write_aside(out / MODEL, partial(export_model, model, split.image_shape, name=name))
     write_text(out / METRICS, _merged_log(out / "logs"))
 
 

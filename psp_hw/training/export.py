@@ -21,19 +21,19 @@ from torch import fx, nn
 from psp_hw.errors import ModelError
 from psp_hw.quant.convert import QuantizedAdd
 
-GRAPH_NAME = "psp_hw"
 INPUT_NAME = "input"
 _QUANT_INPUTS = ("scale", "zero_point", "bits")
 _SCALARS = tuple(f".{name}" for name in _QUANT_INPUTS)
 
 
-def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path) -> None:
+def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path, *, name: str) -> None:
     """Write a calibrated network as one QONNX file without external data.
 
     Args:
         model: from `psp_hw.quant.convert.quantize`; not changed.
         image: channels, height and width.
         path: of the file.
+        name: of the graph, which becomes the name of the hardware.
 
     Raises:
         ModelError: the exporter wrote something other than the network.
@@ -50,7 +50,7 @@ def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path)
         exported = onnx.load(raw)
     finally:
         raw.unlink(missing_ok=True)
-    named = _with_global_pools(_with_shapes(_Renamer(exported, model).run()))
+    named = _with_global_pools(_with_shapes(_Renamer(exported, model, name).run()))
     onnx.checker.check_model(named)
     path.write_bytes(named.SerializeToString(deterministic=True))
 
@@ -58,7 +58,8 @@ def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path)
 class _Renamer:
     """Walks the nodes in order of execution beside the modules that they came from."""
 
-    def __init__(self, exported: onnx.ModelProto, model: fx.GraphModule) -> None:
+    def __init__(self, exported: onnx.ModelProto, model: fx.GraphModule, name: str) -> None:
+        self.name = name
         self.exported = exported
         self.model = model
         self.graph = exported.graph
@@ -121,7 +122,7 @@ class _Renamer:
         source_type, result_type = copy.deepcopy(source.type), copy.deepcopy(result.type)
         graph = onnx.helper.make_graph(
             self.nodes,
-            GRAPH_NAME,
+            self.name,
             [onnx.ValueInfoProto(name=INPUT_NAME, type=source_type)],
             [onnx.ValueInfoProto(name=self.values[result.name], type=result_type)],
             initializer=self.initializers,

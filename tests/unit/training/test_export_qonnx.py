@@ -63,7 +63,7 @@ def test_the_file_computes_every_value_of_the_network(
     torch.manual_seed(bits)
     model = _model(make(), QuantSpec(weight_bits=bits, act_bits=bits, weight_scale=scale))
     path = tmp_path / "model.onnx"
-    export_model(model, IMAGE, path)
+    export_model(model, IMAGE, path, name="net")
     image = torch.randn(1, *IMAGE)
 
     wrapped = ModelWrapper(str(path)).transform(InferShapes())
@@ -77,7 +77,7 @@ def test_the_file_computes_every_value_of_the_network(
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         torch.manual_seed(3)
-        export_model(_model(_residual(), QuantSpec()), IMAGE, tmp_path / f"{name}.onnx")
+        export_model(_model(_residual(), QuantSpec()), IMAGE, tmp_path / f"{name}.onnx", name="net")
 
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     assert ["a.onnx", "b.onnx"] == sorted(p.name for p in tmp_path.iterdir())
@@ -85,7 +85,7 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_nodes_are_named_after_modules_and_nothing_else_is_inside(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    export_model(_model(_residual(), QuantSpec()), IMAGE, tmp_path / "model.onnx")
+    export_model(_model(_residual(), QuantSpec()), IMAGE, tmp_path / "model.onnx", name="net")
     model = onnx.load(tmp_path / "model.onnx")
 
     names = [node.name for node in model.graph.node]
@@ -109,7 +109,7 @@ def test_nodes_are_named_after_modules_and_nothing_else_is_inside(tmp_path: Path
 
 def test_scales_in_the_file_are_powers_of_two(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    export_model(_model(_residual(), QuantSpec()), IMAGE, tmp_path / "model.onnx")
+    export_model(_model(_residual(), QuantSpec()), IMAGE, tmp_path / "model.onnx", name="net")
     model = onnx.load(tmp_path / "model.onnx")
     scales = [onnx.numpy_helper.to_array(i) for i in model.graph.initializer if i.name.endswith(".scale")]
 
