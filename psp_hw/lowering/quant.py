@@ -106,8 +106,7 @@ class QuantTensor:
         if len(self.scales) > 1:
             shape[self.axis] = -1
         scales = np.array(self.scales, dtype=object).reshape(shape if self.values.ndim else ())
-        exact: npt.NDArray[np.object_] = self.values.astype(object) * scales
-        return exact
+        return np.asarray(self.values.astype(object) * scales, dtype=object).reshape(self.values.shape)
 
 
 def read_quantizer(node: Node, parameters: list[FloatArray | None], *, positive: bool = False) -> Quantizer:
@@ -231,4 +230,5 @@ def _divided(values: FloatArray, scales: Reals, axis: int | None, node: Node) ->
     if axis is not None:
         shape[axis] = -1
     divisors = np.array([float(scale) for scale in scales], dtype=np.float32).reshape(shape)
-    return np.asarray(values.astype(np.float32) / divisors)
+    with np.errstate(over="ignore"):  # what overflows lies far outside every range, and is refused as that
+        return np.asarray(values.astype(np.float32) / divisors)

@@ -180,6 +180,51 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     )
 
 
+def test_weights_far_outside_their_quant_range_are_refused(tmp_path):
+    make, x = small()
+    weight = make.quant(make.constant(np.full((2, 2, 1, 1), 700.0)), bits=4, frac=2, name="weight.quant")
+    message = refused(make, make.node("Conv", [x, weight], kernel_shape=[1, 1]), tmp_path)
+
+    assert (
+        "node 'weight.quant' (Quant): the constant 700 lies far outside its Quant range, -8 .. 7 steps"
+        in message
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "message"),
+    [
+        ("Mul", ["x", "x"], "the product of two feature maps is not supported"),
+        ("Sub", ["x", "x"], "the difference of two feature maps is not supported"),
+        ("Div", ["x", "zero"], "it divides by 0"),
+        ("Mul", ["x", "nan"], "a constant is not a finite number"),
+        ("Mul", ["x", "rows"], "does not hold one number per channel of 2"),
+        ("Mul", ["x"], "1 inputs instead of 2"),
+        ("Transpose", ["x"], "perm=None of a feature map of axes NCHW is not supported"),
+        ("Reshape", ["x", "x"], "its shape is not constant"),
+        ("Squeeze", ["x"], "only height and width of one pixel can be squeezed"),
+        ("Unsqueeze", ["x"], "only features can be unsqueezed"),
+        ("BatchNormalization", ["x", "one"], "2 inputs instead of 5"),
+        ("BatchNormalization", ["x", "one", "one", "one", "minus"], "a variance of -1 is not positive"),
+        ("Clip", ["x", "one", "minus"], "its bounds 1 .. -1 are empty"),
+        ("Pad", ["x", "one"], "its pads are not two constants for each of 4 axes"),
+        ("Shape", ["x"], "run qonnx-cleanup on the model first"),
+        ("BipolarQuant", ["x"], "its scale must be a constant"),
+        ("Trunc", ["x", "one"], "its parameters must be single constants"),
+        ("MultiThreshold", ["x", "one"], "not a constant of shape [channels, levels]"),
+    ],
+)
+def test_nodes_that_make_no_sense_are_refused_by_name(op, inputs, message, tmp_path):
+    make, x = small()
+    numbers = {"one": 1.0, "minus": -1.0, "zero": 0.0, "nan": float("nan"), "rows": np.ones((1, 1, 4, 1))}
+    names = {"x": x, **{name: make.constant(value) for name, value in numbers.items()}}
+
+    text = refused(make, make.node(op, [names[name] for name in inputs], name="odd"), tmp_path)
+
+    assert f"node 'odd' ({op}): " in text
+    assert message in text
+
+
 def test_a_dynamic_frame_is_refused(tmp_path):
     make, x = small()
     model = make.model(conv(make, x))
