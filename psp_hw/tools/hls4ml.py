@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,9 @@ def _compiled(project: Path) -> Any:
     from hls4ml.converters import link_existing_project
 
     try:
-        model = link_existing_project(project)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # hls4ml leaves its configuration file to be closed
+            model = link_existing_project(project)
         model.config.config["OutputDir"] = str(project)
         model.compile()
     except Exception as error:  # hls4ml raises nothing narrower

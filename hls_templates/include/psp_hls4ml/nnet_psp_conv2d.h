@@ -11,7 +11,7 @@
 //   kInChannels, kOutChannels, kTaps      extents
 //   kPe, kSimd, kTapsAtOnce               what is computed at once
 //   kMaxAlign                             largest left shift of an output channel; 0 where none shifts
-//   kWeightsInMemory                      weights are read from a memory, not wired
+//   kWeightMemory                         where weights are kept: kWired, kLutRam, kBlockRam or kUltraRam
 //   Scan, Delays                          the walk (psp/walk.h) and the delay chain (psp/delay.h)
 #ifndef NNET_PSP_CONV2D_H_
 #define NNET_PSP_CONV2D_H_
@@ -21,6 +21,8 @@
 
 namespace nnet {
 namespace psp_ports {
+
+enum WeightMemory { kWired, kLutRam, kBlockRam, kUltraRam };
 
 // Weights by iteration of a position and lane.
 //
@@ -189,11 +191,28 @@ void psp_conv2d(hls::stream<data_T> &data, hls::stream<res_T> &res,
                 typename CONFIG_T::bias_t biases[CONFIG_T::kOutChannels], const psp::Offset (&taps)[CONFIG_T::kTaps],
                 const ALIGN &align) {
     #pragma HLS INLINE off
-    if (CONFIG_T::kWeightsInMemory) {
-        #pragma HLS ARRAY_RESHAPE variable=weights cyclic factor=CONFIG_T::kLanes
-    } else {
+    if (CONFIG_T::kWeightMemory == psp_ports::kWired) {
         #pragma HLS ARRAY_PARTITION variable=weights complete
+    } else {
+        // One word per cycle: the weights that are used at once stand next to each other.
+        const int kLanes = CONFIG_T::kLanes;
+        #pragma HLS ARRAY_RESHAPE variable=weights cyclic factor=kLanes
     }
+#ifdef __VITIS_HLS__
+    if (CONFIG_T::kWeightMemory == psp_ports::kLutRam) {
+        #pragma HLS BIND_STORAGE variable=weights type=ROM_1P impl=LUTRAM
+    } else if (CONFIG_T::kWeightMemory == psp_ports::kBlockRam) {
+        #pragma HLS BIND_STORAGE variable=weights type=ROM_1P impl=BRAM
+    } else if (CONFIG_T::kWeightMemory == psp_ports::kUltraRam) {
+        #pragma HLS BIND_STORAGE variable=weights type=ROM_1P impl=URAM
+    }
+#else
+    if (CONFIG_T::kWeightMemory == psp_ports::kLutRam) {
+        #pragma HLS RESOURCE variable=weights core=ROM_1P_LUTRAM
+    } else if (CONFIG_T::kWeightMemory == psp_ports::kBlockRam) {
+        #pragma HLS RESOURCE variable=weights core=ROM_1P_BRAM
+    }
+#endif
     #pragma HLS ARRAY_PARTITION variable=biases complete
     psp_ports::conv<CONFIG_T, hls::stream<data_T> &, hls::stream<res_T> &>(data, res, weights, biases, taps, align);
 }
@@ -205,11 +224,28 @@ void psp_conv2d(data_T data[CONFIG_T::kPixels * CONFIG_T::kInChannels],
                 typename CONFIG_T::bias_t biases[CONFIG_T::kOutChannels], const psp::Offset (&taps)[CONFIG_T::kTaps],
                 const ALIGN &align) {
     #pragma HLS INLINE off
-    if (CONFIG_T::kWeightsInMemory) {
-        #pragma HLS ARRAY_RESHAPE variable=weights cyclic factor=CONFIG_T::kLanes
-    } else {
+    if (CONFIG_T::kWeightMemory == psp_ports::kWired) {
         #pragma HLS ARRAY_PARTITION variable=weights complete
+    } else {
+        // One word per cycle: the weights that are used at once stand next to each other.
+        const int kLanes = CONFIG_T::kLanes;
+        #pragma HLS ARRAY_RESHAPE variable=weights cyclic factor=kLanes
     }
+#ifdef __VITIS_HLS__
+    if (CONFIG_T::kWeightMemory == psp_ports::kLutRam) {
+        #pragma HLS BIND_STORAGE variable=weights type=ROM_1P impl=LUTRAM
+    } else if (CONFIG_T::kWeightMemory == psp_ports::kBlockRam) {
+        #pragma HLS BIND_STORAGE variable=weights type=ROM_1P impl=BRAM
+    } else if (CONFIG_T::kWeightMemory == psp_ports::kUltraRam) {
+        #pragma HLS BIND_STORAGE variable=weights type=ROM_1P impl=URAM
+    }
+#else
+    if (CONFIG_T::kWeightMemory == psp_ports::kLutRam) {
+        #pragma HLS RESOURCE variable=weights core=ROM_1P_LUTRAM
+    } else if (CONFIG_T::kWeightMemory == psp_ports::kBlockRam) {
+        #pragma HLS RESOURCE variable=weights core=ROM_1P_BRAM
+    }
+#endif
     #pragma HLS ARRAY_PARTITION variable=biases complete
     psp_ports::conv<CONFIG_T, const data_T *, res_T *>(data, res, weights, biases, taps, align);
 }

@@ -20,6 +20,13 @@ from psp_hw.folding.scan import Scan
 from psp_hw.ir.ops import MaxPool
 from psp_hw.ir.types import TensorType
 
+_WEIGHT_MEMORY = {
+    MemoryKind.REGISTERS: "kWired",
+    MemoryKind.LUTRAM: "kLutRam",
+    MemoryKind.BRAM: "kBlockRam",
+    MemoryKind.URAM: "kUltraRam",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvRecord:
@@ -40,7 +47,7 @@ class ConvRecord:
     words: int
     cycles: int
     weights: int
-    weights_in_memory: bool
+    weight_memory: str
     max_align: int
     align: tuple[tuple[int, ...], ...]
     scan: ScanContext
@@ -120,7 +127,7 @@ def conv_record(engine: ConvEngine) -> ConvRecord:
         words=engine.cycles_per_output,
         cycles=engine.schedule().iterations,
         weights=engine.cycles_per_output * fold.multipliers,
-        weights_in_memory=engine.weights is not MemoryKind.REGISTERS,
+        weight_memory=_WEIGHT_MEMORY[engine.weights],
         max_align=max(align) - min(align),
         align=tuple(tuple(row) for row in left.tolist()) if left.any() else (),
         scan=scan_record(engine.scan),

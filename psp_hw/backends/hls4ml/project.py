@@ -30,7 +30,7 @@ from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.backends.templates import template_dir
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow, build
-from psp_hw.folding.plan import FoldPlan
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.store import files_of
 from psp_hw.ir.types import TensorType
@@ -211,8 +211,8 @@ def _set_fifo_depths(model: Any, specs: tuple[LayerSpec, ...], flow: Dataflow) -
         if node is None:  # hls4ml drops what does nothing
             continue
         for port, channel in enumerate(spec.channel_inputs):
-            if channel is not None:
-                _set_depth(model, node.inputs[port], depths[channel])
+            inside = DEFAULT_FIFO_DEPTH  # between two layers that make up one engine
+            _set_depth(model, node.inputs[port], inside if channel is None else depths[channel])
             before = node.get_input_node(node.inputs[port])
             if before is not None and before.class_name == "Clone":
                 fork = next(c.source for c in flow.channels if c.name == channel)

@@ -1,0 +1,109 @@
+"""Random networks over every op, compiled by hls4ml itself, against the plainest execution: every output integer equal."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hls_batch import random_plan
+from random_graphs import random_codes, random_graph
+
+from psp_hw.backends.base import Vectors
+from psp_hw.backends.hls4ml import Backend, IoType, emit
+from psp_hw.errors import ToolError
+from psp_hw.folding.plan import FoldPlan
+from psp_hw.ir.graph import Graph
+from psp_hw.passes import optimize
+from psp_hw.sim.values import Simulator
+from psp_hw.tools import hls4ml as tool
+from psp_hw.units import Clock
+
+pytestmark = pytest.mark.slow
+
+FRAMES = 20
+# Together they hold every op, all four pairs of back end and joining, saturation that no ap_fixed has, odd divisors,
+# scales per channel, padded and overlapping pooling.
+CASES = [
+    (1, IoType.PARALLEL, Backend.VITIS),
+    (3, IoType.PARALLEL, Backend.VIVADO),
+    (4, IoType.STREAM, Backend.VITIS),
+    (6, IoType.STREAM, Backend.VIVADO),
+    (13, IoType.STREAM, Backend.VITIS),
+    (16, IoType.STREAM, Backend.VITIS),
+    (17, IoType.STREAM, Backend.VITIS),
+    (25, IoType.PARALLEL, Backend.VITIS),
+]
+
+
+def write(out: Path, seed: int, io_type: IoType, backend: Backend) -> tuple[Graph, np.ndarray, np.ndarray]:
+    graph = optimize(random_graph(seed))
+    codes = random_codes(graph, seed, FRAMES)
+    expected = Simulator(graph).run(codes)
+    plan: FoldPlan = random_plan(graph, np.random.default_rng(seed))
+    emit(
+        graph,
+        plan,
+        part="xc7z020clg400-1",
+        clock=Clock(period_ns=10.0),
+        vectors=Vectors(inputs=codes[:3], outputs=expected[:3]),
+        out=out,
+        io_type=io_type,
+        backend=backend,
+    )
+    script = out / "build_lib.sh"
+    script.write_text(script.read_text().replace("-O3", "-O0 -w"))  # compiles in a third of the time
+    return graph, codes, expected.reshape(FRAMES, -1)
+
+
+@pytest.mark.parametrize(("seed", "io_type", "backend"), CASES)
+def test_hls4ml_computes_every_output_of_a_random_network(
+    tmp_path: Path, seed: int, io_type: IoType, backend: Backend
+) -> None:
+    _, codes, expected = write(tmp_path / "design", seed, io_type, backend)
+
+    assert np.array_equal(expected, tool.compile_and_run(tmp_path / "design", codes))
+
+
+def test_a_changed_weight_changes_the_outputs_that_hls4ml_computes(tmp_path: Path) -> None:
+    _, codes, expected = write(tmp_path / "design", 24, IoType.STREAM, Backend.VITIS)
+    for weights in (tmp_path / "design" / "firmware" / "weights").glob("w*.txt"):
+        weights.write_text(re.sub(r"[1-9]", "0", weights.read_text()))
+
+    assert not np.array_equal(expected, tool.compile_and_run(tmp_path / "design", codes))
+
+
+def test_every_traced_layer_equals_the_value_of_the_graph(tmp_path: Path) -> None:
+    graph, codes, _ = write(tmp_path / "design", 24, IoType.STREAM, Backend.VITIS)
+    expected = Simulator(graph).trace(codes[:2])
+    found = tool.trace(tmp_path / "design", codes[:2])
+
+    assert set(found) == {op.name for op in graph.ops[1:-1]}
+    for name, value in found.items():
+        assert np.array_equal(expected[name].reshape(2, -1), value), name
+
+
+def test_a_project_that_does_not_compile_is_said_to_be_so(tmp_path: Path) -> None:
+    _, codes, _ = write(tmp_path / "design", 24, IoType.STREAM, Backend.VITIS)
+    (top,) = (tmp_path / "design" / "firmware").glob("*.cpp")
+    top.write_text("#error broken\n")
+    with pytest.raises(ToolError, match="hls4ml does not compile it"):
+        tool.compile_and_run(tmp_path / "design", codes)
+
+
+def test_the_tests_of_a_design_pass_and_find_a_changed_vector(tmp_path: Path) -> None:
+    write(tmp_path / "design", 14, IoType.STREAM, Backend.VITIS)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-k", "not generated", "."]
+    done = subprocess.run(command, cwd=tmp_path / "design", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+    vectors = tmp_path / "design" / "vectors" / "outputs.txt"
+    lines = vectors.read_text().splitlines()
+    lines[-2] = " ".join(str(int(word) + 1) for word in lines[-2].split())
+    vectors.write_text("\n".join(lines) + "\n")
+    done = subprocess.run(command, cwd=tmp_path / "design", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "frames that differ: [2]" in done.stdout
