@@ -30,6 +30,8 @@ app = typer.Typer(
 for _module in (demo, train, emit, estimate, simulate, check, report, parts, nets, data):
     app.command(_module.__name__.rpartition(".")[2])(_module.command)
 
+INTERRUPTED = 130  # what typer leaves with after Ctrl-C, as shells do
+
 # What the machine around us may do to a write or a read; anything else is our bug and keeps its traceback.
 _ENVIRONMENT = {
     errno.ENOSPC: "the disk is full",
@@ -80,9 +82,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except PspHwError as error:
         _say(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
     except OSError as error:
         if error.errno not in _ENVIRONMENT:
             raise
@@ -90,7 +89,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say(f"{place}{_ENVIRONMENT[error.errno]}; nothing half-written was left")
         return 2
     except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+        if code == INTERRUPTED:
+            _say("interrupted")
+        return code
     return 0
 
 

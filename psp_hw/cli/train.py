@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -92,8 +93,13 @@ def command(
         resume=resume,
         out=out,
     )
-    with console.stdout_for_json(as_json):
-        result = flow.train(request, progress=not as_json)
+    try:
+        with console.stdout_for_json(as_json):
+            result = flow.train(request, progress=not as_json)
+    except flow.Interrupted as stop:
+        command = f"psp-hw train --resume --out {shlex.quote(str(stop.run))}"
+        typer.echo(f"\npsp-hw: the run waits; go on with: {command}", err=True)
+        raise
     if as_json:
         console.show_json(flow.document(result))
         return

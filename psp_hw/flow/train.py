@@ -46,6 +46,18 @@ class TrainSummary:
     run: Path
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a training.
+
+    Args:
+        run: where it waits to be resumed.
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self.run = run
+
+
 def train(request: Request, *, progress: bool = True) -> TrainSummary:
     """Train, quantize and export.
 
@@ -55,6 +67,7 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
 
     Raises:
         PspHwError: bad options, bad data, training that diverged.
+        Interrupted: Ctrl-C.
     """
     if request.resume:
         out = _resumable(request)
@@ -64,7 +77,10 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
         out = request.out or _new_run(spec)
     from psp_hw.training import api
 
-    result = api.train(spec, out, resume=request.resume, data_dir=request.data_dir, progress=progress)
+    try:
+        result = api.train(spec, out, resume=request.resume, data_dir=request.data_dir, progress=progress)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(out) from stop
     return TrainSummary(
         accuracy=result.accuracy,
         accuracy_quantized=result.accuracy_quantized,

@@ -131,3 +131,19 @@ def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(ZeroDivisionError):
         main.run([])
+
+
+def test_ctrl_c_names_the_way_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("psp_hw.training.api.train", interrupted)
+
+    code = main.run(["train", "--shape", "--out", str(tmp_path / "my run")])
+
+    assert code == 130
+    said = capsys.readouterr().err
+    assert f"psp-hw train --resume --out '{tmp_path / 'my run'}'" in said
+    assert said.endswith("psp-hw: interrupted\n")
