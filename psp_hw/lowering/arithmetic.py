@@ -140,6 +140,7 @@ def _sum(node: Node, builder: Builder) -> Value:
     pairs = zip(spread(a.offsets, channels), spread(b.offsets, channels), strict=True)
     name = builder.names.fresh(layer_name(node.name, node.op_type, keep_type=True))
     emitted = builder.emit(Add(name=name, inputs=(a.name, b.name)))
+    builder.remark(node, "sum of two feature maps")
     offsets = compact(tuple(left + right for left, right in pairs))
     return replace(emitted, layout=a.layout, factors=a.factors, offsets=offsets)
 

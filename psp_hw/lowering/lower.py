@@ -56,7 +56,7 @@ _SHAPE_OPS = {"Shape", "Gather", "Slice", "ConstantOfShape", "Range", "Expand"}
 
 # What a node becomes where its handler says nothing more.
 _PLAIN = {
-    "Add": "sum or offset",
+    "Add": "offset per channel, for the quantizer behind it",
     "Relu": "lower bound of zero",
     "Mul": "factor per channel, for the quantizer behind it",
     "Div": "factor per channel, for the quantizer behind it",

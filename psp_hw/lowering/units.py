@@ -74,7 +74,7 @@ def _scaled(builder: Builder, node: Node, value: Value, unit: Fraction | None) -
     finest = [places(number) for number in (*ratios, *lifted)]
     shift = max(bits or 0 for bits in finest)
     if None in finest or _width(kind.fmt.width, ratios, lifted, shift) > MOST_EXACT_BITS:
-        return _emit(builder, node, value, unit, *_rounded(builder, node, value, ratios, lifted))
+        return _emit(builder, node, value, unit, *_rounded(builder, node, value, unit, ratios, lifted))
     scales = [int(ratio * 2**shift) for ratio in ratios]
     whole = [int(offset * 2**shift) for offset in lifted]
     while all(number % 2 == 0 for number in (*scales, *whole)) and any(scales):
@@ -98,9 +98,9 @@ def _width(entering: int, ratios: Reals, offsets: Reals, shift: int) -> int:
 
 
 def _rounded(
-    builder: Builder, node: Node, value: Value, ratios: Reals, offsets: Reals
+    builder: Builder, node: Node, value: Value, unit: Fraction, ratios: Reals, offsets: Reals
 ) -> tuple[list[int], list[int], int]:
-    """Multipliers of as many bits as allowed; remarks on it."""
+    """Multipliers of as many bits as allowed, and the offsets on their grid; remarks on how far off they are."""
     bits = builder.options.rounded_bits
     if builder.options.exact:
         raise ModelError(
@@ -110,15 +110,16 @@ def _rounded(
         )
     largest = max(abs(ratio) for ratio in ratios)
     shift = bits - (largest.numerator.bit_length() - largest.denominator.bit_length()) - 1
-    scales = [round(ratio * Fraction(2) ** shift) for ratio in ratios]
-    whole = [round(offset * Fraction(2) ** shift) for offset in offsets]
-    off = max(
-        abs(Fraction(s) / 2**shift - r) if shift >= 0 else abs(s * 2**-shift - r)
-        for s, r in zip(scales, ratios, strict=True)
-    )
-    share = float(off / largest)
+    grid = Fraction(2) ** shift
+    scales = [round(ratio * grid) for ratio in ratios]
+    whole = [round(offset * grid) for offset in offsets]
+    off_scale = max(abs(scale / grid - ratio) for scale, ratio in zip(scales, ratios, strict=True)) / largest
+    off_offset = max(abs(rounded / grid - offset) for rounded, offset in zip(whole, offsets, strict=True))
+    step = unit * Fraction(2) ** -builder.types[value.name].fmt.frac
+    errors = [f"{float(off_scale):.1e} of the value"] if off_scale else []
+    errors += [f"{float(off_offset * step):.1e} in its offset"] if off_offset else []
     text = (
-        f"brought to one scale by integer multipliers of {bits} bits, off by at most {share:.1e} of the value"
+        f"brought to one scale by integer multipliers of {bits} bits, off by at most {' and '.join(errors)}"
     )
     builder.remark(node, text, Outcome.ROUNDED)
     return scales, whole, shift
