@@ -68,6 +68,18 @@ def test_hls4ml_computes_every_output_of_a_random_network(
     assert np.array_equal(expected, tool.compile_and_run(tmp_path / "design", codes))
 
 
+@pytest.mark.parametrize("seed", [4, 13])
+def test_the_words_of_synthesis_and_the_oldest_standard_give_the_same_outputs(
+    tmp_path: Path, seed: int
+) -> None:
+    _, codes, expected = write(tmp_path / "design", seed, IoType.STREAM, Backend.VIVADO)
+    script = tmp_path / "design" / "build_lib.sh"
+    text = script.read_text().replace("-O0", "-O0 -DPSP_EXACT_WIDTHS")
+    script.write_text(text.replace("-std=c++23", "-std=c++11"))  # Vivado HLS compiles as C++11
+
+    assert np.array_equal(expected, tool.compile_and_run(tmp_path / "design", codes))
+
+
 def test_a_changed_weight_changes_the_outputs_that_hls4ml_computes(tmp_path: Path) -> None:
     _, codes, expected = write(tmp_path / "design", 24, IoType.STREAM, Backend.VITIS)
     for weights in (tmp_path / "design" / "firmware" / "weights").glob("w*.txt"):

@@ -27,8 +27,8 @@ enum WeightMemory { kWired, kLutRam, kBlockRam, kUltraRam };
 // Weights by iteration of a position and lane.
 //
 // Synthesis sees the array itself. The C simulation decodes it once, on the first frame, because g++ multiplies machine
-// numbers many times faster than ap_fixed.
-#ifdef __SYNTHESIS__
+// numbers many times faster than ap_fixed. -DPSP_EXACT_WIDTHS gives it what synthesis sees (psp/number.h).
+#if PSP_WORDS_OF_SYNTHESIS
 template <class CONFIG_T>
 class Weights {
     typedef psp::detail::ConvShape<CONFIG_T> Shape;
@@ -80,7 +80,7 @@ void conv(DATA data, RES res, const typename CONFIG_T::weight_t *weights, const 
     typedef typename Shape::Aligned Aligned;
     typedef ap_int<CONFIG_T::bias_t::width> Bias;
 
-#ifdef __SYNTHESIS__
+#if PSP_WORDS_OF_SYNTHESIS
     const Weights<CONFIG_T> weight(weights);
 #else
     static const Weights<CONFIG_T> weight(weights);
