@@ -46,7 +46,8 @@ def command(
         console.out().print(console.table(("Node", "Op", "", "What happens"), rows, text_columns=4))
         if result.problem is None:
             how = "Every node is computed exactly" if result.exact else "Some nodes are rounded"
-            console.show(f"{how}; {result.deviation}." if result.deviation else f"{how}.")
+            measured = result.deviation or result.unmeasured
+            console.show(f"{how}; {measured}." if measured else f"{how}.")
     if result.problem is not None:
         raise result.problem
     if not as_json:

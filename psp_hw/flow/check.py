@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.errors import ModelError, SpecError
+from psp_hw.errors import ModelError, SpecError, ToolError
 from psp_hw.flow.images import from_file
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.source import SourceKind, model_file, resolve
@@ -64,7 +64,8 @@ class CheckSummary:
         nodes: every node, in order.
         exact: every node is computed exactly.
         problem: why the model cannot be used; None where it can.
-        deviation: measured; None where it cannot be used or nothing was to be run.
+        deviation: measured; None where it cannot be used or nothing was run.
+        unmeasured: why nothing could be run.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class CheckSummary:
     exact: bool
     problem: ModelError | None
     deviation: Deviation | None
+    unmeasured: str | None = None
 
 
 def check(
@@ -105,11 +107,19 @@ def check(
     file = model_file(source)
     progress.step("reading the network", 0, None)
     found = explain(file, Options(exact=exact))
-    deviation = None
+    deviation, unmeasured = None, None
     if found.lowered is not None and images:
-        deviation = measure(file, found.lowered, inputs=inputs, images=images, progress=progress)
+        try:
+            deviation = measure(file, found.lowered, inputs=inputs, images=images, progress=progress)
+        except ToolError as error:
+            unmeasured = error.what
     return CheckSummary(
-        path=file, nodes=found.nodes, exact=found.exact, problem=found.problem, deviation=deviation
+        path=file,
+        nodes=found.nodes,
+        exact=found.exact,
+        problem=found.problem,
+        deviation=deviation,
+        unmeasured=unmeasured,
     )
 
 
@@ -127,8 +137,11 @@ def rounding(path: Path, *, inputs: Path | None = None) -> tuple[str, ...]:
     if lowered.exact:
         return ()
     rounded = [remark for remark in lowered.remarks if remark.outcome is Outcome.ROUNDED]
-    deviation = measure(path, lowered, inputs=inputs, images=CALIBRATION_IMAGES)
-    return (*(f"{remark.node.place}: {remark.text}" for remark in rounded), str(deviation))
+    try:
+        found = str(measure(path, lowered, inputs=inputs, images=CALIBRATION_IMAGES))
+    except ToolError as error:
+        found = error.what
+    return (*(f"{remark.node.place}: {remark.text}" for remark in rounded), found)
 
 
 def measure(
@@ -187,6 +200,7 @@ def document(result: CheckSummary) -> dict[str, object]:
             {"name": node.name, "op": node.op, "outcome": node.outcome.value, "what": node.text}
             for node in result.nodes
         ],
+        "unmeasured": result.unmeasured,
         "deviation": None
         if deviation is None
         else {

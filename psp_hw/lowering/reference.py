@@ -47,7 +47,9 @@ def execute(
         from qonnx.transformation.infer_shapes import InferShapes
 
         try:
-            model = ModelWrapper(str(path)).transform(InferShapes())
+            model = ModelWrapper(str(path))
+            model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1  # exporters leave the batch open
+            model = model.transform(InferShapes())
             source, result = model.graph.input[0].name, model.graph.output[0].name
             rank = len(model.get_tensor_shape(source))
             for index, image in enumerate(fed):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from qonnx_models import ModelMaker
 
@@ -89,6 +90,30 @@ def test_calibration_images_are_the_callers(tmp_path, capfd):
 
     assert found["deviation"]["images"] == 5
     assert found["deviation"]["calibrated"]
+
+
+def test_an_open_batch_is_one_image_at_a_time(tmp_path, capfd):
+    path = small(tmp_path)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(model, path)
+
+    found = document(capfd, "check", str(path))
+
+    assert found["deviation"]["differing"] == 0
+
+
+def test_a_model_that_qonnx_cannot_execute_is_explained_all_the_same(tmp_path, capfd):
+    path = small(tmp_path)
+    model = onnx.load(path)
+    del model.opset_import[:]
+    onnx.save(model, path)
+
+    found = document(capfd, "check", str(path))
+
+    assert found["exact"]
+    assert found["deviation"] is None
+    assert "qonnx cannot execute the model" in found["unmeasured"]
 
 
 @pytest.mark.parametrize("arguments", [["--images", "-1"], ["--inputs", "nowhere.npy"]])
