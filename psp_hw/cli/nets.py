@@ -20,6 +20,11 @@ def command(as_json: Json = False) -> None:
                     {
                         "name": net.name,
                         "summary": net.summary,
+                        "layers": net.layers,
+                        "parameters": net.params,
+                        "macs": net.macs,
+                        "image": list(net.image),
+                        "classes": net.classes,
                         "widths": list(net.widths),
                         "blocks": list(net.blocks),
                         "source": net.source,
@@ -30,8 +35,15 @@ def command(as_json: Json = False) -> None:
         )
         return
     rows = [
-        (net.name, net.summary, " ".join(map(str, net.widths)), " ".join(map(str, net.blocks)), net.source)
+        (
+            net.name,
+            net.summary,
+            str(net.layers),
+            f"{net.params:,}",
+            f"{net.macs:,}",
+            "x".join(map(str, net.image)),
+        )
         for net in NETS.values()
     ]
-    head = ("Network", "What", "Widths", "Blocks", "Source")
-    console.out().print(console.table(head, rows, text_columns=5))
+    head = ("Network", "What", "Layers", "Parameters", "MACs", "Image")
+    console.out().print(console.table(head, rows, text_columns=2))

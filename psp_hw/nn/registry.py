@@ -7,12 +7,15 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 import torch
 from torch import nn
 
 from psp_hw.errors import ModelError, SpecError
-from psp_hw.nn.catalog import NETS
+from psp_hw.nn.catalog import NETS, SMALL_IMAGE, Family, NetInfo
+from psp_hw.nn.dense import DenseNet
+from psp_hw.nn.large import LargeResidualNet
 from psp_hw.nn.residual import ResidualNet
 from psp_hw.spec.names import first_line, suggestion
 from psp_hw.spec.train import NetSpec
@@ -38,11 +41,21 @@ def build_net(spec: NetSpec, *, image: tuple[int, int, int], classes: int) -> nn
     return net
 
 
-def _build_registered(spec: NetSpec, image: tuple[int, int, int], classes: int) -> nn.Module:
+def check_name(spec: NetSpec) -> NetInfo:
+    """What is known about a registered network.
+
+    Raises:
+        SpecError: the name is unknown.
+    """
     info = NETS.get(spec.name)
     if info is None:
         hint = f"{suggestion(spec.name, NETS)}, or your own as package.module:function"
         raise SpecError(f"unknown network '{spec.name}'", where="net", hint=hint)
+    return info
+
+
+def _build_registered(spec: NetSpec, image: tuple[int, int, int], classes: int) -> nn.Module:
+    info = check_name(spec)
     widths, blocks = spec.widths or info.widths, spec.blocks or info.blocks
     if len(widths) != len(blocks):
         raise SpecError(
@@ -56,7 +69,27 @@ def _build_registered(spec: NetSpec, image: tuple[int, int, int], classes: int) 
             f"{len(widths)} stages need images of at least {shrink} pixels, these have {image[1]}x{image[2]}",
             where="net.widths",
         )
-    return ResidualNet(image[0], (image[1], image[2]), classes, widths, blocks)
+    extent = (image[1], image[2])
+    match info.family:
+        case Family.RESIDUAL:
+            return ResidualNet(image[0], extent, classes, widths, blocks)
+        case Family.LARGE_RESIDUAL:
+            bottleneck = info.bottleneck
+            return LargeResidualNet(image[0], extent, classes, widths, blocks, bottleneck=bottleneck)
+        case Family.DENSE:
+            return DenseNet(
+                image[0],
+                extent,
+                classes,
+                widths,
+                blocks,
+                stem=info.stem,
+                large=info.image[1] > SMALL_IMAGE,
+                bottleneck=info.bottleneck,
+                halve=info.halve,
+            )
+        case _:
+            assert_never(info.family)
 
 
 def _call_custom(name: str, image: tuple[int, int, int], classes: int) -> nn.Module:

@@ -10,6 +10,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
+def init_convolutions(net: nn.Module) -> None:
+    """He initialization of the convolutions (He et al., arXiv 1502.01852)."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; added, then ReLU.
 
@@ -79,13 +86,7 @@ class ResidualNet(nn.Module):
         self.pool = nn.AvgPool2d((height, width))
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(channels, classes)
-        self._init_weights()
-
-    def _init_weights(self) -> None:
-        """He initialization of the convolutions (He et al., arXiv 1502.01852)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
         """[N, C, H, W] to logits [N, classes]."""

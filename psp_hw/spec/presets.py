@@ -17,7 +17,7 @@ from psp_hw.spec.train import (
 )
 
 DEFAULT_NET = "digits-cnn"
-NATURAL_DATA = {"digits-cnn": "digits", "resnet8": "cifar10", "resnet20": "cifar10"}
+COLOUR_NETS = ("resnet", "densenet")  # what these names begin with is made for colour images
 
 
 def preset(net: str | None = None, data: str | None = None) -> TrainSpec:
@@ -28,7 +28,7 @@ def preset(net: str | None = None, data: str | None = None) -> TrainSpec:
         data: name of the data set; None: the one that the network is made for.
     """
     name = net or DEFAULT_NET
-    where = data or NATURAL_DATA.get(name, "digits")
+    where = data or ("cifar10" if name.startswith(COLOUR_NETS) and ":" not in name else "digits")
     base = _CIFAR10 if where == "cifar10" else _DIGITS
     return replace(base, net=NetSpec(name=name), data=replace(base.data, name=where))
 

@@ -19,6 +19,7 @@ from torch import fx, nn
 from psp_hw.data.registry import data_info, load
 from psp_hw.data.split import Preprocessing, Split
 from psp_hw.errors import RunError
+from psp_hw.nn.registry import check_name
 from psp_hw.pruning.survey import LayerSurvey, density
 from psp_hw.quant.convert import trace_values
 from psp_hw.spec.names import first_line
@@ -98,6 +99,8 @@ def train(
         TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
         KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
     """
+    if not spec.net.is_custom:
+        check_name(spec.net)  # before the data: a wrong name should not send anyone to fetch a data set
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
     check_net(spec, training)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from psp_hw.errors import ModelError, SpecError
+from psp_hw.nn.catalog import NETS
 from psp_hw.nn.count import count
 from psp_hw.nn.registry import build_net
 from psp_hw.spec.train import NetSpec
@@ -22,6 +23,51 @@ def _resnet_weights(n: int) -> int:
     stage2 = 16 * 32 * 9 + (2 * n - 1) * 32 * 32 * 9
     stage3 = 32 * 64 * 9 + (2 * n - 1) * 64 * 64 * 9
     return 3 * 16 * 9 + stage1 + stage2 + stage3 + 64 * 10
+
+
+@pytest.mark.parametrize("name", list(NETS))
+def test_the_counts_of_the_catalog_are_those_of_the_networks(name: str) -> None:
+    info = NETS[name]
+    counted = count(build_net(NetSpec(name=name), image=info.image, classes=info.classes), info.image)
+    on_the_way = [layer for layer in counted.layers if "shortcut" not in layer.name]
+
+    assert (info.layers, info.params, info.macs) == (len(on_the_way), counted.params, counted.macs)
+
+
+# Parameters and multiply-accumulates in millions, as published, to the digits that are printed. Sources: He et al.,
+# arXiv 1512.03385, Table 6 (CIFAR) and Table 1 (ImageNet, "FLOPs" = multiply-adds); Huang et al., arXiv 1608.06993,
+# Table 2; Liu et al., arXiv 1708.06519, Table 1 (DenseNet-40: 1.02 M, 5.33e8 operations = 2 per MAC);
+# Huang et al., arXiv 1711.09224, Table 4 (DenseNet-121: 8.0 M, 2 874 M multiply-adds, which counts BN and pooling);
+# torchvision's documentation (ResNet-18: 11.69 M, ResNet-50: 25.56 M).
+PUBLISHED = {
+    "resnet20": (0.27, None),
+    "resnet32": (0.46, None),
+    "resnet44": (0.66, None),
+    "resnet56": (0.85, None),
+    "resnet110": (1.7, None),
+    "densenet40": (1.02, 5.33e2 / 2),
+    "densenet100": (7.0, None),
+    "resnet18": (11.69, 1.8e3),
+    "resnet-b-50": (25.56, 3.8e3),
+    "densenet-bc-121": (8.0, 2874.0),
+}
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_counts_are_within_two_percent_of_the_published_ones(name: str) -> None:
+    params, macs = PUBLISHED[name]
+
+    assert params == pytest.approx(NETS[name].params / 1e6, rel=0.02)
+    if macs is not None:
+        assert macs == pytest.approx(NETS[name].macs / 1e6, rel=0.02)
+
+
+def test_table_2_counts_operations_where_table_3_counts_macs() -> None:
+    """PSP Table 2 has 0.53 G for DenseNet-40, Table 3 has 0.27 G: a multiplication and an addition per MAC."""
+    macs = NETS["densenet40"].macs
+
+    assert "0.53" == f"{2 * macs / 1e9:.2f}"
+    assert 0.27 == pytest.approx(macs / 1e9, rel=0.02)
 
 
 @pytest.mark.parametrize(("name", "n"), [("resnet8", 1), ("resnet20", 3)])
@@ -67,8 +113,8 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 
 
 def test_an_unknown_net_gets_a_suggestion() -> None:
-    with pytest.raises(SpecError, match=r"unknown network 'resnet21'.*did you mean 'resnet20'"):
-        build_net(NetSpec(name="resnet21"), image=CIFAR, classes=10)
+    with pytest.raises(SpecError, match=r"unknown network 'resnet-20'.*did you mean 'resnet20'"):
+        build_net(NetSpec(name="resnet-20"), image=CIFAR, classes=10)
 
 
 def test_too_many_stages_for_the_image() -> None:
