@@ -75,6 +75,7 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
     else:
         spec = training_spec(request)
         out = request.out or _new_run(spec)
+    _check_names(spec)
     from psp_hw.training import api
 
     try:
@@ -89,6 +90,21 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
         macs=result.macs,
         run=result.run,
     )
+
+
+def _check_names(spec: TrainSpec) -> None:
+    """Refuse an unknown network or data set before torch is loaded.
+
+    Raises:
+        SpecError: names the nearest.
+    """
+    from psp_hw.data.registry import data_info
+    from psp_hw.nn.catalog import NETS
+
+    if not spec.net.is_custom and spec.net.name not in NETS:
+        hint = f"{suggestion(spec.net.name, NETS)}, or your own as package.module:function"
+        raise SpecError(f"unknown network '{spec.net.name}'", where="net", hint=hint)
+    data_info(spec.data.name)
 
 
 def document(result: TrainSummary) -> dict[str, object]:
