@@ -222,6 +222,10 @@ def lower_batch_normalization(node: Node, builder: Builder) -> None:
 
 def lower_relu(node: Node, builder: Builder) -> None:
     """Relu: of codes at once; of a real map over codes, a bound for the quantizer behind it."""
+    known = builder.known(node.inputs[0])
+    if isinstance(known, PendingInput):
+        builder.define(node.outputs[0], replace(known, positive=True))
+        return
     value = builder.value(node.inputs[0], node, padded=True)
     shifted = len(value.factors) == 1 and log2(value.factors[0]) is not None
     if value.unbounded and value.offsets == ZERO and shifted:

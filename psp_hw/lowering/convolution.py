@@ -106,7 +106,7 @@ def _emit_conv(node: Node, builder: Builder, value: Value, weight: QuantTensor, 
     """
     name = builder.names.fresh(layer_name(node.name, node.op_type, keep_type=False))
     outputs = weight.values.shape[2]
-    frac, align, factors = _scales(weight.scales)
+    frac, align, factors = _scales(_of_something(weight))
     op = Conv2d(
         name=name,
         input=value.name,
@@ -123,6 +123,13 @@ def _emit_conv(node: Node, builder: Builder, value: Value, weight: QuantTensor, 
     )
     entering = value.factors[0]
     return replace(builder.emit(op), factors=compact(tuple(entering * factor for factor in factors)))
+
+
+def _of_something(weight: QuantTensor) -> Reals:
+    """The scale of every output channel; a filter that is all zero has any, and takes that of one that is not."""
+    alive = [bool(number) for number in np.count_nonzero(weight.values, axis=(0, 1))]
+    first = next((scale for scale, some in zip(weight.scales, alive, strict=True) if some), Fraction(1))
+    return tuple(scale if some else first for scale, some in zip(weight.scales, alive, strict=True))
 
 
 def _scales(scales: Reals) -> tuple[int, tuple[int, ...], Reals]:

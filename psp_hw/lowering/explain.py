@@ -7,7 +7,7 @@ from pathlib import Path
 
 from psp_hw.errors import ModelError
 from psp_hw.lowering.builder import Builder, Options, Outcome
-from psp_hw.lowering.lower import Lowered, finish, lower_node
+from psp_hw.lowering.lower import LISTED, Lowered, finish, lower_node
 from psp_hw.lowering.onnx_file import Node, read
 
 _WORST_FIRST = (Outcome.UNSUPPORTED, Outcome.SKIPPED, Outcome.ROUNDED, Outcome.EXACT)
@@ -83,7 +83,8 @@ def explain(path: Path, options: Options) -> Explanation:
 
 
 def _why(error: ModelError) -> str:
-    return error.what + (f" ({error.hint})" if error.hint else "")
+    listed = error.hint is not None and error.hint.startswith(LISTED)
+    return error.what + (f" ({error.hint})" if error.hint and not listed else "")
 
 
 def _by_node(builder: Builder) -> tuple[Explained, ...]:

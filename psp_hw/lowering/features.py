@@ -105,6 +105,7 @@ class PendingInput:
 
     Args:
         factor: a power of two that it was multiplied with.
+        positive: a ReLU lies before the quantizer.
     """
 
     channels: int
@@ -112,6 +113,7 @@ class PendingInput:
     width: int
     layout: Layout
     factor: Fraction = Fraction(1)
+    positive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

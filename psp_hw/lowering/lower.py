@@ -51,8 +51,14 @@ HANDLERS: Mapping[str, Handler] = {
     "Cast": shapes.lower_identity,
 }
 
-# What exporters leave of shapes that they compute; qonnx folds it into constants.
-_SHAPE_OPS = {"Shape", "Gather", "Slice", "ConstantOfShape", "Range", "Expand"}
+_CLEAN_UP = "run qonnx-cleanup on the model first"
+_LOGITS = "end the model with its logits: the largest is the same"
+# Shapes that exporters leave to be computed, which qonnx folds into constants; ends of networks that classify.
+_ADVICE = {
+    **dict.fromkeys(("Shape", "Gather", "Slice", "ConstantOfShape", "Range", "Expand"), _CLEAN_UP),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "ArgMax", "TopK"), _LOGITS),
+}
+LISTED = "supported are "
 
 # What a node becomes where its handler says nothing more.
 _PLAIN = {
@@ -123,11 +129,10 @@ def lower_node(node: Node, builder: Builder) -> None:
     """
     handler = HANDLERS.get(node.op_type)
     if handler is None:
-        shape_op = "run qonnx-cleanup on the model first" if node.op_type in _SHAPE_OPS else None
         raise ModelError(
             f"the op {node.op_type} is not supported",
             where=node.place,
-            hint=shape_op or f"supported are {', '.join(sorted(HANDLERS))}",
+            hint=_ADVICE.get(node.op_type, f"{LISTED}{', '.join(sorted(HANDLERS))}"),
         )
     builder.check_inputs(node)
     said = len(builder.remarks)

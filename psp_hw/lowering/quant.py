@@ -21,7 +21,7 @@ from psp_hw.lowering.features import Reals
 from psp_hw.lowering.onnx_file import FloatArray, Node
 
 MAX_BITS = 32
-LARGEST_SCALE = 2.0**40
+LARGEST_SCALE = 2.0**100
 # A scale that belongs to a weight leaves it near its range: learnt and statistical scales saturate outliers of a few times
 # the range at most. Weights this far outside come with the scale of another tensor.
 LARGEST_EXCESS = 16
@@ -173,7 +173,7 @@ def read_scales(node: Node, scale: FloatArray) -> tuple[int | None, Reals]:
         raise ModelError("the scale is empty", where=node.place)
     for value in scale.reshape(-1).tolist():
         if not (math.isfinite(value) and 1 / LARGEST_SCALE <= value <= LARGEST_SCALE):
-            raise ModelError(f"the scale {value!r} is outside 2**-40 .. 2**40", where=node.place)
+            raise ModelError(f"the scale {value!r} is outside 2**-100 .. 2**100", where=node.place)
     return (varying[0] if varying else None), tuple(Fraction(value) for value in scale.reshape(-1).tolist())
 
 

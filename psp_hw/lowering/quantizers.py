@@ -93,9 +93,10 @@ def _input(node: Node, builder: Builder, image: PendingInput, quantizer: Quantiz
     kind = TensorType(height=image.height, width=image.width, channels=image.channels, fmt=fmt)
     unit = 1.0 if exponent is not None else float(step)
     value = builder.emit(Input(name=builder.names.fresh("input"), type=kind, unit=unit))
-    if (quantizer.lo, quantizer.hi) != (fmt.min, fmt.max):
+    lo = max(quantizer.lo, 0) if image.positive else quantizer.lo
+    if (lo, quantizer.hi) != (fmt.min, fmt.max):
         name = builder.names.fresh("input_clip")
-        to = Requantizer(shift=0, lo=quantizer.lo, hi=quantizer.hi, fmt=fmt)
+        to = Requantizer(shift=0, lo=lo, hi=quantizer.hi, fmt=fmt)
         value = builder.emit(Requantize(name=name, input=value.name, requantize=to))
     builder.remark(node, f"the input, {fmt}" + ("" if exponent is not None else f" in units of {unit:g}"))
     factor = quantizer.scales[0] * Fraction(2) ** fmt.frac

@@ -253,3 +253,24 @@ def test_a_sum_of_maps_of_unlike_factors_is_rounded_and_says_so(tmp_path):
     said = [r for r in lowered.remarks if r.outcome is Outcome.ROUNDED]
     assert said[0].node.name == "sum"
     assert "multipliers of 18 bits, off by at most" in said[0].text
+
+
+def test_filters_of_zeros_may_have_the_smallest_scale_that_there_is(tmp_path):
+    make, x = begin()  # as Brevitas exports them
+    floats = make.rng.normal(size=(4, 3, 3, 3))
+    floats[[0, 2]] = 0
+    scales = np.array([7.874016109271631e-13, 0.125, 2.0**-90, 0.0625]).reshape(4, 1, 1, 1)
+    weight = make.quant(make.constant(floats), bits=8, scale=scales, narrow=1)
+    y = make.node("Conv", [x, weight, make.constant([0.3, 0.5, -2.0, 1.0])], kernel_shape=[3, 3])
+    path = make.save(make.quant(y, bits=8, frac=3), tmp_path / "model.onnx")
+
+    assert_equals_reference(path, SHAPE)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_a_relu_before_the_quantizer_of_the_image(signed, tmp_path):
+    make = ModelMaker(SHAPE)
+    x = make.quant(make.node("Relu", ["image"]), bits=6, frac=3, signed=signed)
+    path = make.save(conv(make, x), tmp_path / "model.onnx")
+
+    assert_equals_reference(path, SHAPE)
