@@ -15,7 +15,7 @@ from psp_hw.flow.compare import Comparison, IntArray, channel_first, differences
 from psp_hw.flow.estimate import plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.progress import Counter, Progress
-from psp_hw.flow.source import Source, SourceKind
+from psp_hw.flow.source import Source, SourceKind, text_at
 from psp_hw.flow.vectors import golden
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.values import decode
@@ -56,8 +56,8 @@ def with_csim(
 
 @contextlib.contextmanager
 def _design_of(source: Source, progress: Progress) -> Iterator[Path]:
-    """The design itself, or one that is written for a run or file and gone afterwards."""
-    if source.kind is SourceKind.DESIGN:
+    """The design itself, or one that is written for a run, a file or a project of hls4ml and gone afterwards."""
+    if source.kind is SourceKind.DESIGN and text_at(source.manifest, "target") != Target.HLS4ML.value:
         yield source.path
         return
     with tempfile.TemporaryDirectory(prefix="psp-hw-") as folder:
