@@ -119,7 +119,8 @@ def _compiled(project: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # hls4ml leaves its configuration file to be closed
+            # hls4ml leaves its configuration file to be closed by the interpreter.
+            warnings.simplefilter("ignore", ResourceWarning)
             model = link_existing_project(project)
         model.config.config["OutputDir"] = str(project)
         model.compile()
