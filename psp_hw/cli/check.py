@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Say what happens to every node of a QONNX file.
 
-    Names what is exact, what is rounded and how far it is off, and what is not supported and why. Compares the integer network
-    with qonnx's executor. Exit code 2 if the model cannot be used.
+    Names what is exact, what is rounded and how far it is off, what is not supported and why; compares with qonnx's
+    executor. Exit code 2 if the model cannot be used.
     """
     from psp_hw.flow import check as flow
 

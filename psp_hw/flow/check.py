@@ -107,20 +107,27 @@ def check(
     file = model_file(source)
     progress.step("reading the network", 0, None)
     found = explain(file, Options(exact=exact))
-    deviation, unmeasured = None, None
+    measured: Deviation | str | None = None
     if found.lowered is not None and images:
-        try:
-            deviation = measure(file, found.lowered, inputs=inputs, images=images, progress=progress)
-        except ToolError as error:
-            unmeasured = error.what
+        measured = _measured(file, found.lowered, inputs, images, progress)
     return CheckSummary(
         path=file,
         nodes=found.nodes,
         exact=found.exact,
         problem=found.problem,
-        deviation=deviation,
-        unmeasured=unmeasured,
+        deviation=measured if isinstance(measured, Deviation) else None,
+        unmeasured=measured if isinstance(measured, str) else None,
     )
+
+
+def _measured(
+    path: Path, lowered: Lowered, inputs: Path | None, images: int, progress: Progress
+) -> Deviation | str:
+    """The deviation, or why it cannot be measured."""
+    try:
+        return measure(path, lowered, inputs=inputs, images=images, progress=progress)
+    except ToolError as error:
+        return error.what
 
 
 def rounding(path: Path, *, inputs: Path | None = None) -> tuple[str, ...]:
@@ -137,11 +144,8 @@ def rounding(path: Path, *, inputs: Path | None = None) -> tuple[str, ...]:
     if lowered.exact:
         return ()
     rounded = [remark for remark in lowered.remarks if remark.outcome is Outcome.ROUNDED]
-    try:
-        found = str(measure(path, lowered, inputs=inputs, images=CALIBRATION_IMAGES))
-    except ToolError as error:
-        found = error.what
-    return (*(f"{remark.node.place}: {remark.text}" for remark in rounded), found)
+    found = _measured(path, lowered, inputs, CALIBRATION_IMAGES, Silent())
+    return (*(f"{remark.node.place}: {remark.text}" for remark in rounded), str(found))
 
 
 def measure(

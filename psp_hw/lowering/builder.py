@@ -44,7 +44,7 @@ class Options:
     """
 
     exact: bool = True
-    multiplier_bits: int = 32
+    multiplier_bits: int = 40
     rounded_bits: int = 18
     threshold_bits: int = 4
 

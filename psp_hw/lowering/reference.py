@@ -40,27 +40,34 @@ def execute(
     fed = images.astype(np.float32)
     if channels_last:
         fed = np.ascontiguousarray(fed.transpose(0, 2, 3, 1))
-    results = []
     with _quiet():
-        from qonnx.core.modelwrapper import ModelWrapper
-        from qonnx.core.onnx_exec import execute_onnx
-        from qonnx.transformation.infer_shapes import InferShapes
-
         try:
-            model = ModelWrapper(str(path))
-            model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1  # exporters leave the batch open
-            model = model.transform(InferShapes())
-            source, result = model.graph.input[0].name, model.graph.output[0].name
-            rank = len(model.get_tensor_shape(source))
-            for index, image in enumerate(fed):
-                one = image[None] if rank == 4 else image.reshape(1, -1)
-                results.append(np.asarray(execute_onnx(model, {source: one})[result]).reshape(-1))
-                if on_image is not None:
-                    on_image(index + 1)
+            results = _results(path, fed, on_image)
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise ToolError(f"qonnx cannot execute the model: {reason[0]}", where=str(path)) from error
     return np.stack(results).astype(np.float64)
+
+
+def _results(
+    path: Path, images: npt.NDArray[np.float32], on_image: Callable[[int], None] | None
+) -> list[npt.NDArray[np.float32]]:
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    model = ModelWrapper(str(path))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1  # exporters leave the batch open
+    model = model.transform(InferShapes())
+    source, result = model.graph.input[0].name, model.graph.output[0].name
+    rank = len(model.get_tensor_shape(source))
+    results = []
+    for index, image in enumerate(images):
+        one = image[None] if rank == 4 else image.reshape(1, -1)
+        results.append(np.asarray(execute_onnx(model, {source: one})[result]).reshape(-1))
+        if on_image is not None:
+            on_image(index + 1)
+    return results
 
 
 @contextlib.contextmanager

@@ -6,10 +6,12 @@ thresholds where the codes are few; a longer multiplier, proven equal on every a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,6 +33,8 @@ from psp_hw.lowering.quant import Quantizer
 MOST_WEIGHT_BITS_FOR_OFFSET = 2
 SHORT_MULTIPLIER_BITS = 8
 LARGEST_ALIGN = 24
+# An exact multiplier of more bits than one DSP48E2 multiplies by at once is made only where exactness is asked for.
+MOST_BITS_UNASKED = 24
 MOST_STEPS_PROVEN = 1 << 20
 
 
@@ -300,7 +304,8 @@ def _by_multiplier(job: _Job) -> tuple[str, int]:
     """The shortest multiplier that gives every code exactly; else the longest allowed, and how far it is off."""
     if not job.uniform_bounds:
         raise ModelError("bounds that differ between channels are not supported", where=job.node.place)
-    most = job.builder.options.multiplier_bits
+    options = job.builder.options
+    most = options.multiplier_bits if options.exact else min(options.multiplier_bits, MOST_BITS_UNASKED)
     provable = sum(m.hi - m.lo for m in job.maps) <= MOST_STEPS_PROVEN
     if provable:
         steps = [m.steps(r) for m, r in zip(job.maps, job.entering, strict=True)]
@@ -366,11 +371,17 @@ def _deviation(job: _Job, rounded: tuple[list[int], list[int], int]) -> str:
     worst, differing, total = 0, 0, 0
     for m, scale, offset, entering in zip(job.maps, scales, offsets, job.entering, strict=True):
         near = replace(m, scale=Fraction(scale, 1 << shift), offset=Fraction(offset, 1 << shift), nudge=0)
+        wanted, found = m.steps(entering), near.steps(entering)
+        edges = sorted({entering.lo, *wanted, *found, entering.hi + 1})
         total += entering.hi - entering.lo + 1
-        pairs = list(zip(m.steps(entering), near.steps(entering), strict=True))
-        differing += sum(abs(a - b) for a, b in pairs)
-        edges = {
-            min(max(p, entering.lo), entering.hi) for a, b in pairs if a != b for p in (a, b, a - 1, b - 1)
-        }
-        worst = max([worst, *(abs(m(p) - near(p)) for p in edges)])
+        for start, end in pairwise(edge for edge in edges if edge <= entering.hi + 1):
+            off = abs(_code(m, wanted, start) - _code(near, found, start))
+            worst = max(worst, off)
+            differing += (end - start) * (off > 0)
     return f"at most {worst} code off, on {differing} of the {total} accumulators that can occur"
+
+
+def _code(m: RoundedMap, steps: list[int], at: int) -> int:
+    """The result of a map from its steps."""
+    passed = bisect_right(steps, at)
+    return m.hi - passed if m.falls else m.lo + passed
