@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from psp_hw.quant.convert import activation_quantizers, weighted_layers
+from psp_hw.quant.affine import QuantizedAffine
+from psp_hw.quant.convert import activation_quantizers, affine_layers, weighted_layers
+from psp_hw.quant.grids import finest_scale
 from psp_hw.quant.quantizers import plain, set_scale_exponent
 from psp_hw.spec.enums import WeightScale
 from psp_hw.spec.train import QuantSpec
@@ -56,6 +58,10 @@ def calibrate_weights(model: nn.Module, spec: QuantSpec) -> None:
         shape = (-1,) + (1,) * (weight.ndim - 1) if per_channel else ()
         set_scale_exponent(layer, exponent.reshape(shape))
 
+    for affine in affine_layers(model).values():
+        exponent = best_exponent(affine.weight.detach()[None], low=-affine.limit, high=affine.limit)[0]
+        affine.gain_exponent.copy_(exponent)
+
 
 @torch.no_grad()
 def calibrate_activations(model: nn.Module, batches: list[Tensor]) -> None:
@@ -89,6 +95,8 @@ def calibrate_activations(model: nn.Module, batches: list[Tensor]) -> None:
         if not signed:
             values = values.clamp(min=0)
         set_scale_exponent(module, best_exponent(values, low=low, high=high)[0])
+    for name, affine in affine_layers(model).items():
+        affine.offset_exponent.copy_(affine.gain_exponent + torch.log2(finest_scale(model, name)).round())
 
 
 class _Observer(nn.Module):
@@ -117,6 +125,8 @@ class _FloatLayer(nn.Module):
     def forward(self, value: Any) -> Tensor:
         """The float layer."""
         layer: Any = self.hidden[0]
+        if isinstance(layer, QuantizedAffine):
+            return plain(value) * layer.weight[:, None, None] + layer.bias[:, None, None]
         if isinstance(layer, nn.Conv2d):
             result: Tensor = nn.Conv2d._conv_forward(layer, plain(value), layer.weight, layer.bias)
             return result
@@ -125,7 +135,11 @@ class _FloatLayer(nn.Module):
 
 def _watch(model: nn.Module, note: Any) -> dict[str, nn.Module]:
     """Put stand-ins in the place of quantizers and quantized layers; returns the originals by name."""
-    originals: dict[str, nn.Module] = {**activation_quantizers(model), **weighted_layers(model)}
+    originals: dict[str, nn.Module] = {
+        **activation_quantizers(model),
+        **weighted_layers(model),
+        **affine_layers(model),
+    }
     watched = set(activation_quantizers(model))
     for name, module in originals.items():
         stand_in = _Observer(name, module, note) if name in watched else _FloatLayer(module)

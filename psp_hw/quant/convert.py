@@ -6,6 +6,9 @@
 - A branch of an addition that is an accumulator is brought to `branch_bits`, signed; the sum itself is exact.
 - Average pooling takes quantized values and is followed by a quantizer with `pool_bits`.
 - A value that feeds a convolution, a pooling or a flatten without being quantized gets `act_bits`, signed.
+- Concatenation takes quantized values of any scales and leaves them as they are.
+- A BN that no convolution takes in reads quantized values; its gains have `affine_bits`, its offsets lie on the grid
+  of the products, so its result is exact like an accumulator.
 - The result of the last layer stays the raw accumulator.
 """
 
@@ -18,7 +21,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from psp_hw.errors import ModelError
-from psp_hw.quant.functions import Add
+from psp_hw.quant.affine import QuantizedAffine
+from psp_hw.quant.fold import ChannelAffine
+from psp_hw.quant.functions import Add, Concat
 from psp_hw.quant.quantizers import (
     is_activation,
     is_weighted,
@@ -42,6 +47,14 @@ class QuantizedAdd(nn.Module):
         return plain(left) + plain(right)
 
 
+class QuantizedConcat(nn.Module):
+    """Quantized feature maps side by side in channels; their scales may differ."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """[N, C1, H, W], [N, C2, H, W], ... to [N, C1 + C2 + ..., H, W]."""
+        return torch.cat([plain(part) for part in parts], dim=1)
+
+
 class PooledMean(nn.AvgPool2d):
     """Average pooling of quantized values."""
 
@@ -62,6 +75,7 @@ class _State(Enum):
     QUANTIZED = auto()
     ACCUMULATOR = auto()
     SUM = auto()
+    JOINED = auto()  # every channel is quantized, the scales may differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +116,11 @@ class _Builder:
             self.quantized[name] = _Value(node=node, state=_State.QUANTIZED, signed=True)
         return self.quantized[name]
 
+    def need_grid(self, name: str, *, bits: int) -> _Value:
+        """As `need_quantized`, but channels may lie on grids of their own."""
+        value = self.values[name]
+        return value if value.state is _State.JOINED else self.need_quantized(name, bits=bits)
+
     def add_step(self, step: Step) -> None:
         """Append the quantized form of one step."""
         module = step.module
@@ -115,6 +134,16 @@ class _Builder:
             branches = [self.need_quantized(name, bits=self.spec.branch_bits) for name in step.inputs]
             node = self._call(step.name, QuantizedAdd(), *(b.node for b in branches))
             self.values[step.name] = _Value(node=node, state=_State.SUM, signed=True)
+        elif isinstance(module, Concat):
+            parts = [self.need_grid(name, bits=self.spec.branch_bits) for name in step.inputs]
+            node = self._call(step.name, QuantizedConcat(), *(part.node for part in parts))
+            signed = any(part.signed for part in parts)
+            self.values[step.name] = _Value(node=node, state=_State.JOINED, signed=signed)
+        elif isinstance(module, ChannelAffine):
+            source = self.need_grid(step.inputs[0], bits=self.spec.branch_bits)
+            affine = QuantizedAffine(module.weight, module.bias, bits=self.spec.affine_bits)
+            node = self._call(step.name, affine, source.node)
+            self.values[step.name] = _Value(node=node, state=_State.ACCUMULATOR, signed=True)
         elif isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             self.values[step.name] = self._pooled(step, module)
         else:
@@ -177,6 +206,15 @@ def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
     modules = dict(model.named_modules())
     names = [str(node.target) for node in _nodes(model) if node.op == "call_module"]
     return {name: modules[name] for name in names if is_weighted(modules[name])}
+
+
+def affine_layers(model: nn.Module) -> dict[str, QuantizedAffine]:
+    """The multiplications and additions per channel, by name, in the order of execution."""
+    modules = dict(model.named_modules())
+    found = [
+        (str(node.target), modules[str(node.target)]) for node in _nodes(model) if node.op == "call_module"
+    ]
+    return {name: module for name, module in found if isinstance(module, QuantizedAffine)}
 
 
 def activation_quantizers(model: nn.Module) -> dict[str, nn.Module]:

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from psp_hw.quant.affine import QuantizedAffine
 from psp_hw.quant.convert import QuantizedAdd, trace_values
-from psp_hw.quant.quantizers import integer_weight, is_activation, is_weighted, scale_of
+from psp_hw.quant.grids import grid_of
+from psp_hw.quant.quantizers import integer_weight, is_weighted, scale_of
 
 _MANTISSA = 1 << 24
 
@@ -40,30 +42,20 @@ def _bound(node: fx.Node, modules: dict[str, nn.Module]) -> float:
     module: Any = modules[str(node.target)]
     if is_weighted(module):
         weight = integer_weight(module).abs().flatten(1).sum(dim=1)  # [K]
-        source = _quantizer_of(node.args[0], modules)
-        scale = scale_of(source) * scale_of(module).flatten()
+        source = grid_of(node.args[0], modules)
+        scale = source.scale * scale_of(module).flatten()
         bias = (module.bias.detach() / scale).abs().ceil()
-        return float((weight * _largest(source) + bias).max())
+        return float((weight * source.integers + bias).max())
+    if isinstance(module, QuantizedAffine):
+        source = grid_of(node.args[0], modules)
+        gain = module.gain() / torch.exp2(module.gain_exponent)
+        offset = module.offset() / torch.exp2(module.offset_exponent)
+        return float((gain.abs() * source.integers + offset.abs()).max())
     if isinstance(module, QuantizedAdd):
-        branches = [_quantizer_of(arg, modules) for arg in node.args]
-        finest = min(float(scale_of(branch)) for branch in branches)
-        return sum(_largest(branch) * float(scale_of(branch)) for branch in branches) / finest
+        return grid_of(node, modules).integers
     if isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-        return _largest(_quantizer_of(node.args[0], modules)) * _POOLED_PIXELS
+        return grid_of(node.args[0], modules).integers * _POOLED_PIXELS
     return 0.0
 
 
 _POOLED_PIXELS = 1 << 12  # more pixels than any average pooling here adds up
-
-
-def _quantizer_of(node: Any, modules: dict[str, nn.Module]) -> Any:
-    """The quantizer whose grid a value lies on, through pooling and flatten."""
-    while not is_activation(modules[str(node.target)]):
-        node = node.args[0]
-    return modules[str(node.target)]
-
-
-def _largest(quantizer: Any) -> float:
-    """Largest magnitude of the integers of a quantizer."""
-    bits = int(float(quantizer.act_quant.bit_width()))
-    return float(2 ** (bits - 1) if quantizer.act_quant.is_signed else 2**bits - 1)

@@ -1,4 +1,4 @@
-"""Fold BN into the convolution in front of it."""
+"""Fold BN into the convolution in front of it; elsewhere it is a multiplication and an addition per channel."""
 
 from __future__ import annotations
 
@@ -6,18 +6,36 @@ import torch
 from torch import nn
 
 from psp_hw.errors import ModelError
-from psp_hw.quant.functions import SUPPORTED
 from psp_hw.quant.steps import INPUT, Step
+
+
+class ChannelAffine(nn.Module):
+    """``x * weight + bias`` per channel: a BN in eval that no convolution can take in.
+
+    Args:
+        weight: [C].
+        bias: [C].
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(bias.detach().clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [N, C, H, W]
+        """[N, C, H, W] to [N, C, H, W]."""
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def fold_batch_norm(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Replace every convolution and the BN behind it by one convolution with bias, in eval semantics.
 
     w' = w * g / sqrt(var + eps), b' = (b - mean) * g / sqrt(var + eps) + beta. A zero weight stays exactly zero.
-    Weights are copied, the network that was traced is left alone.
+    A BN that does not stand directly behind a convolution of its own becomes a `ChannelAffine`. Weights are copied,
+    the network that was traced is left alone. A convolution without bias and BN gets a bias of zero that is fixed.
 
     Raises:
-        ModelError: a BN does not stand directly behind a convolution of its own.
+        ModelError: a BN without running statistics, or padding other than zeros.
     """
     users: dict[str, int] = {}
     for step in steps:
@@ -33,8 +51,10 @@ def fold_batch_norm(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             continue
         before = done.get(inputs[0])
         if before is None or not isinstance(before.module, nn.Conv2d) or users[step.inputs[0]] != 1:
-            what = "BatchNorm2d does not stand directly behind a Conv2d of its own"
-            raise ModelError(what, where=step.name, hint=f"supported: {SUPPORTED}")
+            affine = ChannelAffine(*_gain_and_offset(step.module, step.name))
+            done[step.name] = Step(name=step.name, module=affine, inputs=inputs)
+            renamed[step.name] = step.name
+            continue
         folded = _fold_into(before.module, step.module, step.name)
         done[before.name] = Step(name=before.name, module=folded, inputs=before.inputs)
         renamed[step.name] = before.name
@@ -44,7 +64,9 @@ def fold_batch_norm(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 def _copied(module: nn.Module, name: str) -> nn.Module:
     """A copy of a layer with weights, which always has a bias; other modules as they are."""
     if isinstance(module, nn.Conv2d):
-        return _conv(module, module.weight.detach().clone(), _bias(module), name)
+        copy = _conv(module, module.weight.detach().clone(), _bias(module), name)
+        copy.bias.requires_grad_(module.bias is not None)  # type: ignore[union-attr]
+        return copy
     if isinstance(module, nn.Linear):
         linear = nn.Linear(module.in_features, module.out_features, dtype=module.weight.dtype)
         with torch.no_grad():
@@ -61,16 +83,22 @@ def _bias(module: nn.Conv2d | nn.Linear) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _fold_into(conv: nn.Conv2d, bn: nn.BatchNorm2d, name: str) -> nn.Conv2d:
+def _gain_and_offset(bn: nn.BatchNorm2d, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A BN in eval as ``x * gain + offset``, [C] each."""
     mean, var = bn.running_mean, bn.running_var
     if mean is None or var is None:
         raise ModelError("BatchNorm2d without running statistics cannot be folded", where=name)
-    gain = torch.rsqrt(var + bn.eps)  # [K]
+    gain = torch.rsqrt(var + bn.eps)
     if bn.affine:
         gain = gain * bn.weight
-    bias = (_bias(conv) - mean) * gain
-    if bn.affine:
-        bias = bias + bn.bias
+    offset = -mean * gain
+    return gain, offset + bn.bias if bn.affine else offset
+
+
+@torch.no_grad()
+def _fold_into(conv: nn.Conv2d, bn: nn.BatchNorm2d, name: str) -> nn.Conv2d:
+    gain, offset = _gain_and_offset(bn, name)  # [K]
+    bias = _bias(conv) * gain + offset
     return _conv(conv, conv.weight * gain[:, None, None, None], bias, name)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from psp_hw.errors import ModelError
 
 SUPPORTED = (
-    "Conv2d, BatchNorm2d behind a Conv2d, ReLU, addition of two tensors, AvgPool2d, AdaptiveAvgPool2d(1), "
+    "Conv2d, BatchNorm2d, ReLU, addition of two tensors, concatenation of channels, AvgPool2d, AdaptiveAvgPool2d(1), "
     "MaxPool2d, Flatten, Linear, Identity, Dropout, and the functions of the same names"
 )
 
@@ -24,6 +24,14 @@ class Add(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """[N, C, H, W] + [N, C, H, W]."""
         return left + right
+
+
+class Concat(nn.Module):
+    """Feature maps side by side in channels."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """[N, C1, H, W], [N, C2, H, W], ... to [N, C1 + C2 + ..., H, W]."""
+        return torch.cat(parts, dim=1)
 
 
 def unsupported(what: str, where: str) -> ModelError:
@@ -94,6 +102,12 @@ def _add(node: fx.Node) -> nn.Module:
     return Add()
 
 
+def _concat(node: fx.Node) -> nn.Module:
+    if _arguments(node, ("dim",)).get("dim", 0) != 1:
+        raise unsupported("concatenation of other than channels", node.name)
+    return Concat()
+
+
 def _dropout(node: fx.Node) -> nn.Module:
     return nn.Identity()
 
@@ -132,6 +146,8 @@ _FUNCTIONS: dict[object, Callable[[fx.Node], nn.Module | tuple[nn.Module, ...]]]
     torch.add: _add,
     "add": _add,
     "add_": _add,
+    torch.cat: _concat,
+    torch.concat: _concat,
     torch.flatten: _flatten,
     "flatten": _flatten,
     "view": _view,

@@ -94,6 +94,7 @@ def _with_values(made: Any, source: nn.Conv2d | nn.Linear) -> nn.Module:
     with torch.no_grad():
         made.weight.copy_(source.weight)
         made.bias.copy_(source.bias)
+    made.bias.requires_grad_(source.bias.requires_grad)
     assert isinstance(made, nn.Module)
     return made
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from psp_hw.errors import ModelError
-from psp_hw.quant.functions import Add, is_shape_query, modules_of_call, unsupported
+from psp_hw.quant.functions import Add, Concat, is_shape_query, modules_of_call, unsupported
 from psp_hw.spec.names import first_line
 
 INPUT = "input"
@@ -91,7 +91,7 @@ def _add_step(
         made = (_checked(modules[name], name, taken),)
     else:
         name, made = _label(node), modules_of_call(node)
-    inputs = tuple(results[arg] for arg in _tensor_args(node, 2 if isinstance(made[0], Add) else 1))
+    inputs = tuple(results[arg] for arg in _operands(node, made[0]))
     for module in made:
         if isinstance(module, _NOTHING):
             continue
@@ -129,9 +129,19 @@ def _free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _tensor_args(node: fx.Node, arity: int) -> list[fx.Node]:
+def _operands(node: fx.Node, module: nn.Module) -> list[fx.Node]:
+    """The tensors that a node reads."""
+    if isinstance(module, Concat):
+        parts = node.args[0] if node.args else node.kwargs.get("tensors")
+        if not isinstance(parts, tuple | list):
+            raise unsupported(f"'{node.name}' of other than a list of tensors", node.name)
+        return _tensor_args(node, tuple(parts), len(parts))
+    return _tensor_args(node, node.args, 2 if isinstance(module, Add) else 1)
+
+
+def _tensor_args(node: fx.Node, given: tuple[object, ...], arity: int) -> list[fx.Node]:
     """The tensor operands of a node; anything else in their place is refused."""
-    args = list(node.args[:arity])
+    args = list(given[:arity])
     if len(args) != arity or not all(isinstance(arg, fx.Node) for arg in args):
         raise unsupported(f"'{node.name}' with a constant operand", node.name)
     return [arg for arg in args if isinstance(arg, fx.Node)]

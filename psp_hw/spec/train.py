@@ -12,6 +12,7 @@ from psp_hw.errors import SpecError
 from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, RateShape, StructureKind, WeightScale
 
 MIN_BITS, MAX_BITS = 2, 8
+MAX_AFFINE_BITS = 16
 
 
 class SpecProblemsError(SpecError):
@@ -194,6 +195,8 @@ class QuantSpec:
             ever sees it, so it keeps more than `act_bits`.
         input_bits: width of the input image [bits].
         pool_bits: width behind an average pooling [bits].
+        affine_bits: width of the gains of a BN that no convolution takes in [bits]; a gain is a constant per
+            channel, so it may be wider than a weight.
         weight_scale: one scale per weight tensor or per output channel.
     """
 
@@ -203,12 +206,14 @@ class QuantSpec:
     branch_bits: int = 8
     input_bits: int = 8
     pool_bits: int = 8
+    affine_bits: int = 12
     weight_scale: WeightScale = WeightScale.TENSOR
 
     def __post_init__(self) -> None:
         problems = Problems("quant")
         for key in ("weight_bits", "act_bits", "edge_bits", "branch_bits", "input_bits", "pool_bits"):
             _in_range(problems, key, getattr(self, key), MIN_BITS, MAX_BITS)
+        _in_range(problems, "affine_bits", self.affine_bits, MIN_BITS, MAX_AFFINE_BITS)
         problems.finish()
 
 

@@ -103,6 +103,19 @@ def train(
         check_name(spec.net)  # before the data: a wrong name should not send anyone to fetch a data set
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+    return train_on(spec, training, testing, out, resume=resume, progress=progress)
+
+
+def train_on(
+    spec: TrainSpec,
+    training: Split,
+    testing: Split,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> TrainResult:
+    """As `train`, on splits that are in memory already; both with the same preprocessing."""
     check_net(spec, training)
     if open_run(out, spec, resume=resume):
         return result_of(load_run(out))

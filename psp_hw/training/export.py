@@ -19,7 +19,8 @@ from onnx import numpy_helper
 from torch import fx, nn
 
 from psp_hw.errors import ModelError
-from psp_hw.quant.convert import QuantizedAdd
+from psp_hw.quant.affine import FixedAffine, QuantizedAffine
+from psp_hw.quant.convert import QuantizedAdd, QuantizedConcat, affine_layers
 
 INPUT_NAME = "input"
 _QUANT_INPUTS = ("scale", "zero_point", "bits")
@@ -39,7 +40,7 @@ def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path,
         ModelError: the exporter wrote something other than the network.
     """
     blank = torch.zeros(1, *image)
-    ready = copy.deepcopy(model).float().eval()
+    ready = _with_constants(copy.deepcopy(model).float().eval())
     raw = path.with_name(f"{path.name}.raw")
     try:
         with warnings.catch_warnings():
@@ -53,6 +54,14 @@ def export_model(model: fx.GraphModule, image: tuple[int, int, int], path: Path,
     named = _with_global_pools(_with_shapes(_Renamer(exported, model, name).run()))
     onnx.checker.check_model(named)
     path.write_bytes(named.SerializeToString(deterministic=True))
+
+
+def _with_constants(model: fx.GraphModule) -> fx.GraphModule:
+    """The network with its affine maps as plain constants, in place."""
+    for name, affine in affine_layers(model).items():
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, FixedAffine(affine))
+    return model
 
 
 class _Renamer:
@@ -95,6 +104,8 @@ class _Renamer:
                 self._take(node, f"{name}.{kind}.quant", constant=f"{name}.{kind}")
             elif node.op_type == "Relu":
                 self._take(node, f"{name}.relu")
+            elif node.op_type == "Mul" and last == "Add":
+                self._take(node, f"{name}.scaled", constant=f"{name}.gain")
             else:
                 raise ModelError(f"unexpected node {node.op_type} in '{name}'", where="QONNX export")
 
@@ -104,7 +115,9 @@ class _Renamer:
             if value in self.values:
                 inputs[index] = self.values[value]
                 continue
-            label = constant if constant and index == 0 else f"{name}.{_QUANT_INPUTS[index - 1]}"
+            label = constant or f"{name}.offset"
+            if node.op_type == "Quant" and not (constant and index == 0):
+                label = f"{name}.{_QUANT_INPUTS[index - 1]}"
             stored = np.ascontiguousarray(numpy_helper.to_array(self.constants[value]))
             if stored.size == 1 and label.endswith(_SCALARS):
                 stored = stored.reshape(
@@ -183,4 +196,6 @@ _LAST_OP: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] 
     (nn.MaxPool2d, "MaxPool"),
     (nn.Flatten, "Flatten"),
     (QuantizedAdd, "Add"),
+    (QuantizedAffine, "Add"),
+    (QuantizedConcat, "Concat"),
 )
