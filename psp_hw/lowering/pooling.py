@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
+
 from psp_hw.arith.requantize import MAX_SHIFT, Requantizer
 from psp_hw.errors import ModelError
-from psp_hw.ir.ops import AvgPool, MaxPool
-from psp_hw.ir.types import NO_PADDING
+from psp_hw.ir.ops import AvgPool, Conv2d, MaxPool
+from psp_hw.ir.types import NO_PADDING, Padding, Tap
 from psp_hw.lowering.builder import Builder, Outcome
 from psp_hw.lowering.exact import log2
 from psp_hw.lowering.features import ONE, ZERO, Layout, PendingMean, Value, features
@@ -21,20 +23,68 @@ from psp_hw.lowering.windows import expect_layout, joined, padding_of, refuse_ce
 
 # Fractional bits that a mean keeps where it is rounded before it is scaled.
 MEAN_GUARD_BITS = 10
+MOST_ONES = 1 << 24
 
 
 def lower_average_pool(node: Node, builder: Builder) -> None:
-    """AveragePool without padding."""
-    expect_layout(node, builder.value(node.inputs[0], node))
+    """AveragePool; the zeros of its padding count, or there are none."""
+    value = builder.value(node.inputs[0], node, padded=True)
+    expect_layout(node, value)
     kernel = node.integers("kernel_shape", (1, 1))
     refuse_ceil(node)
-    if any(node.integers("pads", (0, 0, 0, 0))):
-        raise ModelError("average pooling with padding is not supported", where=node.place)
     if node.text("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise ModelError("average pooling with auto_pad is not supported", where=node.place)
     if min(kernel) < 1:
         raise ModelError(f"a kernel of {kernel[0]}x{kernel[1]} is below 1", where=node.place)
-    _mean(node, builder, (kernel[0], kernel[1]), stride_of(node))
+    size, stride = (kernel[0], kernel[1]), stride_of(node)
+    padding = padding_of(node, builder.types[value.name], size, stride)
+    if padding != NO_PADDING and not node.integer("count_include_pad", 0):
+        raise ModelError(
+            "a mean that leaves out the padding is not supported",
+            where=node.place,
+            hint="use count_include_pad=1, or no padding",
+        )
+    around = joined(padding, value.padding)
+    if around == NO_PADDING:
+        _mean(node, builder, size, stride)
+        return
+    name = builder.names.fresh(layer_name(node.name, node.op_type, keep_type=False))
+    builder.remark(
+        node, f"convolution of ones over {size[0] * size[1]} pixels, zeros of the padding included"
+    )
+    builder.define(node.outputs[0], _ones(node, builder, value, name, size, stride, around))
+
+
+def _ones(
+    node: Node,
+    builder: Builder,
+    value: Value,
+    name: str,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+) -> Value:
+    """A mean as a convolution that sums, its area in the factors: exact for any area, at the cost of a convolution."""
+    value = settled(builder, node, replace(value, padding=NO_PADDING))
+    channels, area = builder.types[value.name].channels, kernel[0] * kernel[1]
+    if area * channels * channels > MOST_ONES:
+        raise ModelError(
+            f"a mean over {area} pixels of {channels} channels is too large here", where=node.place
+        )
+    ones = np.broadcast_to(np.eye(channels, dtype=np.int64), (area, channels, channels))
+    op = Conv2d(
+        name=name,
+        input=value.name,
+        weight=builder.constant(f"{name}.weight", ones),
+        taps=tuple(Tap(r, s) for r in range(kernel[0]) for s in range(kernel[1])),
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        weight_frac=0,
+        dense_in_channels=channels,
+        dense_out_channels=channels,
+    )
+    return replace(builder.emit(op), layout=value.layout, factors=(value.factors[0] / area,))
 
 
 def lower_global_average_pool(node: Node, builder: Builder) -> None:
@@ -124,11 +174,9 @@ def rounded_mean(node: Node, builder: Builder, mean: PendingMean, quantizer: Qua
         factor = quantizer.scales[0] * Fraction(2) ** frac
         return replace(value, factors=(factor,))
     if builder.options.exact:
-        raise ModelError(
-            f"the mean over {area} pixels has a scale that is no power of two times that of its quantizer",
-            where=node.place,
-            hint="use power-of-two scales, or allow rounding",
-        )
+        summed = _ones(mean.node, builder, mean.source, name, mean.kernel, mean.stride, NO_PADDING)
+        builder.remark(mean.node, "as a convolution of ones: its scale is no power of two")
+        return quantized(builder, node, replace(summed, layout=mean.layout), quantizer)
     return _twice_rounded_mean(node, builder, mean, quantizer, name)
 
 

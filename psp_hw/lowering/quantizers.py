@@ -29,7 +29,8 @@ from psp_hw.lowering.quant import (
     read_rounding,
     read_scales,
 )
-from psp_hw.lowering.rescale import emit_thresholds, quantized
+from psp_hw.lowering.rescale import quantized
+from psp_hw.lowering.thresholds import emit_thresholds
 
 BIT = FixedPoint(width=2, signed=True, frac=0)
 

@@ -19,7 +19,7 @@ from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import MAX_SHIFT, Requantizer
 from psp_hw.errors import ModelError
 from psp_hw.ir.infer import accumulators_by_channel
-from psp_hw.ir.ops import Affine, Conv2d, Requantize, Threshold
+from psp_hw.ir.ops import Affine, Conv2d, Requantize
 from psp_hw.ir.types import TensorType
 from psp_hw.lowering.builder import MAX_ACCUMULATOR_BITS, Builder, Outcome
 from psp_hw.lowering.exact import RoundedMap, integer_map, log2, places, sticky
@@ -27,11 +27,14 @@ from psp_hw.lowering.features import Reals, Value, compact, spread
 from psp_hw.lowering.naming import claim_name
 from psp_hw.lowering.onnx_file import Node
 from psp_hw.lowering.quant import Quantizer
+from psp_hw.lowering.thresholds import emit_thresholds
 
 # A convolution takes in an offset finer than its accumulators as further bits of all its weights: cheaper than an adder per
 # channel up to this many.
 MOST_WEIGHT_BITS_FOR_OFFSET = 2
 SHORT_MULTIPLIER_BITS = 8
+LARGEST_DIVISOR = 255
+MOST_BITS_DIVIDED = 24
 LARGEST_ALIGN = 24
 # An exact multiplier of more bits than one DSP48E2 multiplies by at once is made only where exactness is asked for.
 MOST_BITS_UNASKED = 24
@@ -46,7 +49,7 @@ def quantized(builder: Builder, node: Node, value: Value, quantizer: Quantizer) 
     """
     value, name = claim_name(builder, node, value)
     job = _job(builder, node, value, name, quantizer)
-    for way in (_by_shift, _by_convolution, _by_short_multiplier, _by_thresholds):
+    for way in (_by_shift, _by_division, _by_convolution, _by_short_multiplier, _by_thresholds):
         result = way(job)
         if result is not None:
             return _dressed(result, job, value)
@@ -151,6 +154,29 @@ def _by_shift(job: _Job) -> tuple[str, int] | None:
         job.node, f"{how if exponent <= 0 else f'shift left by {exponent}'}, saturate to {fmt}"
     )
     return job.name, fmt.frac
+
+
+def _by_division(job: _Job) -> tuple[str, int] | None:
+    """Every channel is divided by one small odd number and a power of two: ties as a mean has them, which no product hits."""
+    first = job.maps[0]
+    divisor = first.scale.denominator >> (
+        (first.scale.denominator & -first.scale.denominator).bit_length() - 1
+    )
+    exponent = log2(first.scale * divisor)
+    if (
+        any(other != first for other in job.maps)
+        or exponent is None
+        or not 1 < divisor <= LARGEST_DIVISOR
+        or first.offset != 0
+        or first.nudge != 0
+        or job.source.fmt.width > MOST_BITS_DIVIDED
+        or abs(exponent) > MOST_BITS_DIVIDED
+    ):
+        return None
+    to = Requantizer(shift=-exponent, divisor=divisor, lo=first.lo, hi=first.hi, fmt=job.fmt)
+    job.builder.emit(Requantize(name=job.name, input=job.value.name, requantize=to))
+    job.builder.remark(job.node, f"divide by {divisor}, shift right by {-exponent}, saturate to {job.fmt}")
+    return job.name, job.fmt.frac
 
 
 def _by_convolution(job: _Job) -> tuple[str, int] | None:
@@ -267,37 +293,6 @@ def _by_thresholds(job: _Job) -> tuple[str, int] | None:
     )
     job.builder.remark(job.node, f"at most {levels} thresholds per channel: exact")
     return job.name, job.fmt.frac
-
-
-def emit_thresholds(
-    builder: Builder,
-    name: str,
-    source: str,
-    rows: list[list[int]],
-    starts: list[int],
-    steps: list[int],
-    fmt: FixedPoint,
-) -> Value:
-    """Append a comparison with thresholds; rows of fewer are filled up with one that nothing reaches."""
-    never = builder.types[source].fmt.max + 1
-    longest = max(1, *(len(row) for row in rows))
-    table = [sorted(row) + [never] * (longest - len(row)) for row in rows]
-    op = Threshold(
-        name=name,
-        input=source,
-        thresholds=builder.constant(f"{name}.thresholds", table),
-        start=builder.constant(f"{name}.start", starts),
-        step=builder.constant(f"{name}.step", steps),
-        fmt=_wide_enough(fmt, starts, steps, longest),
-    )
-    return builder.emit(op)
-
-
-def _wide_enough(fmt: FixedPoint, starts: list[int], steps: list[int], levels: int) -> FixedPoint:
-    """The format, or a wider one where thresholds that nothing reaches would leave it."""
-    ends = [start + step * levels for start, step in zip(starts, steps, strict=True)] + starts
-    needed = FixedPoint.holding(Interval(min(ends), max(ends)), frac=fmt.frac)
-    return fmt if fmt.min <= min(ends) and max(ends) <= fmt.max else needed
 
 
 def _by_multiplier(job: _Job) -> tuple[str, int]:

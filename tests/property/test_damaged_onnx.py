@@ -50,7 +50,7 @@ def accepted(path) -> None:
 
 
 @pytest.mark.parametrize("model", [residual, many_forms])
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(10))
 def test_flipped_bytes_give_a_graph_or_a_model_error(model, seed, tmp_path):
     make, output = model(seed)
     path = make.save(output, tmp_path / "model.onnx")
@@ -66,7 +66,7 @@ def test_flipped_bytes_give_a_graph_or_a_model_error(model, seed, tmp_path):
 
 
 @pytest.mark.parametrize("model", [residual, many_forms])
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(10))
 def test_changed_nodes_and_constants_give_a_graph_or_a_model_error(model, seed, tmp_path):
     make, output = model(seed)
     rng = np.random.default_rng(seed)

@@ -106,8 +106,41 @@ def test_padding_that_nothing_can_take_in_is_refused(tmp_path):
 
     make, x = begin()
     y = make.node("Pad", [x, make.shape_constant([0, 0, 1, 1, 0, 0, 1, 1])])
-    with pytest.raises(ModelError, match=r"\(AveragePool\): the zeros of a Pad node reach it"):
-        lower(make.save(make.node("AveragePool", [y], kernel_shape=[2, 2]), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r"\(GlobalAveragePool\): the zeros of a Pad node reach it"):
+        lower(make.save(make.node("GlobalAveragePool", [y]), tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (2, 3)])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_average_pooling_over_padding(kernel, own, bits, tmp_path):
+    make, x = begin()
+    attributes = {"kernel_shape": list(kernel), "strides": [2, 1]}
+    if own:
+        y = make.node("AveragePool", [x], pads=[1, 1, 1, 1], count_include_pad=1, **attributes)
+    else:
+        padded = make.node("Pad", [x, make.shape_constant([0, 0, 1, 1, 0, 0, 1, 1])])
+        y = make.node("AveragePool", [padded], **attributes)
+    path = make.save(make.quant(y, bits=bits, frac=2), tmp_path / "model.onnx")
+
+    assert_equals_reference(path, SHAPE)
+
+
+def test_a_mean_that_leaves_out_the_padding_is_refused(tmp_path):
+    from psp_hw.errors import ModelError
+
+    make, x = begin()
+    y = make.node("AveragePool", [x], kernel_shape=[2, 2], pads=[1, 1, 1, 1])
+    with pytest.raises(ModelError, match="a mean that leaves out the padding is not supported"):
+        lower(make.save(y, tmp_path / "model.onnx"))
+
+
+def test_a_mean_over_nine_pixels_at_an_odd_scale(tmp_path):
+    make, x = begin()
+    y = make.node("AveragePool", [x], kernel_shape=[3, 3])
+    path = make.save(make.quant(y, bits=8, scale=0.0371), tmp_path / "model.onnx")
+
+    assert_equals_reference(path, SHAPE)
 
 
 @pytest.mark.parametrize("mode", ["FLOOR", "ROUND", "CEIL"])
