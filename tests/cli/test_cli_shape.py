@@ -11,7 +11,7 @@ import pytest
 
 from psp_hw.cli import main
 
-COMMANDS = ("demo", "train", "emit", "estimate", "simulate", "report", "parts", "nets", "data")
+COMMANDS = ("demo", "train", "emit", "estimate", "simulate", "check", "report", "parts", "nets", "data")
 
 
 def psp_hw(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
