@@ -118,6 +118,18 @@ void threshold(DATA data, RES res, const LEVEL &levels, const START &start, cons
     leave<CONFIG_T::kOutPixels, Out, CONFIG_T::kChannels, RES>(out, res);
 }
 
+template <class T>
+void write_copies(int, const T &) {
+    #pragma HLS INLINE
+}
+
+template <class T, class... COPIES>
+void write_copies(int at, const T &value, T *first, COPIES *... rest) {
+    #pragma HLS INLINE
+    first[at] = value;
+    write_copies(at, value, rest...);
+}
+
 }  // namespace psp_ports
 
 // With io_stream a layer reads and writes a stream, with io_parallel an array.
@@ -170,6 +182,18 @@ void psp_threshold(data_T data[CONFIG_T::kInPixels * CONFIG_T::kChannels],
                    res_T res[CONFIG_T::kOutPixels * CONFIG_T::kChannels], const LEVEL &levels, const START &start,
                    const STEP &step) {
     psp_ports::threshold<CONFIG_T, const data_T *, res_T *>(data, res, levels, start, step);
+}
+
+// An array for every reader of a value: a dataflow region reads an array in one place only. CONFIG_T: kElements.
+template <typename CONFIG_T, class data_T, class... COPIES>
+void psp_fork(data_T *data, COPIES *... copies) {
+    #pragma HLS INLINE off
+    #pragma HLS PIPELINE
+Elements:
+    for (int n = 0; n < CONFIG_T::kElements; ++n) {
+        #pragma HLS UNROLL
+        psp_ports::write_copies(n, data[n], copies...);
+    }
 }
 
 }  // namespace nnet

@@ -68,6 +68,17 @@ class PspThreshold(PspLayer):
     """Thresholds of every channel."""
 
 
+class PspFork(PspLayer):
+    """Copies of an array for every reader; streams are cloned by hls4ml."""
+
+    def initialize(self) -> None:
+        """Declare the outputs."""
+        for place, name in enumerate(self.outputs):
+            self.add_output_variable(
+                list(self.get_attr("output_shape")), out_name=name, var_name=f"layer{{index}}_copy{place}"
+            )
+
+
 # The function of each layer in the headers; its config template is ``<function>_config.h.jinja`` of the same words.
 FUNCTIONS: dict[type[PspLayer], str] = {
     PspConv2D: "psp_conv2d",
@@ -75,6 +86,7 @@ FUNCTIONS: dict[type[PspLayer], str] = {
     PspGlobalPool2D: "psp_global_pool",
     PspPointwise: "psp_pointwise",
     PspThreshold: "psp_threshold",
+    PspFork: "psp_fork",
 }
 
 
@@ -101,6 +113,9 @@ class PspFunction(FunctionCallTemplate):  # type: ignore[misc]  # hls4ml has no 
     def format(self, node: Any) -> str:
         """C++ of a layer."""
         names = self._default_function_params(node)
+        if node.class_name == PspFork.__name__:
+            copies = [node.get_output_variable(name).name for name in node.outputs]
+            return f"nnet::{self._function}<{names['config']}>({', '.join([names['input'], *copies])});"
         types = f"{names['input_t']}, {names['output_t']}, {names['config']}"
         arguments = ", ".join([names["input"], names["output"], *_tables(node)])
         return f"nnet::{self._function}<{types}>({arguments});"

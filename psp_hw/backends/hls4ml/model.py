@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import assert_never
 
@@ -21,7 +22,7 @@ from psp_hw.backends.hls4ml.pooling import global_pool, window_pool
 from psp_hw.backends.hls4ml.specs import INPUT_NAME, LayerSpec, ends_as, shape_of
 from psp_hw.backends.hls4ml.types import exact_type, settled_type
 from psp_hw.backends.names import identifiers
-from psp_hw.folding.dataflow import Dataflow
+from psp_hw.folding.dataflow import Channel, Dataflow
 from psp_hw.folding.engine import (
     AddEngine,
     AffineEngine,
@@ -41,14 +42,23 @@ from psp_hw.ir.ops import Relu
 from psp_hw.ir.types import TensorType
 
 
-def layer_specs(graph: Graph, flow: Dataflow) -> tuple[LayerSpec, ...]:
-    """The layers of a graph; forks and output ports are the business of hls4ml."""
-    engines = [engine for engine in flow.engines if not _is_wiring(engine)]
+def layer_specs(graph: Graph, flow: Dataflow, *, forks: bool = False) -> tuple[LayerSpec, ...]:
+    """The layers of a graph.
+
+    Args:
+        graph, flow: what to compute, and its engines.
+        forks: copy values with several readers in layers of ours; with io_stream hls4ml does that by itself.
+    """
     names = layer_names(graph)
     specs: list[LayerSpec] = []
-    for engine in engines:
+    for engine in flow.engines:
         channels = flow.inputs(engine.name)
-        inputs = tuple(names[_value_of(channel.source, graph)] for channel in channels)
+        inputs = tuple(_arriving(channel, flow, names, forks=forks) for channel in channels)
+        if isinstance(engine, ForkEngine):
+            specs += [_fork(engine, inputs)] if forks else []
+            continue
+        if isinstance(engine, PortEngine) and not engine.enters:
+            continue
         made = _layers(engine, names[engine.name], inputs, graph)
         arriving = tuple(channel.name for channel in channels)
         specs += [_with_channels(spec, inputs, arriving) for spec in made]
@@ -71,12 +81,30 @@ def _with_channels(spec: LayerSpec, inputs: tuple[str, ...], arriving: tuple[str
     return replace(spec, channel_inputs=tuple(found))
 
 
-def _is_wiring(engine: Engine) -> bool:
-    return isinstance(engine, ForkEngine) or (isinstance(engine, PortEngine) and not engine.enters)
+def _arriving(channel: Channel, flow: Dataflow, names: Mapping[str, str], *, forks: bool) -> str:
+    """Name of the value that a channel brings, or of the copy of it."""
+    if channel.source in names:
+        return names[channel.source]
+    value = names[flow.inputs(channel.source)[0].source]
+    return _copy(value, flow.outputs(channel.source).index(channel)) if forks else value
 
 
-def _value_of(engine: str, graph: Graph) -> str:
-    return engine if engine in graph.by_name else engine.removesuffix("_fork")
+def _copy(value: str, place: int) -> str:
+    return f"{value}__copy{place}"
+
+
+def _fork(engine: ForkEngine, inputs: tuple[str, ...]) -> LayerSpec:
+    return LayerSpec(
+        name=f"{inputs[0]}__fork",
+        kind="PspFork",
+        inputs=inputs,
+        outputs=tuple(_copy(inputs[0], place) for place in range(engine.copies)),
+        entries={
+            "output_shape": shape_of(engine.type),
+            "engine": {"elements": engine.type.pixels * engine.type.channels},
+        },
+        precision={"result": exact_type(engine.type.fmt)},
+    )
 
 
 def _layers(engine: Engine, name: str, inputs: tuple[str, ...], graph: Graph) -> list[LayerSpec]:

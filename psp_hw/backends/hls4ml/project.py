@@ -181,7 +181,7 @@ def model_graph(graph: Graph, flow: Dataflow, settings: Settings, top: str, fold
         from psp_hw.backends.hls4ml.plugin import register
 
         register()
-        specs = layer_specs(graph, flow)
+        specs = layer_specs(graph, flow, forks=settings.io_type is IoType.PARALLEL)
         config = create_config(
             output_dir=str(folder),
             project_name=top,

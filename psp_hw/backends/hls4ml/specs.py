@@ -30,6 +30,7 @@ class LayerSpec:
         entries: attributes.
         precision: type by what it is of: result, weight, bias, accum.
         reuse_factor: multiplications done by one multiplier per result.
+        outputs: names of its results where it has several; else it has one, of its own name.
         channel_inputs: for each input, the channel of the dataflow that it is, if it is one.
     """
 
@@ -39,13 +40,20 @@ class LayerSpec:
     precision: Mapping[str, str]
     entries: Mapping[str, Entry] = field(default_factory=dict)
     reuse_factor: int = 1
+    outputs: tuple[str, ...] = ()
     channel_inputs: tuple[str | None, ...] = ()
 
 
 def layer_list(specs: tuple[LayerSpec, ...]) -> list[dict[str, object]]:
     """What ``ModelGraph.from_layer_list`` reads."""
     return [
-        {"name": spec.name, "class_name": spec.kind, "inputs": list(spec.inputs), **spec.entries}
+        {
+            "name": spec.name,
+            "class_name": spec.kind,
+            "inputs": list(spec.inputs),
+            "outputs": list(spec.outputs or (spec.name,)),
+            **spec.entries,
+        }
         for spec in specs
     ]
 

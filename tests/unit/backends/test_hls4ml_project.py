@@ -109,6 +109,18 @@ def test_streams_are_as_deep_as_the_plan_says(tmp_path: Path) -> None:
     assert found == sorted([between_sum_and_saturation, *(c.depth for c in inner)])
 
 
+def test_with_arrays_every_reader_of_a_value_has_a_copy_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "d", io_type=IoType.PARALLEL)
+    (top,) = (tmp_path / "d" / "firmware").glob("*.cpp")
+    calls = re.findall(r"nnet::(\w+)<[^;]*?>\(([^;]*)\);", top.read_text().split("insert layers")[1])
+    arrays = [name for _, names in calls for name in re.findall(r"layer\d+_\w+|input_1", names)]
+
+    assert "psp_fork" in [function for function, _ in calls]
+    assert {arrays.count(name) for name in arrays if name not in ("input_1", arrays[-1])} == {
+        2
+    }  # written, read
+
+
 def test_part_clock_and_back_end_reach_the_scripts(tmp_path: Path) -> None:
     write(tmp_path / "d", backend=Backend.VIVADO, io_type=IoType.PARALLEL)
     script = (tmp_path / "d" / "project.tcl").read_text()
