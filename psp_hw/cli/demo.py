@@ -42,21 +42,20 @@ def command(
 
 def _print(result: DemoSummary) -> None:
     from rich import box
+    from rich.columns import Columns
     from rich.table import Table
     from rich.text import Text
 
     from psp_hw.report.glyphs import text_glyph
 
     out = console.out()
-    planes = [layer for layer in result.hardware.layers if layer.plane is not None]
-    taps = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for _ in planes:
-        taps.add_column(justify="left")
-    taps.add_row(*(Text(layer.name) for layer in planes))
-    taps.add_row(*(Text(text_glyph(layer.plane)) for layer in planes if layer.plane is not None))
-    taps.add_row(
-        *(Text(f"{layer.taps} of {layer.plane.total}") for layer in planes if layer.plane is not None)
-    )
+    planes = ((layer.name, layer.plane) for layer in result.hardware.layers)
+    drawn = [
+        Text(f"{name}\n{text_glyph(plane)}\n{len(plane.taps)} of {plane.total}\n")
+        for name, plane in planes
+        if plane is not None
+    ]
+    taps = Columns(drawn, padding=(0, 3))
     facts = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column()
