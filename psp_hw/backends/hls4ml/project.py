@@ -302,7 +302,9 @@ class About:
     backend: str
     source_hash: str
     input: TensorType
+    input_unit: float
     output: TensorType
+    output_unit: float
     frames: int
 
 
@@ -320,7 +322,9 @@ def _about(graph: Graph, settings: Settings, top: str, made_from: str, frames: i
         backend=settings.backend.value,
         source_hash=made_from,
         input=graph.input.type,
+        input_unit=graph.input.unit,
         output=graph.types[graph.output.name],
+        output_unit=graph.output.unit,
         frames=frames,
     )
 
