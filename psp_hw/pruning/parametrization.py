@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from psp_hw.pruning.structures import alpha_shape
-from psp_hw.spec.enums import AlphaInit, GradientRule, StructureKind
-from psp_hw.spec.train import StructureSpec
+from psp_hw.spec.enums import AlphaInit, Criterion, GradientRule, StructureKind
+from psp_hw.spec.train import PruningSpec, StructureSpec
 
 PAPER_INIT_STD = math.sqrt(
     0.1
@@ -51,60 +51,68 @@ class _ScaleAsPrinted(torch.autograd.Function):
 class StructureParameter(nn.Module):
     """One structure of one weight.
 
+    Nothing in here branches on a value, so that `torch.compile` makes one graph of it.
+
     Args:
         weight: the weight [K, C, R, S] or [K, C] that alpha scales.
         structure: kind, epsilon, density.
-        gradient: the gradient of alpha.
-        init: how alpha starts.
+        pruning: how alpha starts and learns.
     """
 
     alpha: nn.Parameter
     tightness: Tensor
     frozen: Tensor
     chosen: Tensor
+    norm: Tensor
 
-    def __init__(
-        self,
-        weight: Tensor,
-        structure: StructureSpec,
-        *,
-        gradient: GradientRule = GradientRule.CHAIN_RULE,
-        init: AlphaInit = AlphaInit.PAPER,
-    ) -> None:
+    def __init__(self, weight: Tensor, structure: StructureSpec, pruning: PruningSpec | None = None) -> None:
         super().__init__()
         self.structure = structure
-        self.gradient = gradient
+        self.pruning = pruning or PruningSpec(structures=(structure,))
         shape = alpha_shape(structure.kind, tuple(weight.shape))
-        start = torch.ones(shape) if init is AlphaInit.ONES else torch.randn(shape) * PAPER_INIT_STD
-        self.alpha = nn.Parameter(start.to(weight))
+        learns = self.pruning.criterion is Criterion.ALPHA
+        ones = self.pruning.init is AlphaInit.ONES or not learns
+        start = torch.ones(shape) if ones else torch.randn(shape) * PAPER_INIT_STD
+        self.alpha = nn.Parameter(start.to(weight), requires_grad=learns)
         self.register_buffer("tightness", torch.ones(()))
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         self.register_buffer("chosen", torch.ones(shape, dtype=torch.bool))
+        self.register_buffer("norm", torch.zeros(() if learns else shape))
+        if not learns:
+            self._measure(weight)
 
     @property
     def kind(self) -> StructureKind:
         """The structure that alpha stands for."""
         return self.structure.kind
 
+    @torch.no_grad()
+    def _measure(self, weight: Tensor) -> None:
+        """Note the mean magnitude of the weights of each structure."""
+        shape = self.alpha.shape
+        self.norm.copy_(weight.detach().abs().sum_to_size(shape) * (self.alpha.numel() / weight.numel()))
+
     def keep(self) -> Tensor:
         """Which structures are kept now, bool in the shape of alpha."""
-        if bool(self.frozen):
-            return self.chosen
-        magnitude = self.alpha.detach().abs()
+        return torch.where(self.frozen, self.chosen, self._choice())
+
+    def _choice(self) -> Tensor:
+        learns = self.pruning.criterion is Criterion.ALPHA
+        magnitude = self.alpha.detach().abs() if learns else self.norm
         structure = self.structure
         if structure.density is not None:
             return _largest(magnitude, self._budget(structure.density))
         keep = magnitude >= structure.epsilon * self.tightness
         if structure.at_most is not None:
-            keep &= _largest(magnitude, self._budget(structure.at_most))
+            keep = keep & _largest(magnitude, self._budget(structure.at_most))
         if structure.at_least is not None:
-            keep |= _largest(magnitude, math.ceil(structure.at_least * magnitude.numel() - 1e-6))
+            keep = keep | _largest(magnitude, math.ceil(structure.at_least * magnitude.numel() - 1e-6))
         return keep
 
-    def _budget(self, share: float) -> int:
+    def _budget(self, share: float) -> Tensor:
         """How many structures may stay at the present tightness; at least one."""
-        relaxed = 1.0 - (1.0 - share) * float(self.tightness)
-        return max(1, math.floor(relaxed * self.alpha.numel() + 1e-6))
+        relaxed = 1.0 - (1.0 - share) * self.tightness.double()
+        return torch.floor(relaxed * self.alpha.numel() + 1e-6).clamp(min=1.0)
 
     def nu(self) -> Tensor:
         """The thresholded parameters, in the shape of alpha (PSP Eq. 3)."""
@@ -113,7 +121,9 @@ class StructureParameter(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """q = w * nu (PSP Eq. 2)."""
-        if self.gradient is GradientRule.AS_PRINTED:
+        if self.pruning.criterion is Criterion.L1_NORM:
+            self._measure(weight)
+        if self.pruning.gradient is GradientRule.AS_PRINTED:
             scaled: Tensor = _ScaleAsPrinted.apply(weight, self.nu())
             return scaled
         return weight * self.nu()
@@ -121,17 +131,16 @@ class StructureParameter(nn.Module):
     @torch.no_grad()
     def freeze(self) -> None:
         """From now on the present choice stays, whatever alpha becomes."""
-        if not bool(self.frozen):
-            self.chosen.copy_(self.keep())
-            self.frozen.fill_(True)
+        self.chosen.copy_(self.keep())
+        self.frozen.fill_(True)
 
 
-def _largest(magnitude: Tensor, count: int) -> Tensor:
+def _largest(magnitude: Tensor, count: Tensor | int) -> Tensor:
     """Bool mask of exactly the `count` largest entries; the first of equals wins."""
     order = magnitude.flatten().argsort(descending=True, stable=True)
-    mask = torch.zeros(magnitude.numel(), dtype=torch.bool, device=magnitude.device)
-    mask[order[:count]] = True
-    return mask.view_as(magnitude)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(order.numel(), device=order.device)
+    return (rank < count).view_as(magnitude)
 
 
 def attach(layer: nn.Module, parameter: StructureParameter) -> None:

@@ -1,8 +1,8 @@
-"""Which layers are pruned.
+"""Which layers are pruned, and by which structures.
 
 Left alone unless asked for by name (PSP Sec. 4 leaves the sensitive layers out): the first convolution, fully
-connected layers, shortcut convolutions, and layers that a structure does not divide (a 1x1 kernel has one shape
-position).
+connected layers, shortcut and transition convolutions, layers that a structure does not divide (a 1x1 kernel has one
+shape position), and under ``layer`` pruning those without which the network would be cut.
 """
 
 from __future__ import annotations
@@ -13,15 +13,26 @@ from torch import Tensor, nn
 
 from psp_hw.errors import SpecError
 from psp_hw.pruning.parametrization import StructureParameter, attach
+from psp_hw.pruning.paths import indispensable, steps_or_none
 from psp_hw.pruning.structures import alpha_shape
 from psp_hw.spec.enums import StructureKind
-from psp_hw.spec.train import PruningSpec
+from psp_hw.spec.train import PruningSpec, StructureSpec
 
-SHORTCUT_PATTERNS = ("*shortcut*", "*downsample*")
+SENSITIVE_PATTERNS = ("*shortcut*", "*downsample*", "*transition*")
+Layers = dict[str, nn.Conv2d | nn.Linear]
+Chosen = dict[str, tuple[StructureSpec, ...]]
 
 
-def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> dict[str, nn.Conv2d | nn.Linear]:
-    """The layers to prune, by name, in the order of the module tree.
+def structures_of(name: str, spec: PruningSpec) -> tuple[StructureSpec, ...]:
+    """What is asked to be pruned in a layer: the last override that matches its name, else what holds for all."""
+    for override in reversed(spec.overrides):
+        if fnmatchcase(name, override.layers):
+            return override.structures
+    return spec.structures
+
+
+def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> Chosen:
+    """The structures of every layer that is pruned, by name, in the order of the module tree.
 
     Args:
         net: the network, before structure parameters are attached.
@@ -29,43 +40,90 @@ def select_layers(net: nn.Module, spec: PruningSpec, *, first: str) -> dict[str,
         first: name of the convolution that sees the image.
 
     Raises:
-        SpecError: a pattern matches no layer, or nothing is left to prune.
+        SpecError: a pattern matches no layer, a layer that was named cannot have a structure, or nothing is left.
     """
-    if not spec.structures:
+    if not spec.every_structure:
         return {}
-    layers: dict[str, nn.Conv2d | nn.Linear] = {
-        n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)
-    }
-    for key, patterns in (("include", spec.include), ("exclude", spec.exclude)):
+    layers: Layers = {n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    _check_patterns(spec, layers)
+    needed = _needed(net, spec)
+    chosen: Chosen = {}
+    for name, layer in layers.items():
+        asked = structures_of(name, spec)
+        possible = tuple(s for s in asked if _divides(s.kind, layer) and not _would_cut(s.kind, name, needed))
+        if _is_named(name, spec):
+            _check_named(name, layer, spec, asked, possible, needed)
+        elif name == first or not isinstance(layer, nn.Conv2d) or _matches(name, SENSITIVE_PATTERNS):
+            continue
+        if possible and not _matches(name, spec.exclude):
+            chosen[name] = possible
+    if not chosen:
+        kinds = dict.fromkeys(s.kind.value for s in spec.every_structure)
+        raise SpecError(
+            f"no layer has a structure to prune ({', '.join(kinds)})",
+            where="pruning",
+            hint=_nothing_hint(spec, layers, needed),
+        )
+    return chosen
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_named(name: str, spec: PruningSpec) -> bool:
+    """Whether a layer was asked for: by a pattern to include, or by an override with its very name."""
+    by_name = any(override.layers == name and override.structures for override in spec.overrides)
+    return by_name or _matches(name, spec.include)
+
+
+def _needed(net: nn.Module, spec: PruningSpec) -> frozenset[str]:
+    """The layers that ``layer`` pruning must not take."""
+    if not any(s.kind is StructureKind.LAYER for s in spec.every_structure):
+        return frozenset()
+    steps = steps_or_none(net)
+    return frozenset() if steps is None else indispensable(steps)
+
+
+def _would_cut(kind: StructureKind, name: str, needed: frozenset[str]) -> bool:
+    return kind is StructureKind.LAYER and name in needed
+
+
+def _check_patterns(spec: PruningSpec, layers: Layers) -> None:
+    named = tuple(override.layers for override in spec.overrides)
+    for key, patterns in (("include", spec.include), ("exclude", spec.exclude), ("overrides", named)):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in layers):
                 hint = f"the layers are: {', '.join(layers)}"
                 raise SpecError(f"'{pattern}' matches no layer", where=f"pruning.{key}", hint=hint)
-    kinds = tuple(s.kind for s in spec.structures)
-    chosen = {n: m for n, m in layers.items() if _is_chosen(n, m, spec, kinds, first)}
-    for name, layer in chosen.items():
-        if not any(_divides(kind, layer) for kind in kinds):
-            words = " and ".join(k.value for k in kinds)
-            what = f"the weight {list(layer.weight.shape)} of '{name}' has no {words} structures"
-            raise SpecError(what, where="pruning.include", hint="leave it out, or choose another structure")
-    if not chosen:
-        what = f"no layer has a structure to prune ({', '.join(k.value for k in kinds)})"
-        raise SpecError(what, where="pruning", hint=f"include layers by name: {', '.join(layers)}")
-    return chosen
 
 
-def _is_chosen(
-    name: str, layer: nn.Module, spec: PruningSpec, kinds: tuple[StructureKind, ...], first: str
-) -> bool:
-    if any(fnmatchcase(name, pattern) for pattern in spec.exclude):
-        return False
-    if any(fnmatchcase(name, pattern) for pattern in spec.include):
-        return True
-    if not isinstance(layer, nn.Conv2d) or name == first:
-        return False
-    if any(fnmatchcase(name, pattern) for pattern in SHORTCUT_PATTERNS):
-        return False
-    return any(_divides(kind, layer) for kind in kinds)
+def _check_named(
+    name: str,
+    layer: nn.Module,
+    spec: PruningSpec,
+    asked: tuple[StructureSpec, ...],
+    possible: tuple[StructureSpec, ...],
+    needed: frozenset[str],
+) -> None:
+    """Refuse what a layer that was asked for by name cannot have."""
+    key = "include" if _matches(name, spec.include) else "overrides"
+    cutting = [s.kind.value for s in asked if _would_cut(s.kind, name, needed)]
+    if cutting:
+        what = f"'{name}' cannot be pruned away: no other way leads from the image to the result"
+        raise SpecError(what, where=f"pruning.{key}", hint="leave it out, or choose another structure")
+    strict = key == "overrides"
+    if asked and (not possible or (strict and len(possible) < len(asked))):
+        words = " and ".join(s.kind.value for s in asked if s not in possible)
+        assert isinstance(layer.weight, Tensor)
+        what = f"the weight {list(layer.weight.shape)} of '{name}' has no {words} structures"
+        raise SpecError(what, where=f"pruning.{key}", hint="leave it out, or choose another structure")
+
+
+def _nothing_hint(spec: PruningSpec, layers: Layers, needed: frozenset[str]) -> str:
+    if needed and all(s.kind is StructureKind.LAYER for s in spec.every_structure):
+        return "in a chain every layer is needed; layer pruning is for networks with branches"
+    return f"include layers by name: {', '.join(layers)}"
 
 
 def _divides(kind: StructureKind, layer: nn.Module) -> bool:
@@ -86,11 +144,10 @@ def prune(net: nn.Module, spec: PruningSpec, *, first: str) -> tuple[str, ...]:
         The names of the layers.
     """
     chosen = select_layers(net, spec, first=first)
-    for layer in chosen.values():
+    for name, structures in chosen.items():
+        layer = net.get_submodule(name)
         weight = layer.weight  # before the first structure parameter is attached
-        for structure in spec.structures:
-            if not _divides(structure.kind, layer):
-                continue
-            parameter = StructureParameter(weight, structure, gradient=spec.gradient, init=spec.init)
-            attach(layer, parameter)
+        assert isinstance(weight, Tensor)
+        for structure in structures:
+            attach(layer, StructureParameter(weight, structure, spec))
     return tuple(chosen)

@@ -1,4 +1,8 @@
-"""Choose the exponent of every scale: the power of two with the least squared error on real values."""
+"""Choose the exponent of every scale: the power of two with the least squared error on real values.
+
+Feature maps that are concatenated get one scale together: the hardware then puts them side by side as they are, and a
+pixel of many layers (DenseNet) is no wider than its channels.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from torch import Tensor, nn
 
 from psp_hw.quant.affine import QuantizedAffine
 from psp_hw.quant.convert import activation_quantizers, affine_layers, weighted_layers
-from psp_hw.quant.grids import finest_scale
+from psp_hw.quant.grids import finest_scale, joined_quantizers
 from psp_hw.quant.quantizers import plain, set_scale_exponent
 from psp_hw.spec.enums import WeightScale
 from psp_hw.spec.train import QuantSpec
@@ -87,16 +91,24 @@ def calibrate_activations(model: nn.Module, batches: list[Tensor]) -> None:
     finally:
         _restore(model, swapped)
         model.train(mode)
-    for name, module in quantizers.items():
-        values = torch.cat(seen[name])[None]
-        signed = bool(module.act_quant.is_signed)
-        bits = int(_bits(module.act_quant))
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-        if not signed:
-            values = values.clamp(min=0)
-        set_scale_exponent(module, best_exponent(values, low=low, high=high)[0])
+    for names in joined_quantizers(model):
+        values = torch.cat([value for name in names for value in seen[name]])[None]
+        ranges = [_range(quantizers[name]) for name in names]
+        low = max((low for low, _ in ranges if low < 0), default=0)
+        high = min(high for _, high in ranges)
+        exponent = best_exponent(values.clamp(min=0) if low == 0 else values, low=low, high=high)[0]
+        for name in names:
+            set_scale_exponent(quantizers[name], exponent)
     for name, affine in affine_layers(model).items():
         affine.offset_exponent.copy_(affine.gain_exponent + torch.log2(finest_scale(model, name)).round())
+
+
+def _range(quantizer: Any) -> tuple[int, int]:
+    """Least and largest integer of a quantizer of activations."""
+    bits = int(_bits(quantizer.act_quant))
+    if bool(quantizer.act_quant.is_signed):
+        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return 0, 2**bits - 1
 
 
 class _Observer(nn.Module):

@@ -52,3 +52,31 @@ def finest_scale(model: nn.Module, name: str) -> Tensor:
     modules = dict(model.named_modules())
     (node,) = [n for n in model.graph.nodes if n.op == "call_module" and str(n.target) == name]
     return torch.tensor(min(grid_of(arg, modules).scale for arg in node.args), dtype=torch.float64)
+
+
+def joined_quantizers(model: nn.Module) -> list[list[str]]:
+    """The quantizers of activations in groups that share a scale, in the order of execution.
+
+    Those that a concatenation reads, directly or through pooling and other concatenations, form a group; any other
+    stands alone.
+    """
+    assert isinstance(model, fx.GraphModule)
+    modules = dict(model.named_modules())
+    nodes = [node for node in model.graph.nodes if node.op == "call_module"]
+    group = {str(n.target): [str(n.target)] for n in nodes if is_activation(modules[str(n.target)])}
+    for node in nodes:
+        if not isinstance(modules[str(node.target)], QuantizedConcat):
+            continue
+        names = list(dict.fromkeys(name for arg in node.args for name in _quantizers_behind(arg, modules)))
+        together = list(dict.fromkeys(member for name in names for member in group[name]))
+        group.update((member, together) for member in together)
+    return list({id(names): names for names in group.values()}.values())
+
+
+def _quantizers_behind(node: Any, modules: dict[str, nn.Module]) -> list[str]:
+    """The quantizers that made the channels of a value."""
+    if is_activation(modules[str(node.target)]):
+        return [str(node.target)]
+    if isinstance(modules[str(node.target)], QuantizedAdd):
+        return []
+    return [name for arg in node.args for name in _quantizers_behind(arg, modules)]

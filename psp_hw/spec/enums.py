@@ -34,6 +34,22 @@ class Penalty(Enum):
     NONE = "none"
 
 
+class Criterion(Enum):
+    """What says which structures matter: their learnt parameter (PSP), or the l1 norm of their weights (baseline)."""
+
+    ALPHA = "alpha"
+    L1_NORM = "l1-norm"
+
+
+class Method(Enum):
+    """The four ways of PSP Fig. 3, as one word."""
+
+    DECAY = "decay"
+    L1 = "l1"
+    FIXED = "fixed"
+    L1_NORM = "l1-norm"
+
+
 class AlphaInit(Enum):
     """How structure parameters start: N(0, 0.1) as in PSP Sec. 4 (variance 0.1), or all at one."""
 

@@ -9,7 +9,15 @@ import re
 from dataclasses import dataclass, field
 
 from psp_hw.errors import SpecError
-from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, RateShape, StructureKind, WeightScale
+from psp_hw.spec.enums import (
+    AlphaInit,
+    Criterion,
+    GradientRule,
+    Penalty,
+    RateShape,
+    StructureKind,
+    WeightScale,
+)
 
 MIN_BITS, MAX_BITS = 2, 8
 MAX_AFFINE_BITS = 16
@@ -144,6 +152,32 @@ class StructureSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOverride:
+    """Other structures for some layers.
+
+    Args:
+        layers: name pattern (``fnmatch``); of several that match a layer, the last holds. The very name of a layer
+            also opens it, where it is left alone by default.
+        structures: what is pruned there; empty: these layers are left alone.
+    """
+
+    layers: str
+    structures: tuple[StructureSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = Problems("pruning.overrides")
+        problems.check(bool(self.layers), "layers", "the pattern is empty")
+        repeated = _repeated(self.structures)
+        problems.check(not repeated, "structures", f"given more than once: {', '.join(repeated)}")
+        problems.finish()
+
+
+def _repeated(structures: tuple[StructureSpec, ...]) -> list[str]:
+    kinds = [s.kind.value for s in structures]
+    return sorted({k for k in kinds if kinds.count(k) > 1})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PruningSpec:
     """What is pruned, and how its parameters learn.
 
@@ -151,28 +185,31 @@ class PruningSpec:
         structures: what is pruned; empty: nothing is.
         gradient: the gradient of alpha.
         penalty: what pulls alpha to zero.
+        criterion: what says which structures matter; the l1 norm needs a density and learns no alpha.
         init: how alpha starts.
         warmup: share of the training during which nothing is dropped yet.
         ramp: share of the training after the warmup over which the threshold (or the budget) tightens.
         settle: share of the training at its end during which the choice no longer changes.
         include: name patterns (``fnmatch``) of layers pruned although they are left alone by default.
         exclude: name patterns of layers left alone as well.
+        overrides: other structures for some layers.
     """
 
     structures: tuple[StructureSpec, ...] = ()
     gradient: GradientRule = GradientRule.CHAIN_RULE
     penalty: Penalty = Penalty.DECAY
+    criterion: Criterion = Criterion.ALPHA
     init: AlphaInit = AlphaInit.PAPER
     warmup: float = 0.0
     ramp: float = 0.0
     settle: float = 0.0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    overrides: tuple[LayerOverride, ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems("pruning")
-        kinds = [s.kind.value for s in self.structures]
-        repeated = sorted({k for k in kinds if kinds.count(k) > 1})
+        repeated = _repeated(self.structures)
         problems.check(not repeated, "structures", f"given more than once: {', '.join(repeated)}")
         for key in ("warmup", "ramp", "settle"):
             _in_range(problems, key, getattr(self, key), 0.0, 1.0)
@@ -180,7 +217,16 @@ class PruningSpec:
         problems.check(
             total <= 1.0, "settle", f"warmup + ramp + settle = {total:g} is more than the training"
         )
+        if self.criterion is Criterion.L1_NORM:
+            open_ended = [s.kind.value for s in self.every_structure if s.density is None]
+            what = f"l1-norm needs a density for {', '.join(open_ended)}"
+            problems.check(not open_ended, "criterion", what)
         problems.finish()
+
+    @property
+    def every_structure(self) -> tuple[StructureSpec, ...]:
+        """Those for all layers and those of the overrides."""
+        return self.structures + tuple(s for override in self.overrides for s in override.structures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,10 +127,10 @@ class PruningPhase(Phase):
         self.pruning = pruning
 
     def penalty(self) -> Tensor | None:
-        return l1_term(self.net, self.pruning)
+        return l1_term(self.net)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        alphas = penalty_groups(self.net, self.pruning)
+        alphas = penalty_groups(self.net)
         return super().parameter_groups() + [{"params": a, "weight_decay": s} for a, s in alphas]
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:

@@ -18,7 +18,7 @@ from psp_hw.nn.count import count
 from psp_hw.nn.registry import build_net
 from psp_hw.pruning.methods.psp import require_alive
 from psp_hw.pruning.parametrization import fold
-from psp_hw.pruning.select import prune, select_layers
+from psp_hw.pruning.select import prune, select_layers, structures_of
 from psp_hw.pruning.survey import LayerSurvey, survey_layer, surviving
 from psp_hw.quant.calibrate import calibrate_activations, calibrate_weights
 from psp_hw.quant.convert import quantize, weighted_layers
@@ -26,6 +26,7 @@ from psp_hw.quant.exact import exact_in_float32
 from psp_hw.quant.fold import fold_batch_norm
 from psp_hw.quant.quantizers import integer_weight
 from psp_hw.quant.steps import trace_steps
+from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
@@ -139,10 +140,14 @@ def quant_phase(
 
 def _drop_dead(model: nn.Module, spec: TrainSpec, pruned: Pruned) -> None:
     """A structure whose integers are all zero is gone: make its float weights zero too."""
-    kinds = tuple(s.kind for s in spec.pruning.structures)
     layers = weighted_layers(model)
-    masks = {name: surviving(integer_weight(layers[name]), kinds) for name in pruned.masks}
+    masks = {name: surviving(integer_weight(layers[name]), _kinds(name, spec)) for name in pruned.masks}
     apply_masks(model, masks)
+
+
+def _kinds(name: str, spec: TrainSpec) -> tuple[StructureKind, ...]:
+    """The structures that were pruned in a layer."""
+    return tuple(structure.kind for structure in structures_of(name, spec.pruning))
 
 
 def rebuild(
@@ -192,14 +197,13 @@ def survey(
     spec: TrainSpec, model: nn.Module, pruned: Pruned, image: tuple[int, int, int]
 ) -> tuple[LayerSurvey, ...]:
     """What survives in every layer, read off the integers of the weights."""
-    kinds = tuple(s.kind for s in spec.pruning.structures)
     layers = weighted_layers(model)
     positions = {layer.name: layer.positions for layer in count(pruned.net, image).layers}
     return tuple(
         survey_layer(
             name,
             integer_weight(layer),
-            kinds if name in pruned.masks else (),
+            _kinds(name, spec) if name in pruned.masks else (),
             positions=positions[name],
             prunable=name in pruned.masks,
         )

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from psp_hw.errors import TrainingError
-from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
+from psp_hw.pruning.parametrization import StructureParameter, parameters_of, pruned_layers, weight_mask
+from psp_hw.pruning.paths import is_cut, steps_or_none
 from psp_hw.spec.enums import Penalty, StructureKind
 from psp_hw.spec.train import PruningSpec
 
@@ -36,48 +37,59 @@ def set_progress(net: nn.Module, progress: float, spec: PruningSpec) -> None:
     for layer in pruned_layers(net).values():
         for parameter in parameters_of(layer):
             parameter.tightness.fill_(share)
-            if settled:
+            if settled and not bool(parameter.frozen):
                 parameter.freeze()
 
 
-def penalty_groups(net: nn.Module, spec: PruningSpec) -> list[tuple[list[nn.Parameter], float]]:
-    """The structure parameters with the weight decay of each (PSP Eq. 6); zero under other penalties."""
+def penalty_groups(net: nn.Module) -> list[tuple[list[nn.Parameter], float]]:
+    """The structure parameters that learn, with the weight decay of each (PSP Eq. 6); zero under other penalties."""
     groups: dict[float, list[nn.Parameter]] = {}
-    for layer in pruned_layers(net).values():
-        for parameter in parameters_of(layer):
-            strength = parameter.structure.strength if spec.penalty is Penalty.DECAY else 0.0
-            groups.setdefault(strength, []).append(parameter.alpha)
+    for parameter in _learning(net):
+        decays = parameter.pruning.penalty is Penalty.DECAY
+        groups.setdefault(parameter.structure.strength if decays else 0.0, []).append(parameter.alpha)
     return [(alphas, strength) for strength, alphas in groups.items()]
 
 
-def l1_term(net: nn.Module, spec: PruningSpec) -> Tensor | None:
+def l1_term(net: nn.Module) -> Tensor | None:
     """lambda * sum |alpha| (PSP Eq. 7), or None under other penalties."""
-    if spec.penalty is not Penalty.L1:
-        return None
     terms = [
         parameter.structure.strength * parameter.alpha.abs().sum()
-        for layer in pruned_layers(net).values()
-        for parameter in parameters_of(layer)
+        for parameter in _learning(net)
+        if parameter.pruning.penalty is Penalty.L1
     ]
     return torch.stack(terms).sum() if terms else None
+
+
+def _learning(net: nn.Module) -> list[StructureParameter]:
+    layers = pruned_layers(net).values()
+    return [p for layer in layers for p in parameters_of(layer) if p.alpha.requires_grad]
 
 
 def require_alive(net: nn.Module) -> None:
     """Refuse a network in which all structures of a layer are gone.
 
-    A layer under ``layer`` pruning may vanish; that is what the structure is for.
+    A layer under ``layer`` pruning may vanish, that is what the structure is for, as long as another way leads around.
 
     Raises:
         TrainingError: names the layers.
     """
-    dead = []
+    dead: list[str] = []
+    vanished: list[str] = []
     for name, layer in pruned_layers(net).items():
+        if bool(weight_mask(layer).any()):
+            continue
         kinds = {parameter.kind for parameter in parameters_of(layer)}
-        if StructureKind.LAYER not in kinds and not bool(weight_mask(layer).any()):
-            dead.append(name)
+        (vanished if StructureKind.LAYER in kinds else dead).append(name)
     if dead:
         raise TrainingError(
             f"all structures of {', '.join(dead)} are gone: nothing would pass through",
             where="pruning",
             hint="lower lambda or epsilon, set a density, or exclude the layer",
+        )
+    steps = steps_or_none(net) if vanished else None
+    if steps is not None and is_cut(steps, vanished):
+        raise TrainingError(
+            f"{', '.join(vanished)} pruned away: no way is left from the image to the result",
+            where="pruning",
+            hint="lower lambda or epsilon, or exclude one of them",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from psp_hw.pruning.parametrization import StructureParameter, fold, parameters_
 from psp_hw.pruning.select import prune, select_layers
 from psp_hw.pruning.structures import alpha_shape
 from psp_hw.pruning.survey import density, survey_layer
-from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, StructureKind
-from psp_hw.spec.train import PruningSpec, StructureSpec
+from psp_hw.spec.enums import AlphaInit, Criterion, GradientRule, Penalty, StructureKind
+from psp_hw.spec.train import LayerOverride, PruningSpec, StructureSpec
 
 K, C, R, S = 4, 3, 3, 2
 
@@ -46,7 +47,8 @@ def test_every_structure_is_in_the_table() -> None:
 def _parameter(weight: torch.Tensor, alpha: list[float], **keys: object) -> StructureParameter:
     gradient = keys.pop("gradient", GradientRule.CHAIN_RULE)
     spec = StructureSpec(kind=StructureKind.SHAPE, **keys)  # type: ignore[arg-type]
-    parameter = StructureParameter(weight, spec, gradient=gradient)  # type: ignore[arg-type]
+    pruning = PruningSpec(structures=(spec,), gradient=gradient)  # type: ignore[arg-type]
+    parameter = StructureParameter(weight, spec, pruning)
     with torch.no_grad():
         parameter.alpha.copy_(torch.tensor(alpha).view_as(parameter.alpha))
     return parameter
@@ -129,8 +131,8 @@ def test_alpha_starts_as_asked() -> None:
     weight = torch.zeros(64, 64, 3, 3)
     spec = StructureSpec(kind=StructureKind.COLUMN)
     torch.manual_seed(0)
-    paper = StructureParameter(weight, spec, init=AlphaInit.PAPER).alpha
-    ones = StructureParameter(weight, spec, init=AlphaInit.ONES).alpha
+    paper = StructureParameter(weight, spec, PruningSpec(init=AlphaInit.PAPER)).alpha
+    ones = StructureParameter(weight, spec, PruningSpec(init=AlphaInit.ONES)).alpha
 
     assert float(paper.detach().std()) == pytest.approx(0.1**0.5, rel=0.15)
     assert torch.equal(torch.ones(1, 64, 3, 3), ones)
@@ -242,12 +244,15 @@ def test_penalties_are_decay_or_l1() -> None:
     decay = PruningSpec(structures=structures)
     l1 = PruningSpec(structures=structures, penalty=Penalty.L1)
     prune(net, decay, first="first")
-    shape, channel = parameters_of(net.inner)
 
-    assert {0.25: 1, 0.5: 2} == {strength: len(alphas) for alphas, strength in penalty_groups(net, decay)}
-    assert l1_term(net, decay) is None
-    assert [0.0] == [strength for _, strength in penalty_groups(net, l1)]
-    term = l1_term(net, l1)
+    assert {0.25: 1, 0.5: 2} == {strength: len(alphas) for alphas, strength in penalty_groups(net)}
+    assert l1_term(net) is None
+
+    net = _chain()
+    prune(net, l1, first="first")
+    shape, channel = parameters_of(net.inner)
+    assert [0.0] == [strength for _, strength in penalty_groups(net)]
+    term = l1_term(net)
     point = parameters_of(net.point)
     sums = sum(0.25 * float(p.alpha.detach().abs().sum()) for p in (shape,))
     sums += sum(0.5 * float(p.alpha.detach().abs().sum()) for p in (channel, *point))
@@ -265,13 +270,88 @@ def test_a_layer_with_nothing_left_is_refused_by_name() -> None:
         require_alive(net)
 
 
-def test_layer_pruning_may_take_the_layer() -> None:
-    net = _chain()
-    prune(net, _spec(StructureKind.LAYER), first="first")
+class _Branches(nn.Module):
+    """A stem, two convolutions side by side, a convolution that both feed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.left = nn.Conv2d(4, 4, 3, padding=1)
+        self.right = nn.Conv2d(4, 4, 3, padding=1)
+        self.last = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return self.last(self.left(x) + self.right(x))
+
+
+def test_layer_pruning_may_take_a_branch_but_not_every_way() -> None:
+    net = _Branches()
+    spec = _spec(StructureKind.LAYER, init=AlphaInit.ONES)
+    assert ("left", "right") == prune(net, spec, first="first")
     with torch.no_grad():
-        parameters_of(net.inner)[0].alpha.zero_()
+        parameters_of(net.left)[0].alpha.zero_()
     require_alive(net)
-    assert not bool(weight_mask(net.inner).any())
+    assert not bool(weight_mask(net.left).any())
+
+    with torch.no_grad():
+        parameters_of(net.right)[0].alpha.zero_()
+    with pytest.raises(TrainingError, match="left, right pruned away: no way is left from the image"):
+        require_alive(net)
+
+
+def test_a_chain_cannot_lose_a_layer() -> None:
+    with pytest.raises(SpecError, match=r"no layer has a structure to prune.*every layer is needed"):
+        _chosen(_spec(StructureKind.LAYER))
+    with pytest.raises(SpecError, match=r"include: 'inner' cannot be pruned away: no other way leads"):
+        _chosen(_spec(StructureKind.LAYER, include=("inner",)))
+    both = select_layers(_chain(), _spec(StructureKind.LAYER, StructureKind.CHANNEL), first="first")
+    assert {"inner": [StructureKind.CHANNEL], "point": [StructureKind.CHANNEL]} == {
+        name: [s.kind for s in structures] for name, structures in both.items()
+    }
+
+
+def test_the_last_override_that_matches_holds() -> None:
+    channel = StructureSpec(kind=StructureKind.CHANNEL, epsilon=0.3, strength=0.01)
+    shape = StructureSpec(epsilon=0.2)
+    spec = PruningSpec(
+        structures=(shape,),
+        overrides=(
+            LayerOverride(layers="*", structures=(channel,)),
+            LayerOverride(layers="inner", structures=(shape, channel)),
+            LayerOverride(layers="point"),
+        ),
+    )
+    chosen = select_layers(_chain(), spec, first="first")
+
+    assert {"inner": (shape, channel)} == chosen
+    fc = (*spec.overrides, LayerOverride(layers="fc", structures=(channel,)))
+    chosen = select_layers(_chain(), replace(spec, overrides=fc), first="first")
+    assert {"inner": (shape, channel), "fc": (channel,)} == chosen
+    with pytest.raises(SpecError, match=r"overrides: the weight \[4, 4, 1, 1\] of 'point' has no shape"):
+        _chosen(PruningSpec(overrides=(LayerOverride(layers="point", structures=(shape, channel)),)))
+    with pytest.raises(SpecError, match=r"pruning\.overrides: 'x\*' matches no layer"):
+        _chosen(PruningSpec(overrides=(LayerOverride(layers="x*", structures=(channel,)),)))
+
+
+def test_the_l1_norm_keeps_the_structures_of_the_largest_weights() -> None:
+    structure = StructureSpec(kind=StructureKind.SHAPE, density=0.5)
+    spec = PruningSpec(structures=(structure,), criterion=Criterion.L1_NORM, penalty=Penalty.NONE)
+    net = _chain()
+    prune(net, spec, first="first")
+    (parameter,) = parameters_of(net.inner)
+    original = net.inner.parametrizations.weight.original
+    with torch.no_grad():
+        original.copy_(torch.arange(9.0).view(3, 3).expand_as(original))
+
+    kept = weight_mask(net.inner)[0, 0]
+
+    assert [[False] * 3, [False, False, True], [True] * 3] == kept.tolist()
+    assert torch.equal(net.inner.weight, original * kept)
+    assert not parameter.alpha.requires_grad
+    assert [] == penalty_groups(net)
+    with pytest.raises(SpecError, match="l1-norm needs a density for shape"):
+        PruningSpec(structures=(StructureSpec(),), criterion=Criterion.L1_NORM)
 
 
 def test_the_survey_counts_structures_not_single_zeros() -> None:
