@@ -48,8 +48,31 @@ def command(
             show_default=False,
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="What drives pruning: decay (PSP Eq. 6), l1 (Eq. 7), fixed (exact density, no penalty), l1-norm. "
+            "[default: decay]",
+            show_default=False,
+        ),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Alpha as in PSP Sec. 4, for hundreds of epochs.")
+    ] = False,
     epsilon: Annotated[
-        float | None, typer.Option(help="Structures with |alpha| below this are dropped.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Structures with |alpha| below this are dropped; one number, or layer=0.1,channel=0.2.",
+            show_default=False,
+        ),
+    ] = None,
+    strength: Annotated[
+        str | None,
+        typer.Option(
+            "--lambda",
+            help="Factor of the penalty on alpha; one number, or one per structure.",
+            show_default=False,
+        ),
     ] = None,
     density: Annotated[
         float | None,
@@ -85,7 +108,10 @@ def command(
         data_dir=data_dir,
         spec=spec,
         bits=bits,
+        method=method,
+        paper=paper,
         epsilon=epsilon,
+        strength=strength,
         density=density,
         epochs=epochs,
         steps=steps,

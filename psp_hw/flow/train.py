@@ -8,11 +8,11 @@ from pathlib import Path
 
 from psp_hw.errors import RunError, SpecError
 from psp_hw.flow.defaults import RUNS
-from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.enums import Method, StructureKind
 from psp_hw.spec.load import load_spec
 from psp_hw.spec.names import suggestion
-from psp_hw.spec.presets import preset, with_bits, with_steps, with_structures
-from psp_hw.spec.train import PruningSpec, TrainSpec
+from psp_hw.spec.presets import preset, with_bits, with_method, with_steps, with_structures
+from psp_hw.spec.train import PruningSpec, StructureSpec, TrainSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,10 @@ class Request:
     data_dir: Path | None = None
     spec: Path | None = None
     bits: str | None = None
-    epsilon: float | None = None
+    method: str | None = None
+    paper: bool = False
+    epsilon: str | None = None
+    strength: str | None = None
     density: float | None = None
     epochs: int | None = None
     steps: int | None = None
@@ -128,7 +131,9 @@ def training_spec(request: Request) -> TrainSpec:
     else:
         spec = preset(request.net, request.data)
     if kinds:
-        spec = with_structures(spec, kinds)
+        spec = with_structures(spec, kinds, paper=request.paper)
+    elif request.paper:
+        raise SpecError("nothing is pruned", where="--paper", hint="add --shape or --structure")
     spec = replace(spec, pruning=_pruning(spec.pruning, request))
     if request.bits is not None:
         spec = with_bits(spec, request.bits)
@@ -158,26 +163,68 @@ def _structure(word: str) -> StructureKind:
 
 
 def _pruning(pruning: PruningSpec, request: Request) -> PruningSpec:
-    """Epsilon and density over every structure."""
-    if request.epsilon is None and request.density is None:
+    """Method, epsilon, lambda and density over the structures."""
+    options = {
+        "--epsilon": request.epsilon,
+        "--density": request.density,
+        "--lambda": request.strength,
+        "--method": request.method,
+    }
+    given = [option for option, value in options.items() if value is not None]
+    if not given:
         return pruning
-    option = "--epsilon" if request.epsilon is not None else "--density"
     if request.epsilon is not None and request.density is not None:
         raise SpecError("--epsilon and --density exclude each other", where="train", hint="give one of them")
     if not pruning.structures:
         raise SpecError(
-            "nothing is pruned that it could apply to", where=option, hint="add --shape or --structure"
+            "nothing is pruned that it could apply to", where=given[0], hint="add --shape or --structure"
         )
     structures = pruning.structures
     if request.epsilon is not None:
         # An epsilon that was asked for decides alone, as in PSP Eq. 3: without the bounds of the recipe.
-        epsilon = request.epsilon
+        epsilons = _per_structure(request.epsilon, "--epsilon", structures)
         structures = tuple(
-            replace(s, epsilon=epsilon, density=None, at_least=None, at_most=None) for s in structures
+            replace(s, epsilon=epsilons[s.kind], density=None, at_least=None, at_most=None)
+            if s.kind in epsilons
+            else s
+            for s in structures
         )
-    else:
+    if request.strength is not None:
+        strengths = _per_structure(request.strength, "--lambda", structures)
+        structures = tuple(replace(s, strength=strengths.get(s.kind, s.strength)) for s in structures)
+    if request.density is not None:
         structures = tuple(replace(s, density=request.density) for s in structures)
-    return replace(pruning, structures=structures)
+    pruning = replace(pruning, structures=structures)
+    if request.method is not None:
+        pruning = with_method(pruning, _method(request.method), density=request.density)
+    return pruning
+
+
+def _method(word: str) -> Method:
+    known = [method.value for method in Method]
+    if word not in known:
+        raise SpecError(f"unknown method '{word}'", where="--method", hint=suggestion(word, known))
+    return Method(word)
+
+
+def _per_structure(
+    text: str, option: str, structures: tuple[StructureSpec, ...]
+) -> dict[StructureKind, float]:
+    """``0.2`` for all structures, or ``layer=0.1,channel=0.2`` for some."""
+    values: dict[StructureKind, float] = {}
+    for part in text.split(","):
+        word, equals, number = part.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            hint = "give a number, or one per structure: layer=0.1,channel=0.2"
+            raise SpecError(f"'{part.strip()}' is not a number", where=option, hint=hint) from None
+        kinds = [_structure(word.strip())] if equals else [s.kind for s in structures]
+        for kind in kinds:
+            if kind not in {s.kind for s in structures}:
+                raise SpecError(f"'{kind.value}' is not pruned here", where=option)
+            values[kind] = value
+    return values
 
 
 def _new_run(spec: TrainSpec) -> Path:

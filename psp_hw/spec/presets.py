@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from psp_hw.spec.enums import AlphaInit, RateShape, StructureKind
+from psp_hw.spec.enums import AlphaInit, Criterion, Method, Penalty, RateShape, StructureKind
 from psp_hw.spec.train import (
     DataSpec,
     NetSpec,
@@ -17,6 +17,7 @@ from psp_hw.spec.train import (
 )
 
 DEFAULT_NET = "digits-cnn"
+_HALF = 0.5
 COLOUR_NETS = ("resnet", "densenet")  # what these names begin with is made for colour images
 
 
@@ -38,17 +39,45 @@ def with_structures(spec: TrainSpec, kinds: tuple[StructureKind, ...], *, paper:
 
     Args:
         kinds: the structures; their product is pruned.
-        paper: start alpha at N(0, 0.1) with epsilon 0.2 and lambda 1e-4 as PSP Sec. 4 does, for long runs;
-            else the short recipe of the data set (docs/paper.md, "Short recipes").
+        paper: start alpha at N(0, 0.1) with lambda 1e-4 and epsilon 0.1 (DenseNet) or 0.2 (all others) as PSP Sec. 4
+            does, for long runs; else the short recipe of the data set (docs/paper.md, "Short recipes").
     """
     if paper:
-        structure = StructureSpec(epsilon=0.2, strength=1e-4)
+        epsilon = 0.1 if spec.net.name.startswith("densenet") else 0.2
+        structure = StructureSpec(epsilon=epsilon, strength=1e-4)
         pruning = PruningSpec(init=AlphaInit.PAPER)
     else:
         structure = _SHORT_CIFAR10 if spec.data.name == "cifar10" else _SHORT_DIGITS
         pruning = _SHORT_PRUNING
     structures = tuple(replace(structure, kind=kind) for kind in kinds)
     return replace(spec, pruning=replace(pruning, structures=structures))
+
+
+def with_method(pruning: PruningSpec, method: Method, *, density: float | None = None) -> PruningSpec:
+    """The same structures under one of the four ways of PSP Fig. 3.
+
+    Args:
+        pruning: what is pruned.
+        method: ``decay`` (Eq. 6) and ``l1`` (Eq. 7) regularize alpha and let epsilon decide; ``fixed`` regularizes
+            nothing and keeps exactly a share of the structures of each layer; ``l1-norm`` keeps those of the largest
+            weights, without any alpha.
+        density: the share for ``fixed`` and ``l1-norm``; None: half, where the structure gives none.
+    """
+    exact = method in (Method.FIXED, Method.L1_NORM)
+
+    def changed(structures: tuple[StructureSpec, ...]) -> tuple[StructureSpec, ...]:
+        if not exact:
+            return structures
+        return tuple(replace(s, density=density or s.density or _HALF) for s in structures)
+
+    penalty = {Method.DECAY: Penalty.DECAY, Method.L1: Penalty.L1}.get(method, Penalty.NONE)
+    return replace(
+        pruning,
+        structures=changed(pruning.structures),
+        overrides=tuple(replace(o, structures=changed(o.structures)) for o in pruning.overrides),
+        penalty=penalty,
+        criterion=Criterion.L1_NORM if method is Method.L1_NORM else Criterion.ALPHA,
+    )
 
 
 def with_bits(spec: TrainSpec, bits: str) -> TrainSpec:
