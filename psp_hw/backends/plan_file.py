@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from psp_hw.errors import RunError, SpecError
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, NodePlan
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
 
 PLAN_NAME = "plan.json"
 
@@ -18,6 +18,7 @@ def print_plan(plan: FoldPlan) -> str:
             "fold": {"pe": node.fold.pe, "simd": node.fold.simd, "taps": node.fold.taps},
             "weights": node.weights.value,
             "delays": [kind.value for kind in node.delays],
+            "multipliers": node.multipliers.value,
         }
         for name, node in sorted(plan.nodes.items())
     }
@@ -53,4 +54,5 @@ def _node(entry: dict[str, object]) -> NodePlan:
         fold=Fold(pe=int(fold["pe"]), simd=int(fold["simd"]), taps=int(fold["taps"])),
         weights=MemoryKind(entry["weights"]),
         delays=tuple(MemoryKind(kind) for kind in delays),
+        multipliers=MultiplierKind(entry.get("multipliers", MultiplierKind.TOOL.value)),
     )

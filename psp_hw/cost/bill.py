@@ -9,15 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from psp_hw.folding.plan import MemoryKind
+from psp_hw.folding.plan import MemoryKind, MultiplierKind
 
 
 @dataclass(frozen=True, slots=True)
 class Multiply:
-    """Product of two variables of ``left`` and ``right`` bits."""
+    """Product of two variables of ``left`` and ``right`` bits, made as ``kind`` says; pairs have an operator of their own."""
 
     left: int
     right: int
+    kind: MultiplierKind = MultiplierKind.TOOL
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyPair:
+    """Products of two variables of ``apart`` bits with one of ``shared`` bits, ``lane`` bits apart in one multiplier."""
+
+    shared: int
+    apart: int
+    lane: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,7 @@ class StreamPort:
 
 Operator = (
     Multiply
+    | MultiplyPair
     | ConstantMultiply
     | Add
     | Compare

@@ -25,6 +25,7 @@ from psp_hw.folding.engine import (
     WindowPoolEngine,
     requantizer_of,
 )
+from psp_hw.folding.plan import MultiplierKind
 
 
 def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
@@ -89,6 +90,8 @@ class _ConvKey:
     bias: bool
     rounds: bool
     leaving: int
+    multipliers: MultiplierKind
+    lane: int
 
 
 def _conv_key(engine: ConvEngine) -> _ConvKey:
@@ -104,6 +107,8 @@ def _conv_key(engine: ConvEngine) -> _ConvKey:
         bias=engine.op.bias is not None,
         rounds=engine.op.requantize is not None,
         leaving=engine.result.fmt.width,
+        multipliers=engine.multipliers,
+        lane=engine.pair_lane,
     )
 
 
@@ -115,9 +120,15 @@ def _conv_path(key: _ConvKey, delays: Delays) -> tuple[Level, ...]:
         levels.append(Level(2 * delays.select, operands))
     if not key.constant:
         levels.append(Level(delays.memory - delays.select, operands))
-    in_dsp = uses_dsp(key.entering, key.weight)
+    in_dsp = uses_dsp(key.entering, key.weight, key.multipliers)
+    paired = key.multipliers is MultiplierKind.DSP_PAIR
     product = min(key.entering + key.weight, key.acc)
-    levels.append(Level(delays.dsp_product if in_dsp else delays.lut_product, key.pe * key.lanes * product))
+    products = key.pe * key.lanes * product
+    if paired:
+        levels.append(Level(_adding(delays, key.lane + key.weight + 1), operands))
+    levels.append(Level(delays.dsp_product if in_dsp else delays.lut_product, products))
+    if paired:
+        levels.append(Level(_adding(delays, key.lane), products))
     inputs = key.lanes
     while inputs > 1:
         inputs, product = math.ceil(inputs / 2), min(product + 1, key.acc)

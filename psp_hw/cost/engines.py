@@ -22,6 +22,7 @@ from psp_hw.cost.bill import (
     Item,
     LoopControl,
     Multiply,
+    MultiplyPair,
     Mux,
     Operator,
     Register,
@@ -47,7 +48,7 @@ from psp_hw.folding.engine import (
     WindowPoolEngine,
     requantizer_of,
 )
-from psp_hw.folding.plan import MemoryKind
+from psp_hw.folding.plan import MemoryKind, MultiplierKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import MaxPool
@@ -174,7 +175,7 @@ def conv_datapath(engine: ConvEngine, graph: Graph) -> Parts:
         yield Gate(lanes * entering)  # taps outside the frame read zero
     if words > 1:
         yield Mux(engine.tap_blocks * engine.in_blocks, lanes * entering)
-        yield Item(Multiply(entering, engine.weight_fmt.width), fold.multipliers)
+        yield _products(engine)
         yield from _times(_tree(lanes, entering + engine.weight_fmt.width, acc), fold.pe)
     else:
         yield from _constant_matrix(graph.constants[op.weight], entering, acc)
@@ -192,6 +193,16 @@ def conv_datapath(engine: ConvEngine, graph: Graph) -> Parts:
     for extent in (engine.out_blocks, engine.tap_blocks, engine.in_blocks):
         if extent > 1:
             yield from _counter(extent)
+
+
+def _products(engine: ConvEngine) -> Item:
+    """The multipliers of a convolution whose weights come from memory."""
+    weight = engine.weight_fmt.width
+    if engine.multipliers is MultiplierKind.DSP_PAIR:
+        pair = MultiplyPair(engine.operand_bits, weight, engine.pair_lane)
+        return Item(pair, engine.fold.multipliers // 2)
+    bits = engine.source.fmt.width
+    return Item(Multiply(bits, weight, engine.multipliers), engine.fold.multipliers)
 
 
 def _walk(scan: Scan) -> Parts:

@@ -29,7 +29,7 @@ from psp_hw.folding.engine import (
     WindowPoolEngine,
 )
 from psp_hw.folding.memory import memory_for_fifo
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import kind
 from psp_hw.sim.cycles import Timeline, simulate
@@ -53,6 +53,7 @@ class LayerEstimate:
         taps, taps_dense: surviving and all kernel positions; 0 where there is no kernel.
         fold: what is computed at once; None where there is nothing to fold.
         weights: where the weights are kept; None where there are none.
+        multipliers: how products are made; None where there are none.
         cycles: from frame to frame when nothing makes it wait.
         iterations: trips of its loop per frame.
         depth: pipeline depth [cycles].
@@ -66,6 +67,7 @@ class LayerEstimate:
     taps_dense: int
     fold: Fold | None
     weights: MemoryKind | None
+    multipliers: MultiplierKind | None
     cycles: int
     iterations: int
     depth: int
@@ -230,6 +232,7 @@ def _layer(
         taps_dense=conv.op.kernel[0] * conv.op.kernel[1] if conv else 0,
         fold=conv.fold if conv else None,
         weights=conv.weights if conv else None,
+        multipliers=conv.multipliers if conv else None,
         cycles=cycles.interval,
         iterations=cycles.iterations,
         depth=cycles.depth,
@@ -276,6 +279,7 @@ class LayerJson(TypedDict):
     taps_dense: int
     fold: dict[str, int] | None
     weights: str | None
+    multipliers: str | None
     cycles: int
     resources: dict[str, int]
 
@@ -350,6 +354,7 @@ def _layer_json(layer: LayerEstimate) -> LayerJson:
         taps_dense=layer.taps_dense,
         fold={"pe": fold.pe, "simd": fold.simd, "taps": fold.taps} if fold else None,
         weights=layer.weights.value if layer.weights else None,
+        multipliers=layer.multipliers.value if layer.multipliers else None,
         cycles=layer.cycles,
         resources=_named(layer.resources),
     )

@@ -20,6 +20,7 @@ from psp_hw.cost.bill import (
     Item,
     LoopControl,
     Multiply,
+    MultiplyPair,
     Mux,
     Operator,
     Register,
@@ -31,6 +32,7 @@ from psp_hw.cost.devices import Fabric
 from psp_hw.cost.memories import delay, fifo, rom
 from psp_hw.cost.prices import Prices, Stage, half, prices_of
 from psp_hw.cost.resources import Resources
+from psp_hw.folding.plan import MultiplierKind
 
 # Widest operand of a multiplication that C synthesis leaves to LUTs, and widest narrow operand that it turns into adders:
 # without exception in the 54,227 multipliers of the published reports, one project apart that forces the implementation.
@@ -85,8 +87,10 @@ def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
     prices = prices_of(fabric)
     rtl = stage is Stage.RTL_SYNTHESIS
     match operator:
-        case Multiply(left, right):
-            return _product(max(left, right), min(left, right), prices, rtl=rtl)
+        case Multiply(left, right, kind):
+            return _product(max(left, right), min(left, right), prices, rtl=rtl, kind=kind)
+        case MultiplyPair():
+            return _pair(operator, prices, rtl=rtl)
         case ConstantMultiply(bits, width, digits):
             return _constant_product(bits, width, digits, prices, rtl=rtl)
         case Add(bits):
@@ -122,16 +126,53 @@ def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
             assert_never(operator)
 
 
-def uses_dsp(left: int, right: int) -> bool:
+def uses_dsp(left: int, right: int, kind: MultiplierKind = MultiplierKind.TOOL) -> bool:
     """Whether a product of two variables of these widths [bits] goes to DSPs."""
-    return max(left, right) > LUT_PRODUCT_BITS and min(left, right) > ADDER_PRODUCT_BITS
+    match kind:
+        case MultiplierKind.TOOL:
+            return max(left, right) > LUT_PRODUCT_BITS and min(left, right) > ADDER_PRODUCT_BITS
+        case MultiplierKind.LUT:
+            return False
+        case MultiplierKind.DSP | MultiplierKind.DSP_PAIR:
+            return True
+        case _:
+            assert_never(kind)
 
 
-def _product(wide: int, narrow: int, prices: Prices, *, rtl: bool) -> Resources:
-    if narrow == 1:
+def fits_dsp(wide: int, narrow: int, fabric: Fabric) -> bool:
+    """Whether one DSP multiplies operands of these widths [bits], signs included."""
+    return wide <= DSP_WIDE[fabric] and narrow <= DSP_NARROW
+
+
+def packed_bits(pair: MultiplyPair) -> int:
+    """Width of the two operands that share a multiplier, side by side [bits]: the upper may borrow from above the lower."""
+    return pair.lane + pair.apart + 1
+
+
+def _tiles(wide: int, narrow: int, prices: Prices) -> int:
+    return math.ceil(wide / DSP_WIDE[prices.fabric]) * math.ceil(narrow / DSP_NARROW)
+
+
+def _pair(pair: MultiplyPair, prices: Prices, *, rtl: bool) -> Resources:
+    """A DSP; before it the sum that puts two operands side by side, after it the borrow of the lower product undone.
+
+    The first sum changes the upper ``apart + 1`` bits only, the second gives ``lane`` bits.
+    """
+    packed = packed_bits(pair)
+    tiles = _tiles(max(packed, pair.shared), min(packed, pair.shared), prices)
+    if rtl:
+        return Resources(dsp=tiles, lut=pair.apart + 1 + pair.lane)
+    sums = prices.line("add", packed) + prices.line("add", packed + pair.shared)
+    return Resources(dsp=tiles, lut=sums + round(prices.values["dsp_product"]) * tiles)
+
+
+def _product(
+    wide: int, narrow: int, prices: Prices, *, rtl: bool, kind: MultiplierKind = MultiplierKind.TOOL
+) -> Resources:
+    if narrow == 1 and kind is not MultiplierKind.DSP:
         return Resources(lut=half(wide) if rtl else prices.line("gate", wide))
-    if uses_dsp(wide, narrow):
-        tiles = math.ceil(wide / DSP_WIDE[prices.fabric]) * math.ceil(narrow / DSP_NARROW)
+    if uses_dsp(wide, narrow, kind):
+        tiles = _tiles(wide, narrow, prices)
         return Resources(dsp=tiles, lut=0 if rtl else round(prices.values["dsp_product"]) * tiles)
     if rtl:
         return Resources(lut=_array_product(wide, narrow))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from psp_hw.cost.bill import MultiplyPair
+from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import (
     conv_datapath,
     conv_delays,
@@ -17,10 +20,10 @@ from psp_hw.cost.engines import (
     reads_padding,
 )
 from psp_hw.cost.parts import Part
-from psp_hw.cost.pricing import price, price_parts
+from psp_hw.cost.pricing import fits_dsp, packed_bits, price, price_parts, uses_dsp
 from psp_hw.errors import SpecError
 from psp_hw.folding.engine import ConvEngine
-from psp_hw.folding.plan import Fold, MemoryKind, NodePlan, divisors
+from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divisors
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import RESTART_CYCLES
@@ -81,11 +84,27 @@ def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:
     return (MemoryKind.LUTRAM, MemoryKind.BRAM)
 
 
+def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:
+    """How a folded engine may make its products on a fabric: left to the tool, or the way that the tool would not take.
+
+    Pairs only where one DSP holds them.
+    """
+    entering, weight = engine.source.fmt.width, engine.weight_fmt.width
+    if engine.cycles_per_output == 1 or min(entering, weight) == 1:
+        return (MultiplierKind.TOOL,)
+    other = MultiplierKind.LUT if uses_dsp(entering, weight) else MultiplierKind.DSP
+    pair = MultiplyPair(engine.operand_bits, weight, engine.pair_lane)
+    if engine.fold.pe % 2 == 0 and fits_dsp(packed_bits(pair), engine.operand_bits, fabric):
+        return (MultiplierKind.TOOL, other, MultiplierKind.DSP_PAIR)
+    return (MultiplierKind.TOOL, other)
+
+
 @dataclass(frozen=True, slots=True)
 class _Datapath:
-    """What depends on the fold and on where the weights are: words per window, pipeline depth [cycles], resources [5]."""
+    """What depends on the fold, the multipliers and where the weights are: words per window, depth [cycles], resources [5]."""
 
     fold: Fold
+    multipliers: MultiplierKind
     memory: MemoryKind
     words: int
     depth: int
@@ -98,10 +117,18 @@ class Catalog:
     Args:
         graph: where the weights are.
         part, clock: what is built for.
+        multipliers: kinds that the back end can bind.
     """
 
-    def __init__(self, graph: Graph, part: Part, clock: Clock) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        part: Part,
+        clock: Clock,
+        multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+    ) -> None:
         self._graph, self._part, self._clock = graph, part, clock
+        self._multipliers = frozenset(multipliers)
         self._known: dict[tuple[object, ...], list[_Datapath]] = {}
 
     def options(self, engine: ConvEngine, fold: Fold | None = None) -> Options:
@@ -131,16 +158,22 @@ class Catalog:
     def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[_Datapath]:
         fabric = self._part.fabric
         found = []
-        for fold in folds:
-            folded = replace(engine, fold=fold)
+        for fold, kind in self._ways(engine, folds):
+            folded = replace(engine, fold=fold, multipliers=kind)
             pipeline = engine_pipeline(folded, fabric, self._clock)
             cost = price_parts((*conv_datapath(folded, self._graph), *pipeline_parts(pipeline)), fabric)
             words = folded.cycles_per_output
             for memory in memories_of(folded):
                 rom = conv_weights(replace(folded, weights=memory))
                 kept = cost + price(rom, fabric) if rom is not None else cost
-                found.append(_Datapath(fold, memory, words, pipeline.depth, kept.amounts))
+                found.append(_Datapath(fold, kind, memory, words, pipeline.depth, kept.amounts))
         return found
+
+    def _ways(self, engine: ConvEngine, folds: list[Fold]) -> Iterator[tuple[Fold, MultiplierKind]]:
+        for fold in folds:
+            for kind in multipliers_of(replace(engine, fold=fold), self._part.fabric):
+                if kind in self._multipliers:
+                    yield fold, kind
 
     def _with_delays(self, engine: ConvEngine, paths: list[_Datapath]) -> Options:
         """Every data path with every way to keep the delay chain, by ascending interval."""
@@ -157,7 +190,10 @@ class Catalog:
             chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
             costs.append(own + np.array(chain.amounts, dtype=np.int64))
             intervals.append(takes)
-            plans += [NodePlan(fold=path.fold, weights=path.memory, delays=kinds) for path in paths]
+            plans += [
+                NodePlan(fold=path.fold, weights=path.memory, delays=kinds, multipliers=path.multipliers)
+                for path in paths
+            ]
         every = np.concatenate(intervals)
         order = np.argsort(every, kind="stable")
         return Options(

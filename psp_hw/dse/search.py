@@ -8,7 +8,7 @@ search over intervals a bisection.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -26,7 +26,7 @@ from psp_hw.dse.options import Catalog, CostArray
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, NodePlan, check_fold
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, NodePlan, check_fold
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import RESTART_CYCLES
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, MaxThroughput, MinArea
@@ -63,6 +63,7 @@ def plan(
     goal: Goal = DEFAULT_GOAL,
     *,
     folds: Mapping[str, Fold] = NO_FOLDS,
+    multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
 ) -> FoldPlan:
     """Folds, weight memories and FIFO depths for a goal.
 
@@ -70,13 +71,14 @@ def plan(
         goal: how fast or how small. When nothing fits, ``MaxThroughput`` and ``MinArea`` give the least design there is, for
             the estimate to say what is missing.
         folds: folds that are asked for, by convolution; the others are chosen for the goal around them.
+        multipliers: kinds that the back end can bind.
 
     Raises:
         SpecError: a fold does not divide, or names no convolution.
         DoesNotFitError: the frame rate cannot be reached on this part; says what binds and the nearest rate.
     """
     _check_folds(graph, folds)
-    space = search_space(graph, part, clock, folds)
+    space = search_space(graph, part, clock, folds, multipliers)
     match goal:
         case Fps():
             return _for_rate(space, goal)
@@ -102,10 +104,16 @@ def _check_folds(graph: Graph, folds: Mapping[str, Fold]) -> None:
         check_fold(op, fold, graph)
 
 
-def search_space(graph: Graph, part: Part, clock: Clock, folds: Mapping[str, Fold]) -> Space:
+def search_space(
+    graph: Graph,
+    part: Part,
+    clock: Clock,
+    folds: Mapping[str, Fold],
+    multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+) -> Space:
     """Price everything once: options per convolution, and the sum of all that has none."""
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
-    catalog = Catalog(graph, part, clock)
+    catalog = Catalog(graph, part, clock, multipliers)
     options = []
     fixed = price(ControlPort(), part.fabric)
     floor = 1

@@ -8,11 +8,19 @@ from psp_hw.cost.estimate import Estimate, FifoEstimate, LayerEstimate
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine, Engine, ForkEngine, PortEngine, WindowPoolEngine
-from psp_hw.folding.plan import FoldPlan
+from psp_hw.folding.plan import FoldPlan, MultiplierKind
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
 from psp_hw.ir.types import TensorType
 from psp_hw.report.model import FifoRow, HardwareSummary, LayerRow, ResourceUse, TapPlane
+
+# How products are made, after where the weights are.
+_PRODUCTS = {
+    MultiplierKind.TOOL: "",
+    MultiplierKind.LUT: ", products in LUTs",
+    MultiplierKind.DSP: ", products in DSPs",
+    MultiplierKind.DSP_PAIR: ", two products in a DSP",
+}
 
 
 def summarize(graph: Graph, plan: FoldPlan, estimate: Estimate, *, target: str) -> HardwareSummary:
@@ -68,7 +76,7 @@ def _row(engine: Engine, dataflow: Dataflow, graph: Graph, cost: LayerEstimate) 
         macs=0 if conv is None else len(conv.op.taps) * source.channels * result.channels * result.pixels,
         macs_dense=0 if conv is None else _dense(conv.op, result),
         fold="" if conv is None else f"{conv.fold.pe} × {conv.fold.simd} × {conv.fold.taps}",
-        memory="" if conv is None else f"weights in {conv.weights.value}",
+        memory="" if conv is None else f"weights in {conv.weights.value}{_PRODUCTS[conv.multipliers]}",
         cycles=cost.cycles,
         resources=_amounts(cost.resources),
     )

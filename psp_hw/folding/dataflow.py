@@ -188,6 +188,7 @@ def _conv_engine(
         acc_fmt=acc_fmt,
         weights=node.weights,
         delays=_delay_memories(scan, node.delays),
+        multipliers=node.multipliers,
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
-from psp_hw.folding.plan import Fold, MemoryKind
+from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind
 from psp_hw.folding.scan import BoolArray, Scan
 from psp_hw.ir.ops import Add, Affine, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize, Threshold
 from psp_hw.ir.types import TensorType
@@ -63,6 +63,7 @@ class ConvEngine:
         acc_fmt: narrowest format of every partial sum, bias included, before alignment.
         weights: where the weight words are kept.
         delays: where each delay is kept, oldest first.
+        multipliers: how products are made.
     """
 
     op: Conv2d
@@ -74,6 +75,7 @@ class ConvEngine:
     acc_fmt: FixedPoint
     weights: MemoryKind
     delays: tuple[MemoryKind, ...]
+    multipliers: MultiplierKind = MultiplierKind.TOOL
 
     @property
     def name(self) -> str:
@@ -113,6 +115,20 @@ class ConvEngine:
     def weight_word_bits(self) -> int:
         """Width of one weight word: all weights used in one cycle [bits]."""
         return self.fold.multipliers * self.weight_fmt.width
+
+    @property
+    def operand_bits(self) -> int:
+        """An input as a multiplier takes it, its sign included [bits]."""
+        return self.source.fmt.width + (0 if self.source.fmt.signed else 1)
+
+    @property
+    def pair_lane(self) -> int:
+        """Distance of two products in one DSP: what holds any product of an input and a weight, with its sign [bits].
+
+        A signed input of n bits and a weight of w bits give at most 2**(n + w - 2), an unsigned one less than 2**(n + w - 1)
+        in magnitude: both fit a signed word of n + w bits.
+        """
+        return self.source.fmt.width + self.weight_fmt.width
 
     @property
     def shifts(self) -> tuple[int, ...]:

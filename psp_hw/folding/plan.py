@@ -23,6 +23,15 @@ class MemoryKind(Enum):
     URAM = "uram"
 
 
+class MultiplierKind(Enum):
+    """How the products of an engine are made."""
+
+    TOOL = "tool"  # as the tool decides by the widths of the operands; products with constants are adders
+    LUT = "lut"
+    DSP = "dsp"  # one product per DSP
+    DSP_PAIR = "dsp-pair"  # two output channels' products with one input in a DSP (after WP486)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
     """What a convolution computes at once: ``pe`` output channels, ``simd`` input channels, ``taps`` positions."""
@@ -76,6 +85,30 @@ def check_fold(op: Conv2d, fold: Fold, graph: Graph) -> None:
             )
 
 
+def check_multipliers(op: Conv2d, node: NodePlan, graph: Graph) -> None:
+    """The kind of multiplier suits the fold.
+
+    Raises:
+        SpecError: a kind is asked for where weights are constants in logic, or pairs of an odd number of channels.
+    """
+    kind, where = node.multipliers, f"multipliers.{op.name}"
+    if kind is MultiplierKind.TOOL:
+        return
+    if node.fold == extents(op, graph):
+        raise SpecError(
+            f"{kind.value} is asked for, but {node.fold} computes the whole pixel at once: its weights are constants, their "
+            "products adders",
+            where=where,
+            hint="use tool, or a smaller fold",
+        )
+    if kind is MultiplierKind.DSP_PAIR and node.fold.pe % 2:
+        raise SpecError(
+            f"pe={node.fold.pe} output channels at once cannot share DSPs in pairs",
+            where=where,
+            hint="use dsp, or an even pe",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
     """Decisions for one convolution.
@@ -84,11 +117,13 @@ class NodePlan:
         fold: what is computed at once.
         weights: where the weight words are kept; REGISTERS means constants in logic.
         delays: where each segment of the delay chain is kept, oldest first; empty lets the segment's size decide.
+        multipliers: how products are made.
     """
 
     fold: Fold
     weights: MemoryKind = MemoryKind.REGISTERS
     delays: tuple[MemoryKind, ...] = ()
+    multipliers: MultiplierKind = MultiplierKind.TOOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +158,4 @@ class FoldPlan:
             raise SpecError(f"the plan says nothing of {missing!r}", where="fold")
         for op in graph.convolutions:
             check_fold(op, self.nodes[op.name].fold, graph)
+            check_multipliers(op, self.nodes[op.name], graph)

@@ -11,7 +11,7 @@ import numpy as np
 
 from psp_hw.backends.base import Target, Vectors
 from psp_hw.backends.hls.project import design_files
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, NodePlan, divisors, extents
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan, divisors, extents
 from psp_hw.ir.graph import Graph
 from psp_hw.tools import gxx
 from psp_hw.units import Clock
@@ -56,8 +56,16 @@ def random_plan(graph: Graph, rng: np.random.Generator) -> FoldPlan:
             taps=int(rng.choice(divisors(full.taps))),
         )
         kinds = (MemoryKind.REGISTERS, MemoryKind.LUTRAM, MemoryKind.BRAM)
-        nodes[op.name] = NodePlan(fold=fold, weights=kinds[rng.integers(3)])
+        nodes[op.name] = NodePlan(
+            fold=fold, weights=kinds[rng.integers(3)], multipliers=random_multipliers(fold, full, rng)
+        )
     return FoldPlan(nodes=nodes)
+
+
+def random_multipliers(fold: Fold, full: Fold, rng: np.random.Generator) -> MultiplierKind:
+    """A kind of multiplier that suits a fold, by chance."""
+    kinds = [kind for kind in MultiplierKind if kind is not MultiplierKind.DSP_PAIR or fold.pe % 2 == 0]
+    return MultiplierKind.TOOL if fold == full else kinds[rng.integers(len(kinds))]
 
 
 def run_batch(folders: Sequence[Path], build: Path, *flags: str, standard: str = "c++14") -> str:

@@ -12,12 +12,14 @@
 //   In, Acc, Finish                       element that enters; exact accumulator; align and requantize (psp/requantize.h)
 //   kInChannels, kOutChannels, kTaps      extents
 //   kPe, kSimd, kTapsAtOnce               what is computed at once
+//   Multiplier                            how products are made (psp/multiply.h)
 //   kMaxAlign                             largest left shift of an output channel; 0 where none shifts
 //   Scan, Delays                          the walk (psp/walk.h) and the delay chain (psp/delay.h)
 #ifndef PSP_CONV_H
 #define PSP_CONV_H
 
 #include "psp/delay.h"
+#include "psp/multiply.h"
 #include "psp/pixel.h"
 #include "psp/requantize.h"
 #include "psp/stream.h"
@@ -131,6 +133,8 @@ void conv(Stream<typename detail::ConvShape<CONFIG>::InToken>& in,
     typedef typename Shape::Out Out;
     typedef typename Shape::Number Number;
     typedef typename Shape::Aligned Aligned;
+    typedef typename CONFIG::Multiplier Multiplier;
+    static_assert(CONFIG::kPe % Multiplier::kAtOnce == 0, "Output channels that share a DSP are computed at once.");
 
     Walk<typename Shape::Scan> walk;
     detail::Block<CONFIG> block;
@@ -177,18 +181,28 @@ Frame:
             }
 
         Outputs:
-            for (int p = 0; p < CONFIG::kPe; ++p) {
+            for (int p = 0; p < CONFIG::kPe; p += Multiplier::kAtOnce) {
 #pragma HLS UNROLL
                 const int kProducts = CONFIG::kTapsAtOnce * CONFIG::kSimd;
-                Number dot = 0;
+                Number dot[Multiplier::kAtOnce] = {};
+#pragma HLS ARRAY_PARTITION variable=dot complete dim=0
             Products:
                 for (int m = 0; m < kProducts; ++m) {
 #pragma HLS UNROLL
-                    dot += number<Number>(operand[m]) * number<Number>(weights[number<int>(block.word)][p * kProducts + m]);
+                    Number weight[Multiplier::kAtOnce];
+#pragma HLS ARRAY_PARTITION variable=weight complete dim=0
+                    for (int s = 0; s < Multiplier::kAtOnce; ++s) {
+#pragma HLS UNROLL
+                        weight[s] = number<Number>(weights[number<int>(block.word)][(p + s) * kProducts + m]);
+                    }
+                    Multiplier::add(number<Number>(operand[m]), weight, dot);
                 }
-                const Number start = number<Number>(detail::entry(bias, number<int>(block.out), p));
-                const Number before = block.opens() ? start : number<Number>(acc[p]);
-                acc[p] = Acc(before + dot);
+                for (int s = 0; s < Multiplier::kAtOnce; ++s) {
+#pragma HLS UNROLL
+                    const Number start = number<Number>(detail::entry(bias, number<int>(block.out), p + s));
+                    const Number before = block.opens() ? start : number<Number>(acc[p + s]);
+                    acc[p + s] = Acc(before + dot[s]);
+                }
             }
 
             if (block.closes()) {

@@ -107,6 +107,8 @@ class ConvLayer(Layer):
     pe: int
     simd: int
     taps_at_once: int
+    multiplier: str
+    multiplier_comment: str
     max_align: int
     fold_comment: str
     scan: ScanContext

@@ -20,6 +20,7 @@ from psp_hw.backends.hls.literals import (
     segment_type,
     signed_type,
 )
+from psp_hw.backends.hls.multipliers import multiplier_comment, multiplier_type
 from psp_hw.backends.hls.storage import rom_pragmas
 from psp_hw.folding.engine import (
     AddEngine,
@@ -139,6 +140,8 @@ def _conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.C
         pe=fold.pe,
         simd=fold.simd,
         taps_at_once=fold.taps,
+        multiplier=multiplier_type(engine),
+        multiplier_comment=multiplier_comment(engine),
         max_align=max(align) - min(align),
         fold_comment=_fold_comment(engine),
         scan=_scan(engine.scan),

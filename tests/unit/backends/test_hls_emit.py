@@ -23,7 +23,7 @@ from psp_hw.backends.base import Target, Vectors
 from psp_hw.backends.hls.project import design_files, emit
 from psp_hw.backends.plan_file import load_plan
 from psp_hw.errors import RunError, SpecError
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, NodePlan
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Add, AvgPool, Conv2d, Input, Output
 from psp_hw.ir.store import load
@@ -107,6 +107,7 @@ def small_plan(*, conv: str = "conv1") -> FoldPlan:
                 fold=Fold(pe=2, simd=2, taps=2),
                 weights=MemoryKind.LUTRAM,
                 delays=(MemoryKind.BRAM, MemoryKind.REGISTERS, MemoryKind.REGISTERS),
+                multipliers=MultiplierKind.DSP_PAIR,
             ),
             "conv2": NodePlan(fold=Fold(pe=4, simd=4, taps=3)),
             "classifier": NodePlan(fold=Fold(simd=4), weights=MemoryKind.BRAM),

@@ -1,0 +1,114 @@
+// How the products of an engine are made: as the tool decides, in LUTs, in a DSP each, or two in one DSP.
+//
+// Left alone, both tools put a product in LUTs unless one operand is wider than 10 bits, and so leave a part's DSPs idle at
+// 8 x 8 bits. A pragma binds an operation through the variable that takes its result; so each kind is a type with a
+// function that has such a variable, and the configuration of a layer names the type. The values are the same for all.
+//
+// Every kind has
+//   kAtOnce               output channels whose products with one operand are made together
+//   add(x, w, sums)       sums[s] += x * w[s]
+#ifndef PSP_MULTIPLY_H
+#define PSP_MULTIPLY_H
+
+#include "psp/number.h"
+
+namespace psp {
+
+namespace detail {
+
+// An operand or a product of WIDTH bits, sign included: a word of that width in synthesis (psp/number.h).
+template <int WIDTH>
+struct Word {
+#if PSP_WORDS_OF_SYNTHESIS
+    typedef ap_int<WIDTH> type;
+#else
+    typedef typename Machine<WIDTH>::type type;
+#endif
+};
+
+}  // namespace detail
+
+// No pragma: the tool decides by the widths.
+struct ByTool {
+    static const int kAtOnce = 1;
+
+    template <class N>
+    static void add(N x, const N (&w)[1], N (&sums)[1]) {
+#pragma HLS INLINE
+        sums[0] += x * w[0];
+    }
+};
+
+// X_BITS, W_BITS: of the two operands, sign included.
+template <int X_BITS, int W_BITS>
+struct InLuts {
+    static const int kAtOnce = 1;
+
+    template <class N>
+    static void add(N x, const N (&w)[1], N (&sums)[1]) {
+#pragma HLS INLINE
+        const typename detail::Word<X_BITS>::type left = x;
+        const typename detail::Word<W_BITS>::type right = w[0];
+        const typename detail::Word<X_BITS + W_BITS>::type product = left * right;
+#ifdef __VITIS_HLS__
+#pragma HLS BIND_OP variable=product op=mul impl=fabric
+#else
+#pragma HLS RESOURCE variable=product core=Mul_LUT
+#endif
+        sums[0] += number<N>(product);
+    }
+};
+
+template <int X_BITS, int W_BITS>
+struct InDsp {
+    static const int kAtOnce = 1;
+
+    template <class N>
+    static void add(N x, const N (&w)[1], N (&sums)[1]) {
+#pragma HLS INLINE
+        const typename detail::Word<X_BITS>::type left = x;
+        const typename detail::Word<W_BITS>::type right = w[0];
+        const typename detail::Word<X_BITS + W_BITS>::type product = left * right;
+#ifdef __VITIS_HLS__
+#pragma HLS BIND_OP variable=product op=mul impl=dsp
+#else
+#pragma HLS RESOURCE variable=product core=DSP48
+#endif
+        sums[0] += number<N>(product);
+    }
+};
+
+// Two weights times one operand in one DSP: (w1 * 2^LANE + w0) * x = w1 * x * 2^LANE + w0 * x.
+//
+// Where w0 * x fits LANE bits with its sign, it is the low LANE bits of the product, read as a signed number; what remains
+// after taking it away is w1 * x, exactly. (After WP486, whose lanes have 18 bits. Lanes of just the bits that are needed, 16
+// at 8 x 8 bits, let two such products fit the 25 bits of a DSP48E1 too.) The words have their exact widths everywhere: the
+// carry from the lower into the upper product is what a test must see.
+template <int X_BITS, int W_BITS, int LANE>
+struct InDspPairs {
+    static const int kAtOnce = 2;
+    static const int kPackedBits = LANE + W_BITS + 1;
+
+    template <class N>
+    static void add(N x, const N (&w)[2], N (&sums)[2]) {
+#pragma HLS INLINE
+        const ap_int<X_BITS> shared = x;
+        const ap_int<kPackedBits> low = w[0];
+        const ap_int<kPackedBits> high = w[1];
+        const ap_int<kPackedBits> packed = (high << LANE) + low;
+        const ap_int<kPackedBits + X_BITS> products = packed * shared;
+#ifdef __VITIS_HLS__
+#pragma HLS BIND_OP variable=products op=mul impl=dsp
+#else
+#pragma HLS RESOURCE variable=products core=DSP48
+#endif
+        const ap_int<LANE> lower = products;
+        const ap_int<LANE> upper = (products - lower) >> LANE;
+        sums[0] += number<N>(lower);
+        sums[1] += number<N>(upper);
+    }
+};
+
+}  // namespace psp
+
+#endif  // PSP_MULTIPLY_H

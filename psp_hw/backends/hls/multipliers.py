@@ -1,0 +1,42 @@
+"""How the products of a convolution are written: the types of psp/multiply.h."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.plan import MultiplierKind
+
+
+def multiplier_type(engine: ConvEngine) -> str:
+    """The type that makes the products, without its namespace."""
+    widths = f"{engine.operand_bits}, {engine.weight_fmt.width}"
+    match engine.multipliers:
+        case MultiplierKind.TOOL:
+            return "ByTool"
+        case MultiplierKind.LUT:
+            return f"InLuts<{widths}>"
+        case MultiplierKind.DSP:
+            return f"InDsp<{widths}>"
+        case MultiplierKind.DSP_PAIR:
+            return f"InDspPairs<{widths}, {engine.pair_lane}>"
+        case _:
+            assert_never(engine.multipliers)
+
+
+def multiplier_comment(engine: ConvEngine) -> str:
+    """What that means, in words."""
+    products = engine.fold.multipliers
+    match engine.multipliers:
+        case MultiplierKind.TOOL if engine.cycles_per_output == 1:
+            return f"{products} products with constants"
+        case MultiplierKind.TOOL:
+            return f"{products} products as the tool decides"
+        case MultiplierKind.LUT:
+            return f"{products} products in LUTs"
+        case MultiplierKind.DSP:
+            return f"{products} products, a DSP each"
+        case MultiplierKind.DSP_PAIR:
+            return f"{products} products, two in a DSP"
+        case _:
+            assert_never(engine.multipliers)
