@@ -81,7 +81,7 @@ def make_resnet20(folder: Path):  # type: ignore[no-untyped-def]
     model = quantize(fold_batch_norm(trace_steps(pruned)), QuantSpec())
     calibrate_weights(model, QuantSpec())
     calibrate_activations(model, [torch.randn(64, *image)])
-    export_model(model.eval(), image, folder / "model.onnx")
+    export_model(model.eval(), image, folder / "model.onnx", name="resnet20")
     return dense, folder / "model.onnx"
 
 
