@@ -22,18 +22,6 @@ PAPER_INIT_STD = math.sqrt(
 )  # PSP Sec. 4: alpha ~ N(0, 0.1), a variance (docs/paper.md, "How alpha starts")
 
 
-class _StraightThrough(torch.autograd.Function):
-    """Zero what is not kept; the gradient ignores that (PSP Eq. 4)."""
-
-    @staticmethod
-    def forward(ctx: Any, alpha: Tensor, keep: Tensor) -> Tensor:
-        return alpha * keep
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0], None
-
-
 class _ScaleAsPrinted(torch.autograd.Function):
     """w * nu, with the plain sum of dE/dq over the structure as gradient of nu (PSP Eq. 5 as printed)."""
 
@@ -116,8 +104,8 @@ class StructureParameter(nn.Module):
 
     def nu(self) -> Tensor:
         """The thresholded parameters, in the shape of alpha (PSP Eq. 3)."""
-        nu: Tensor = _StraightThrough.apply(self.alpha, self.keep())
-        return nu
+        dropped = self.alpha - self.alpha.detach()  # zero, with the gradient of alpha (PSP Eq. 4)
+        return torch.where(self.keep(), self.alpha, dropped)
 
     def forward(self, weight: Tensor) -> Tensor:
         """q = w * nu (PSP Eq. 2)."""
