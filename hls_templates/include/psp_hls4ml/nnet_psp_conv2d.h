@@ -10,6 +10,7 @@
 //   weight_t, bias_t                      fixed-point types of the weights; of the bias, before channels are aligned
 //   kInChannels, kOutChannels, kTaps      extents
 //   kPe, kSimd, kTapsAtOnce               what is computed at once
+//   Multiplier                            how products are made (psp/multiply.h)
 //   kMaxAlign                             largest left shift of an output channel; 0 where none shifts
 //   kWeightMemory                         where weights are kept: kWired, kLutRam, kBlockRam or kUltraRam
 //   Scan, Delays                          the walk (psp/walk.h) and the delay chain (psp/delay.h)
@@ -79,6 +80,8 @@ void conv(DATA data, RES res, const typename CONFIG_T::weight_t *weights, const 
     typedef typename Shape::Number Number;
     typedef typename Shape::Aligned Aligned;
     typedef ap_int<CONFIG_T::bias_t::width> Bias;
+    typedef typename CONFIG_T::Multiplier Multiplier;
+    static_assert(CONFIG_T::kPe % Multiplier::kAtOnce == 0, "Output channels that share a DSP are computed at once.");
 
 #if PSP_WORDS_OF_SYNTHESIS
     const Weights<CONFIG_T> weight(weights);
@@ -139,18 +142,30 @@ Frame:
             }
 
         Outputs:
-            for (int p = 0; p < CONFIG_T::kPe; ++p) {
+            for (int p = 0; p < CONFIG_T::kPe; p += Multiplier::kAtOnce) {
                 #pragma HLS UNROLL
-                Number dot = 0;
+                Number dot[Multiplier::kAtOnce] = {};
+                #pragma HLS ARRAY_PARTITION variable=dot complete dim=0
             Products:
                 for (int m = 0; m < kProducts; ++m) {
                     #pragma HLS UNROLL
-                    dot += operand[m] * weight(weights, psp::number<int>(block.word), p * kProducts + m);
+                    Number shared[Multiplier::kAtOnce];
+                    #pragma HLS ARRAY_PARTITION variable=shared complete dim=0
+                Sharing:
+                    for (int s = 0; s < Multiplier::kAtOnce; ++s) {
+                        #pragma HLS UNROLL
+                        shared[s] = weight(weights, psp::number<int>(block.word), (p + s) * kProducts + m);
+                    }
+                    Multiplier::add(operand[m], shared, dot);
                 }
-                const Number start =
-                    psp::number<Number>(code<Bias>(biases[psp::number<int>(block.out) * CONFIG_T::kPe + p]));
-                const Number before = block.opens() ? start : psp::number<Number>(acc[p]);
-                acc[p] = Acc(before + dot);
+            Sums:
+                for (int s = 0; s < Multiplier::kAtOnce; ++s) {
+                    #pragma HLS UNROLL
+                    const int channel = psp::number<int>(block.out) * CONFIG_T::kPe + p + s;
+                    const Number start = psp::number<Number>(code<Bias>(biases[channel]));
+                    const Number before = block.opens() ? start : psp::number<Number>(acc[p + s]);
+                    acc[p + s] = Acc(before + dot[s]);
+                }
             }
 
             if (block.closes()) {

@@ -13,6 +13,7 @@ from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.backends.hls.context import ScanContext
 from psp_hw.backends.hls.literals import finish_type, int_type, segment_type, signed_type
+from psp_hw.backends.hls.multipliers import multiplier_type
 from psp_hw.backends.hls4ml.types import exact_type
 from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, ThresholdEngine, WindowPoolEngine
 from psp_hw.folding.plan import MemoryKind
@@ -35,6 +36,7 @@ class ConvRecord:
     in_type: str
     acc_type: str
     finish: str
+    multiplier: str
     weight_type: str
     bias_type: str
     in_channels: int
@@ -115,6 +117,7 @@ def conv_record(engine: ConvEngine) -> ConvRecord:
         in_type=int_type(engine.source.fmt),
         acc_type=signed_type(engine.acc_fmt),
         finish=finish_type(op.requantize, engine.result.fmt, left=min(align)),
+        multiplier=multiplier_type(engine),
         weight_type=exact_type(weight_type_format(engine)),
         bias_type=exact_type(bias_type_format(engine)),
         in_channels=engine.in_channels,
