@@ -13,6 +13,7 @@ from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.text import print_graph
 from psp_hw.ir.types import TensorType
+from psp_hw.spec.names import suggestion
 
 DESIGN_KIND = "psp-hw design"
 DESIGN_FORMAT = 1
@@ -44,8 +45,8 @@ class Target(Enum):
         for target in cls:
             if target.value == word:
                 return target
-        known = ", ".join(target.value for target in cls)
-        raise SpecError(f"no target is called {word!r}", where="target", hint=f"there are {known}")
+        hint = suggestion(word, [target.value for target in cls])
+        raise SpecError(f"no target is called {word!r}", where="target", hint=hint)
 
 
 def source_hash(graph: Graph, plan: FoldPlan) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +29,41 @@ def out() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
+def plain(text: str) -> str:
+    """Text whose control characters are shown as spaces, so that a terminal does not obey them."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def show(text: str) -> None:
-    """A line of text on stdout, as it is."""
-    typer.echo(text)
+    """A line of text on stdout; no markup is read from it."""
+    typer.echo(plain(text))
+
+
+# Whether the one document of the command that runs was printed; an error then adds no second one.
+_DOCUMENT_SHOWN: ContextVar[bool] = ContextVar("_DOCUMENT_SHOWN", default=False)
 
 
 def show_json(document: Mapping[str, object]) -> None:
     """The one JSON document of ``--json`` on stdout."""
     typer.echo(json.dumps(document, indent=2, allow_nan=False, default=_plain))
+    _DOCUMENT_SHOWN.set(True)
+
+
+def begin() -> None:
+    """A command begins: it has shown nothing, and names that are not text in the locale's encoding can be shown."""
+    _DOCUMENT_SHOWN.set(False)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def show_json_error(sentence: str, exit_code: int) -> None:
+    """The document of a command that failed, unless it showed one itself."""
+    if not _DOCUMENT_SHOWN.get():
+        show_json({"error": sentence, "exit_code": exit_code})
 
 
 def _plain(value: object) -> object:

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a check failed (a mismatch, does not fit), 2 bad use or in
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import warnings
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from psp_hw import __version__
-from psp_hw.cli import check, data, demo, emit, estimate, nets, parts, report, simulate, train
+from psp_hw.cli import check, console, data, demo, emit, estimate, nets, parts, report, simulate, train
 from psp_hw.errors import PspHwError
 
 app = typer.Typer(
@@ -77,27 +78,38 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     # An option of Brevitas that nobody here uses.
     warnings.filterwarnings("ignore", message="fast_hadamard_transform", category=UserWarning)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    console.begin()
+    code, sentence = _outcome(words)
+    if sentence is not None:
+        _say(sentence)
+    if code and "--json" in words:
+        try:
+            console.show_json_error(sentence or "the command line was not understood", code)
+        except OSError:  # nobody reads stdout; stderr has said it
+            return code
+    return code
+
+
+def _outcome(words: list[str]) -> tuple[int, str | None]:
+    """Run one command: its exit code, and what is left to say about it."""
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="psp-hw")
+        app(args=words, prog_name="psp-hw")
     except PspHwError as error:
-        _say(str(error))
-        return error.exit_code
+        return error.exit_code, str(error)
     except OSError as error:
         if error.errno not in _ENVIRONMENT:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        _say(f"{place}{_ENVIRONMENT[error.errno]}; nothing half-written was left")
-        return 2
+        return 2, f"{place}{_ENVIRONMENT[error.errno]}; nothing half-written was left"
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-        if code == INTERRUPTED:
-            _say("interrupted")
-        return code
-    return 0
+        return code, "interrupted" if code == INTERRUPTED else None
+    return 0, None
 
 
 def _say(sentence: str) -> None:
     """One sentence on stderr: no markup is read from it, control characters are shown, not obeyed."""
-    plain = "".join(c if c.isprintable() or c == " " else " " for c in sentence)
-    sys.stderr.write(f"psp-hw: {plain}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody reads stderr; the exit code says it
+        sys.stderr.write(f"psp-hw: {console.plain(sentence)}\n")
+        sys.stderr.flush()

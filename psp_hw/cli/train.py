@@ -138,4 +138,5 @@ def command(
 
 
 def _words(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
+    """What stands between the commas; a word that is missing there is an unknown structure."""
+    return [] if text is None else [word.strip() for word in text.split(",")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from psp_hw.errors import DataError
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
+
+MAX_STORED_BYTES = 1 << 26  # a mean of 64 MiB is an image of 16 million values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +50,25 @@ class Preprocessing:
             DataError: the file is missing or not a preprocessing.
         """
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                mean = np.asarray(stored["mean"], dtype=np.float32)
-                divisor = float(stored["divisor"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+                mean = np.asarray(_member(archive, "mean"), dtype=np.float32)
+                divisor = float(_member(archive, "divisor").item())
+        except Exception as error:  # damaged bytes make the reader raise anything
             raise DataError(f"not a stored preprocessing: {error}", where=str(path)) from error
+        if mean.ndim != 3 or not np.isfinite(mean).all():
+            raise DataError("the stored mean is no image of finite numbers", where=str(path))
+        if not (math.isfinite(divisor) and divisor > 0):
+            raise DataError(f"the stored divisor is {divisor}, not a number above 0", where=str(path))
         return Preprocessing(mean=mean, divisor=divisor)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+    """An array of an ``.npz``; one that claims to be larger than the largest image is not unpacked."""
+    entry = archive.getinfo(f"{name}.npy")
+    if entry.file_size > MAX_STORED_BYTES:
+        raise ValueError(f"{name} is said to have {entry.file_size} bytes")
+    with archive.open(entry) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

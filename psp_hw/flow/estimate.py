@@ -58,7 +58,7 @@ def settings_of(source: Source, part: str | None, clock_ns: float | None) -> Set
         SpecError: no such part or clock.
     """
     own = source.manifest if source.kind is SourceKind.DESIGN else {}
-    name = part or text_at(own, "part") or DEFAULT_PART
+    name = part if part is not None else text_at(own, "part") or DEFAULT_PART
     period = clock_ns if clock_ns is not None else number_at(own, "clock_ns")
     return Settings(
         part=find_part(name), clock=Clock(period_ns=DEFAULT_CLOCK_NS if period is None else period)

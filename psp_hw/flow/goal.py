@@ -77,7 +77,7 @@ def _parse_one(text: str) -> tuple[str, Fold]:
         if match is None or match[1] in values:
             raise SpecError(f"{text!r} is no fold", where="--fold", hint="write LAYER=pe:4,simd:2,taps:3")
         values[match[1]] = int(match[2])
-    return layer.strip(), Fold(**values)
+    return layer.strip(), _made(values, f"--fold {layer.strip()}")
 
 
 def _read_file(path: Path) -> Mapping[str, Fold]:
@@ -113,4 +113,12 @@ def _fold(layer: object, value: object, path: Path) -> Fold:
     wrong = [key for key, number in value.items() if isinstance(number, bool) or not isinstance(number, int)]
     if wrong:
         raise SpecError(f"{wrong[0]}={value[wrong[0]]!r} is not a whole number", where=where)
-    return Fold(**{str(key): number for key, number in value.items()})
+    return _made({str(key): number for key, number in value.items()}, where)
+
+
+def _made(values: Mapping[str, int], where: str) -> Fold:
+    """A fold; what is wrong with it is said with its layer."""
+    try:
+        return Fold(**values)
+    except SpecError as error:
+        raise SpecError(error.what, where=where, hint=error.hint) from error

@@ -27,7 +27,7 @@ def training_of(source: Source) -> TrainingSummary | None:
 
 def title_of(source: Source, training: TrainingSummary | None) -> str:
     """What a report is headed."""
-    return source.name if training is None else f"{training.net} on {training.data}"
+    return source.title if training is None else f"{training.net} on {training.data}"
 
 
 def _from_run(manifest: Mapping[str, object]) -> TrainingSummary:
@@ -134,4 +134,4 @@ def provenance(source: Source, goal: GoalRequest) -> tuple[tuple[str, str], ...]
         remembered = read_json(source.path / "report.json").get("provenance")
         if isinstance(remembered, Mapping):
             return tuple((str(key), str(value)) for key, value in remembered.items())
-    return (("made from", f"{source.kind.value} {source.name}"), ("asked for", goal.words))
+    return (("made from", f"{source.kind.value} {source.title}"), ("asked for", goal.words))

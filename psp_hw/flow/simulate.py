@@ -99,6 +99,9 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
         raise SpecError(f"{request.limit} images", where="--limit", hint="give at least 1")
     if request.inputs is not None and request.data is not None:
         raise SpecError("--inputs and --data exclude each other", where="simulate", hint="give one of them")
+    ends = [path.resolve() for path in (request.inputs, request.outputs) if path is not None]
+    if len(set(ends)) < len(ends):
+        raise SpecError("is the file of the inputs", where="--outputs", hint="name another file")
     source = resolve(request.source, exact=request.exact)
     graph = read_graph(source)
     images = _images(request, source, graph).first(request.limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 RUN_KIND = "psp-hw run"
 DESIGN_KIND = "psp-hw design"
 MAX_MANIFEST_BYTES = 16 << 20
+MOST = 1 << 62  # larger than any number that a manifest of ours holds
 
 
 class SourceKind(Enum):
@@ -49,6 +51,11 @@ class Source:
         """The last part of its path, without a suffix: what a design is named after."""
         path = self.path.resolve()
         return path.stem if self.kind is SourceKind.ONNX else path.name
+
+    @property
+    def title(self) -> str:
+        """The name as text for a report, also where it is no text in any encoding."""
+        return os.fsencode(self.name).decode("utf-8", errors="replace")
 
 
 def resolve(path: Path | None, *, exact: bool = False) -> Source:
@@ -189,9 +196,11 @@ def text_at(manifest: Mapping[str, object], *keys: str) -> str | None:
 
 
 def number_at(manifest: Mapping[str, object], *keys: str) -> float | None:
-    """A number somewhere inside a manifest; None where it is missing."""
+    """A number somewhere inside a manifest; None where it is missing, infinite or beyond what is counted."""
     found = _at(manifest, keys)
-    return None if isinstance(found, bool) or not isinstance(found, (int, float)) else found
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        return None
+    return found if abs(found) <= MOST else None  # a NaN is not below anything
 
 
 def _at(manifest: Mapping[str, object], keys: tuple[str, ...]) -> object:

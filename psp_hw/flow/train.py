@@ -124,6 +124,9 @@ def document(result: TrainSummary) -> dict[str, object]:
 
 def training_spec(request: Request) -> TrainSpec:
     """The spec that the options ask for: the preset, or the spec file, and the options over it."""
+    for option, word in {"--net": request.net, "--data": request.data}.items():
+        if word == "":
+            raise SpecError("is empty", where=option, hint="give a name, or leave the option out")
     kinds = tuple(dict.fromkeys(_structure(word) for word in request.structures))
     if request.spec is not None:
         spec = load_spec(request.spec, base=preset(request.net, request.data))

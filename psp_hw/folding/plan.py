@@ -44,7 +44,7 @@ class Fold:
         for name in ("pe", "simd", "taps"):
             value = getattr(self, name)
             if value < 1:
-                raise SpecError(f"{name}={value} is below 1", where="fold")
+                raise SpecError(f"{name}={value} is below 1", where="fold", hint="use 1 or more")
 
     @property
     def multipliers(self) -> int:

@@ -20,7 +20,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         known: the legal names.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'? Known: {', '.join(names)}"
     return f"use one of: {', '.join(names)}"

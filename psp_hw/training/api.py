@@ -213,9 +213,15 @@ def quantized_of(run: Run) -> nn.Module:
     try:
         model = rebuild(run.spec, state, image=info.image, classes=len(info.classes))
     except RuntimeError as error:
-        what = f"does not fit the network of the spec: {first_line(error)}"
+        what = f"does not fit the network of the spec: {_misfit(error)}"
         raise RunError(what, where=str(path)) from error
     return model.double()
+
+
+def _misfit(error: RuntimeError) -> str:
+    """The first tensor that does not fit; torch names it in the second line."""
+    lines = str(error).splitlines()
+    return lines[1].strip() if len(lines) > 1 else first_line(error)
 
 
 def load_split(run: Path, split: str, *, data_dir: Path | None = None) -> Split:

@@ -102,8 +102,9 @@ def check_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # what torch finds odd ends in the error below
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the reader raise anything
-        what = f"truncated or corrupt: {first_line(error)}"
-        raise RunError(what, where=str(path), hint="delete the file to start this phase again") from error
+        reason = "truncated or corrupt, or holds more than tensors; nothing in it was executed"
+        hint = "restore it, or train again; of an interrupted run: delete it to start this phase again"
+        raise RunError(reason, where=str(path), hint=hint) from error
     if not isinstance(loaded, dict):
         raise RunError(f"holds a {type(loaded).__name__}, not named tensors", where=str(path))
     return loaded

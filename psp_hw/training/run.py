@@ -155,7 +155,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError("is not a run of psp-hw: it has no manifest.json", where=str(path)) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"cannot be read: {error}", where=str(file), hint="train again") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise RunError("is not the manifest of a psp-hw run", where=str(file))
@@ -181,7 +181,10 @@ def load_run(path: Path) -> Run:
         if checksum(file) != checksums.get(name):
             what = "the file differs from what the run wrote (sha256)"
             raise RunError(what, where=str(file), hint="restore it or train again")
-    spec = spec_from_dict(manifest["spec"], where=str(path / MANIFEST))
+    wanted = manifest.get("spec")
+    if not isinstance(wanted, dict) or not isinstance(manifest.get("metrics"), dict):
+        raise RunError("has no spec or no metrics", where=str(path / MANIFEST), hint="train again")
+    spec = spec_from_dict(wanted, where=str(path / MANIFEST))
     return Run(path=path, spec=spec, manifest=manifest)
 
 

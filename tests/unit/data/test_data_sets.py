@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from psp_hw.data import cifar10
 from psp_hw.data.augment import pad_crop_flip
 from psp_hw.data.digits import raw_digits, split_indices
 from psp_hw.data.registry import DATA_SETS, load
-from psp_hw.data.split import Preprocessing
+from psp_hw.data.split import MAX_STORED_BYTES, Preprocessing
 from psp_hw.errors import DataError, SpecError
 
 
@@ -129,3 +131,47 @@ def test_pad_crop_flip_yields_shifted_or_mirrored_originals() -> None:
 def test_nothing_to_vary_means_nothing_changes() -> None:
     images = np.random.default_rng(0).normal(size=(3, 1, 4, 4)).astype(np.float32)
     assert np.array_equal(images, pad_crop_flip(images, np.random.default_rng(0), pad=0, flip=False))
+
+
+def _archive(**arrays: object) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **{name: np.asarray(value) for name, value in arrays.items()})
+    return content.getvalue()
+
+
+def _array() -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.zeros(3))
+    return content.getvalue()
+
+
+def _claims_to_be_huge() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mean.npy", bytes(MAX_STORED_BYTES + 1))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a stored preprocessing"),
+        (_array(), "not a stored preprocessing"),
+        (_archive(mean=np.zeros((1, 8, 8))), "not a stored preprocessing"),
+        (_archive(mean=np.zeros((1, 8, 8)), divisor=np.zeros(3)), "not a stored preprocessing"),
+        (_archive(mean=np.array([{}], dtype=object), divisor=16.0), "Object arrays cannot be loaded"),
+        (_archive(mean=np.zeros((1, 8, 8)), divisor=16.0)[:200], "not a stored preprocessing"),
+        (_claims_to_be_huge(), "is said to have"),
+        (_archive(mean=np.full((1, 8, 8), np.nan), divisor=16.0), "no image of finite numbers"),
+        (_archive(mean=np.zeros(8), divisor=16.0), "no image of finite numbers"),
+        (_archive(mean=np.zeros((1, 8, 8)), divisor=0.0), "the stored divisor is 0.0, not a number above 0"),
+        (_archive(mean=np.zeros((1, 8, 8)), divisor=-2.0), "the stored divisor is -2.0"),
+        (_archive(mean=np.zeros((1, 8, 8)), divisor=np.inf), "the stored divisor is inf"),
+    ],
+)
+def test_a_preprocessing_that_is_not_one_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "input.npz"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=says):
+        Preprocessing.read(path)

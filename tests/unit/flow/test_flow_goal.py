@@ -104,3 +104,12 @@ def test_goals_are_those_of_the_search() -> None:
 def test_fps_is_a_positive_number(fps: float) -> None:
     with pytest.raises(SpecError, match="above 0"):
         _ = GoalRequest(fps=fps).goal
+
+
+def test_a_fold_below_one_names_its_layer(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"--fold conv0: pe=0 is below 1 \(use 1 or more\)"):
+        parse_folds(["conv0=pe:0"])
+    path = tmp_path / "folds.json"
+    path.write_text('{"conv0": {"taps": -3}}')
+    with pytest.raises(SpecError, match=r"folds\.json: conv0: taps=-3 is below 1"):
+        parse_folds([str(path)])

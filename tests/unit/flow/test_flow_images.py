@@ -85,3 +85,32 @@ def test_a_truncated_array_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError):
         from_file(path, FRAME)
+
+
+def npy_header(text: str) -> bytes:
+    header = text.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3, 4, 5), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999999999999999, 3, 4, 5), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3, 4, 5), }",
+        "{'descr': __import__('os').abort(), 'fortran_order': False, 'shape': (1, 3, 4, 5), }",
+        "(" * 9000,
+    ],
+)
+def test_a_header_that_lies_is_refused(tmp_path: Path, header: str) -> None:
+    (tmp_path / "x.npy").write_bytes(npy_header(header))
+
+    with pytest.raises(DataError, match=r"is not a \.npy file of numbers"):
+        from_file(tmp_path / "x.npy", FRAME)
+
+
+def test_numbers_beyond_float64_are_refused_without_a_warning(tmp_path: Path) -> None:
+    large = np.full((1, 3, 4, 5), np.longdouble(10) ** 4000)
+
+    with pytest.raises(DataError, match=r"the value at \[0, 0, 0, 0\] is inf"):
+        from_file(save(tmp_path / "x.npy", large), FRAME)

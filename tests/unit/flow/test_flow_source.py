@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from psp_hw.errors import RunError
-from psp_hw.flow.source import SourceKind, complete_runs, incomplete_runs, resolve
+from psp_hw.flow.source import SourceKind, complete_runs, incomplete_runs, number_at, resolve
 from psp_hw.training import run as run_folder
 
 
@@ -90,3 +90,20 @@ def test_a_file_is_taken_by_its_suffix(tmp_path: Path) -> None:
     source = resolve(path)
 
     assert (source.kind, source.name) == (SourceKind.ONNX, "net")
+
+
+@pytest.mark.parametrize("value", ["7", True, None, float("nan"), float("inf"), -float("inf"), 10**400])
+def test_what_is_no_number_that_is_counted_is_missing(value: object) -> None:
+    assert number_at({"metrics": {"macs": value}}, "metrics", "macs") is None
+
+
+def test_a_number_of_a_manifest_is_found() -> None:
+    assert number_at({"metrics": {"macs": 12}}, "metrics", "macs") == 12
+    assert number_at({"metrics": 3}, "metrics", "macs") is None
+
+
+def test_a_name_that_is_no_text_has_a_title_that_is(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"net\xff.onnx")
+    path.write_bytes(b"")
+
+    assert resolve(path).title == "net\N{REPLACEMENT CHARACTER}"
