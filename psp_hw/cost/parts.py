@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass, replace
 
 from psp_hw.cost.devices import FABRICS, TABLE, Fabric, Family
+from psp_hw.cost.packages import advice, is_package, is_speed
 from psp_hw.cost.resources import Resources
 from psp_hw.errors import SpecError
 
 # What may follow the device: package, speed grade, temperature grade, with or without dashes: clg400-1, -ffvc1156-2-e,
 # ticsg324-1L (the low-power Artix writes the temperature grade before the package), -flga2104-2L-e.
 _REST = re.compile(
-    r"(?P<grade>i|l|li)?-?(?P<package>[a-z]{2,4}\d{2,4})?(?:-?(?P<speed>[123]l?v?|l1|l2))?(?:-(?P<temp>[ceim]))?"
+    r"(?P<grade>i|l|li)?-?(?P<package>[a-z]{2,4}\d{2,4})?(?:-?(?P<speed>[123](?:lv?|h)?))?(?:-(?P<temp>[ceim]))?"
 )
 
 
@@ -74,22 +75,33 @@ def find_part(name: str) -> Part:
         for device in sorted(_BY_DEVICE, key=len, reverse=True):
             if not candidate.startswith(device):
                 continue
-            rest = _REST.fullmatch(candidate[len(device) :])
-            if rest is not None:
-                return replace(
-                    _BY_DEVICE[device],
-                    name=name.strip(),
-                    package=rest["package"] or "",
-                    speed=rest["speed"] or "",
-                )
+            part = _named(_BY_DEVICE[device], candidate)
+            if part is not None:
+                return part
     raise SpecError(f"the part {name!r} is not known", where="part", hint=_nearest(text))
 
 
+def _named(part: Part, text: str) -> Part | None:
+    """The part with the package and grades of its name; None where what follows the device is none.
+
+    The name is written as vendor tools write it: in small letters, but for the L, H and V of a speed grade.
+    """
+    rest = _REST.fullmatch(text[len(part.device) :])
+    if rest is None:
+        return None
+    package, speed = rest["package"] or "", rest["speed"] or ""
+    if (package and not is_package(part.family, package)) or (speed and not is_speed(part.family, speed)):
+        return None
+    at = rest.start("speed") + len(part.device)
+    name = text[:at] + speed.upper() + text[at + len(speed) :] if speed else text
+    return replace(part, name=name, package=package, speed=speed)
+
+
 def _nearest(text: str) -> str:
-    for device in sorted(_BY_DEVICE, key=len, reverse=True):
-        if text.startswith(device):
-            rest = text[len(device) :]
-            return f"{rest!r} after {device} is no package and speed grade such as clg400-1 or -ffvc1156-2-e"
+    for candidate in (text, f"xc{text}"):
+        for device in sorted(_BY_DEVICE, key=len, reverse=True):
+            if candidate.startswith(device):
+                return advice(_BY_DEVICE[device].family, device, candidate[len(device) :])
     head = text.split("-", 1)[0]
     near = difflib.get_close_matches(head, _BY_DEVICE, n=3, cutoff=0.5)
     if not near:

@@ -30,23 +30,34 @@ def test_the_numbers_of_the_default_part_are_those_of_its_data_sheet():
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "package", "speed"),
+    ("name", "device", "package", "speed", "written"),
     [
-        ("xc7z020clg400-1", "xc7z020", "clg400", "1"),
-        ("xc7z020-clg400-1", "xc7z020", "clg400", "1"),
-        ("xczu7ev-ffvc1156-2-e", "xczu7ev", "ffvc1156", "2"),
-        ("xcvu9p-flga2104-2L-e", "xcvu9p", "flga2104", "2l"),
-        ("xck26-sfvc784-2LV-c", "xck26", "sfvc784", "2lv"),
-        ("xc7a35ticsg324-1L", "xc7a35t", "csg324", "1l"),
-        ("XC7A100TCSG324-1", "xc7a100t", "csg324", "1"),
-        ("7z020clg484-1", "xc7z020", "clg484", "1"),
-        ("xcku115", "xcku115", "", ""),
+        ("xc7z020clg400-1", "xc7z020", "clg400", "1", "xc7z020clg400-1"),
+        ("xc7z020-clg400-1", "xc7z020", "clg400", "1", "xc7z020-clg400-1"),
+        ("xczu7ev-ffvc1156-2-e", "xczu7ev", "ffvc1156", "2", "xczu7ev-ffvc1156-2-e"),
+        ("xcvu9p-flga2104-2L-e", "xcvu9p", "flga2104", "2l", "xcvu9p-flga2104-2L-e"),
+        ("XCVU9P-FLGA2104-2l-E", "xcvu9p", "flga2104", "2l", "xcvu9p-flga2104-2L-e"),
+        ("xck26-sfvc784-2LV-c", "xck26", "sfvc784", "2lv", "xck26-sfvc784-2LV-c"),
+        ("xck24-ubva530-2LV-c", "xck24", "ubva530", "2lv", "xck24-ubva530-2LV-c"),
+        ("xcu50-fsvh2104-2-e", "xcu50", "fsvh2104", "2", "xcu50-fsvh2104-2-e"),
+        ("xcu55c-fsvh2892-2L-e", "xcu55c", "fsvh2892", "2l", "xcu55c-fsvh2892-2L-e"),
+        ("xcu250-figd2104-2L-e", "xcu250", "figd2104", "2l", "xcu250-figd2104-2L-e"),
+        ("xcku115-flvb2104-2-e", "xcku115", "flvb2104", "2", "xcku115-flvb2104-2-e"),
+        ("xczu28dr-ffvg1517-2-e", "xczu28dr", "ffvg1517", "2", "xczu28dr-ffvg1517-2-e"),
+        ("xczu3eg-sbva484-1-i", "xczu3eg", "sbva484", "1", "xczu3eg-sbva484-1-i"),
+        ("xc7a35ticsg324-1L", "xc7a35t", "csg324", "1l", "xc7a35ticsg324-1L"),
+        ("xc7a35tcpg236-1", "xc7a35t", "cpg236", "1", "xc7a35tcpg236-1"),
+        ("xc7s50csga324-1", "xc7s50", "csga324", "1", "xc7s50csga324-1"),
+        ("xc7vx690tffg1761-2", "xc7vx690t", "ffg1761", "2", "xc7vx690tffg1761-2"),
+        ("XC7A100TCSG324-1", "xc7a100t", "csg324", "1", "xc7a100tcsg324-1"),
+        ("7z020clg484-1", "xc7z020", "clg484", "1", "xc7z020clg484-1"),
+        ("xcku115", "xcku115", "", "", "xcku115"),
     ],
 )
-def test_part_strings_of_every_form_are_read(name, device, package, speed):
+def test_part_strings_of_every_form_are_read(name, device, package, speed, written):
     part = find_part(name)
 
-    assert (device, package, speed, name) == (part.device, part.package, part.speed, part.name)
+    assert (device, package, speed, written) == (part.device, part.package, part.speed, part.name)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +66,15 @@ def test_part_strings_of_every_form_are_read(name, device, package, speed):
         ("xc7z02clg400-1", "did you mean xc7z020"),
         ("xczu9-ffvb1156", "did you mean xczu9eg"),
         ("xc7z020clg40q0", "'clg40q0' after xc7z020 is no package"),
+        ("xc7z020clg4001", "did you mean xc7z020clg400-1?"),
+        ("7z020clg4001", "did you mean xc7z020clg400-1?"),
+        ("xc7z020clg401-1", "'clg401' is no package of zynq; did you mean clg400"),
+        ("xc7a35tclg400-1", "'clg400-1' after xc7a35t is no package"),
+        ("xc7z020clg400-4", "'clg400-4' after xc7z020 is no package and speed grade such as clg400-1"),
+        ("xc7z020clg400-2lv", "no package and speed grade"),
+        ("xc7z020clg400-", "no package and speed grade"),
+        ("xczu7ev-ffvc1157-2-e", "no package and speed grade such as -ffvc1156-2-e"),
+        ("xczu7ev-clg400-2-e", "no package and speed grade such as -ffvc1156-2-e"),
         ("", "`psp-hw parts` lists all"),
         ("stratix10", "`psp-hw parts` lists all"),
     ],
