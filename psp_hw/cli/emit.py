@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import ClockNs, Exact, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.cli.options import (
+    Board,
+    Budget,
+    ClockNs,
+    Dsp,
+    Exact,
+    FoldOption,
+    Fps,
+    Json,
+    LatencyUs,
+    Max,
+    MinArea,
+    Part,
+    Source,
+)
 from psp_hw.errors import DoesNotFitError
 from psp_hw.flow.defaults import DEFAULT_TARGET
 
@@ -26,9 +40,14 @@ def command(
         ),
     ] = (DEFAULT_TARGET),
     part: Part = None,
+    board: Board = None,
     clock: ClockNs = None,
     fps: Fps = None,
+    latency_us: LatencyUs = None,
     fastest: Max = False,
+    min_area: MinArea = False,
+    budget: Budget = None,
+    dsp: Dsp = None,
     fold: FoldOption = None,
     out: Annotated[
         Path | None,
@@ -57,6 +76,7 @@ def command(
     Exit code 1 if the design does not fit the part.
     """
     from psp_hw.flow import emit as flow
+    from psp_hw.flow.device import DeviceRequest
     from psp_hw.flow.goal import GoalRequest
 
     request = flow.Request(
@@ -64,7 +84,10 @@ def command(
         target=target,
         part=part,
         clock_ns=clock,
-        goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
+        goal=GoalRequest(
+            fps=fps, max=fastest, fold=tuple(fold or ()), latency_us=latency_us, min_area=min_area
+        ),
+        device=DeviceRequest(board=board, budget=budget, dsp=dsp),
         out=out,
         force=force,
         hls4ml_backend=backend,

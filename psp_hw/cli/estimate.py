@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import ClockNs, Exact, FoldOption, Fps, Json, Max, Part, Source
+from psp_hw.cli.options import (
+    Board,
+    Budget,
+    ClockNs,
+    Dsp,
+    Exact,
+    FoldOption,
+    Fps,
+    Json,
+    LatencyUs,
+    Max,
+    MinArea,
+    Part,
+    Source,
+)
 
 if TYPE_CHECKING:
     from psp_hw.report.model import HardwareSummary
@@ -16,9 +30,14 @@ if TYPE_CHECKING:
 def command(
     source: Source = None,
     part: Part = None,
+    board: Board = None,
     clock: ClockNs = None,
     fps: Fps = None,
+    latency_us: LatencyUs = None,
     fastest: Max = False,
+    min_area: MinArea = False,
+    budget: Budget = None,
+    dsp: Dsp = None,
     fold: FoldOption = None,
     exact: Exact = False,
     as_json: Json = False,
@@ -28,6 +47,7 @@ def command(
     Cycles, and DSP, LUT, FF, BRAM18 and URAM against the part. Exit code 1 if the design does not fit.
     """
     from psp_hw.flow import estimate as flow
+    from psp_hw.flow.device import DeviceRequest
     from psp_hw.flow.goal import GoalRequest
 
     with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
@@ -35,7 +55,10 @@ def command(
             source,
             part=part,
             clock_ns=clock,
-            goal=GoalRequest(fps=fps, max=fastest, fold=tuple(fold or ())),
+            goal=GoalRequest(
+                fps=fps, max=fastest, fold=tuple(fold or ()), latency_us=latency_us, min_area=min_area
+            ),
+            device=DeviceRequest(board=board, budget=budget, dsp=dsp),
             exact=exact,
             progress=steps,
         )

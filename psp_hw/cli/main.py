@@ -14,7 +14,20 @@ from collections.abc import Sequence
 import typer
 
 from psp_hw import __version__
-from psp_hw.cli import check, console, data, demo, emit, estimate, nets, parts, report, simulate, train
+from psp_hw.cli import (
+    check,
+    console,
+    data,
+    demo,
+    emit,
+    estimate,
+    nets,
+    parts,
+    report,
+    simulate,
+    train,
+    validate_estimate,
+)
 from psp_hw.errors import PspHwError
 
 app = typer.Typer(
@@ -28,8 +41,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in (demo, train, emit, estimate, simulate, check, report, parts, nets, data):
-    app.command(_module.__name__.rpartition(".")[2])(_module.command)
+for _module in (
+    demo,
+    train,
+    emit,
+    estimate,
+    simulate,
+    check,
+    report,
+    parts,
+    nets,
+    data,
+    validate_estimate,
+):
+    app.command(_module.__name__.rpartition(".")[2].replace("_", "-"))(_module.command)
 
 INTERRUPTED = 130  # what typer leaves with after Ctrl-C, as shells do
 

@@ -38,6 +38,31 @@ Fps = Annotated[
         "--fps", help="The smallest design that reaches this many frames per second.", show_default=False
     ),
 ]
+Board = Annotated[
+    str | None,
+    typer.Option(
+        "--board", help="A board, in place of --part: its part, its usual clock.", show_default=False
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="At most so much of the part, as dsp=120,lut=20000 (dsp, lut, ff, bram18, uram); all that an unknown part has.",
+        show_default=False,
+        metavar="RESOURCE=N,...",
+    ),
+]
+Dsp = Annotated[int | None, typer.Option("--dsp", help="At most so many DSPs.", show_default=False)]
+LatencyUs = Annotated[
+    float | None,
+    typer.Option(
+        "--latency-us",
+        help="The smallest design that finishes a lone frame in this many microseconds.",
+        show_default=False,
+    ),
+]
+MinArea = Annotated[bool, typer.Option("--min-area", help="The smallest design, however slow.")]
 Max = Annotated[bool, typer.Option("--max", help="The fastest design that fits the part.")]
 FoldOption = Annotated[
     list[str] | None,

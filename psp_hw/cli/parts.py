@@ -1,4 +1,4 @@
-"""``psp-hw parts``: the FPGAs that are known."""
+"""``psp-hw parts``: the FPGAs and boards that are known."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from psp_hw.cli.options import Json
 
 
 def command(as_json: Json = False) -> None:
-    """List the FPGAs that are known.
+    """List the FPGAs and boards that are known.
 
     A part is asked for by its device, with or without package and speed grade: xc7z020 or xc7z020clg400-1.
     """
+    from psp_hw.cost.boards import BOARDS
     from psp_hw.cost.parts import PARTS
     from psp_hw.cost.resources import Resource
 
@@ -25,7 +26,17 @@ def command(as_json: Json = False) -> None:
                         "source": part.source,
                     }
                     for part in PARTS
-                ]
+                ],
+                "boards": [
+                    {
+                        "name": board.name,
+                        "part": board.part,
+                        "clock_ns": board.clock_ns,
+                        "interface": board.interface,
+                        "source": board.source,
+                    }
+                    for board in BOARDS
+                ],
             }
         )
         return
@@ -35,3 +46,7 @@ def command(as_json: Json = False) -> None:
         for part in PARTS
     ]
     console.out().print(console.table(head, rows, text_columns=3))
+    boards = [(board.name, board.part, board.interface, f"{board.clock_ns:g}") for board in BOARDS]
+    console.out().print(
+        console.table(("Board", "Part", "Frames come and go by", "Clock [ns]"), boards, text_columns=3)
+    )

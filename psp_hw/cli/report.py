@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import ClockNs, Json, Part, Source
+from psp_hw.cli.options import Board, ClockNs, Json, Part, Source
 
 
 def command(
     source: Source = None,
     part: Part = None,
+    board: Board = None,
     clock: ClockNs = None,
     out: Annotated[
         Path | None,
@@ -31,9 +32,12 @@ def command(
     For a design, part and clock are the design's own.
     """
     from psp_hw.flow import report as flow
+    from psp_hw.flow.device import DeviceRequest
 
     with console.stdout_for_json(as_json):
-        files = flow.write_report(source, part=part, clock_ns=clock, out=out)
+        files = flow.write_report(
+            source, part=part, clock_ns=clock, out=out, device=DeviceRequest(board=board)
+        )
     if as_json:
         console.show_json({"report": str(files[0].parent), "files": [file.name for file in files]})
         return

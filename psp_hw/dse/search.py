@@ -28,8 +28,8 @@ from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, NodePlan, check_fold
 from psp_hw.ir.graph import Graph
-from psp_hw.sim.cycles import RESTART_CYCLES
-from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, MaxThroughput, MinArea
+from psp_hw.sim.cycles import RESTART_CYCLES, simulate
+from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
 # Times the folds aim higher because FIFOs made the design slower than asked.
@@ -75,13 +75,15 @@ def plan(
 
     Raises:
         SpecError: a fold does not divide, or names no convolution.
-        DoesNotFitError: the frame rate cannot be reached on this part; says what binds and the nearest rate.
+        DoesNotFitError: the frame rate or latency cannot be reached on this part; says what binds and the nearest.
     """
     _check_folds(graph, folds)
     space = search_space(graph, part, clock, folds, multipliers)
     match goal:
         case Fps():
             return _for_rate(space, goal)
+        case Latency():
+            return _for_latency(space, goal)
         case MaxThroughput():
             return _for_speed(space, goal)
         case MinArea():
@@ -152,6 +154,43 @@ def _for_rate(space: Space, goal: Fps) -> FoldPlan:
         reached = design.interval
         target = math.floor(target * wanted / design.interval)
     raise _too_slow(space, goal, max(reached, space.floor))
+
+
+def _for_latency(space: Space, goal: Latency) -> FoldPlan:
+    """The cheapest design whose lone frame is done in time, among those that slow every engine down to one interval.
+
+    A longer interval lets every engine take longer, so latency grows with it and the longest that will do is found by bisection.
+    """
+    wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1))
+    found = _fastest_fit(space, space.problem.capacity)
+    if found is None:
+        raise _too_late(space, goal, None)
+    best = _alone(space, found)
+    if best > wanted:
+        raise _too_late(space, goal, best)
+    slower = [interval for interval in space.intervals if interval >= _interval(space, found)]
+    low, high = 0, len(slower) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        choice = _fit(space, space.problem.capacity, slower[middle])
+        if choice is not None and _alone(space, choice) <= wanted:
+            found, low = choice, middle
+        else:
+            high = middle - 1
+    return _finish(space, found).plan
+
+
+def _interval(space: Space, choice: Choice) -> int:
+    """The interval of the slowest engine of a choice."""
+    picked = zip(space.problem.options, choice.picks, strict=True)
+    return max([space.floor, *(int(options.intervals[pick]) for options, pick in picked)])
+
+
+def _alone(space: Space, choice: Choice) -> int:
+    """Latency of a lone frame where no FIFO is full [cycles]."""
+    flow, depths, _ = _folded(space, choice)
+    every = frozenset(channel.name for channel in flow.channels)
+    return simulate(flow, depths=depths, unbounded=every, max_frames=1).latency
 
 
 def _for_speed(space: Space, goal: MaxThroughput) -> FoldPlan:
@@ -267,6 +306,20 @@ def _too_slow(space: Space, goal: Fps, interval: int) -> DoesNotFitError:
         f"{interval} cycles, {reached:.1f} frames per second",
         where="fps",
         hint=f"ask for at most {math.floor(reached)}, or for a shorter clock period",
+    )
+
+
+def _too_late(space: Space, goal: Latency, cycles: int | None) -> DoesNotFitError:
+    """No design that fits is done in time; what the fastest takes."""
+    if cycles is None:
+        hint = "even the least design does not fit: use a larger part"
+    else:
+        least = math.ceil(space.clock.seconds(cycles) * 1e7) / 10
+        hint = f"the fastest that fits takes {least:g} us: allow as much, or use a larger part or a shorter clock period"
+    return DoesNotFitError(
+        f"a latency of {goal.microseconds:g} us cannot be reached on {space.part.name} at {space.clock.period_ns:g} ns",
+        where="latency-us",
+        hint=hint,
     )
 
 

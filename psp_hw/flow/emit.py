@@ -14,6 +14,7 @@ from psp_hw.backends.hls4ml import Backend, IoType
 from psp_hw.backends.hls4ml import emit as emit_hls4ml
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.flow.defaults import DEFAULT_TARGET
+from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
 from psp_hw.flow.estimate import Planned, plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
@@ -40,6 +41,7 @@ class Request:
     hls4ml_backend: str | None = None
     io_type: str | None = None
     exact: bool = False
+    device: DeviceRequest = NOTHING_MORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def document(result: EmitSummary) -> dict[str, object]:
 
 def refusal(request: Request) -> dict[str, object]:
     """The JSON of a design that does not fit and was not written."""
-    settings = settings_of(resolve(request.source), request.part, request.clock_ns)
+    settings = settings_of(resolve(request.source), request.part, request.clock_ns, request.device)
     return {
         "design": None,
         "target": request.target,
@@ -101,7 +103,7 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     target = Target.parse(request.target)
     hls4ml = _for_hls4ml(request, target)
     source = resolve(request.source, exact=request.exact)
-    settings = settings_of(source, request.part, request.clock_ns)
+    settings = settings_of(source, request.part, request.clock_ns, request.device)
     out = request.out or design_folder(source, target)
     check_replaceable(out)
     planned = plan_for(source, settings, request.goal, progress)

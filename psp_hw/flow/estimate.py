@@ -8,9 +8,10 @@ from pathlib import Path
 from psp_hw.backends.plan_file import PLAN_NAME, load_plan
 from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
-from psp_hw.cost.parts import Part, find_part
+from psp_hw.cost.parts import Part
 from psp_hw.dse import search
 from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
+from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_part
 from psp_hw.flow.goal import GoalRequest, parse_folds
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Progress, Silent
@@ -51,17 +52,21 @@ class Settings:
     clock: Clock
 
 
-def settings_of(source: Source, part: str | None, clock_ns: float | None) -> Settings:
-    """What was asked; else, for a design, its own; else the defaults.
+def settings_of(
+    source: Source, part: str | None, clock_ns: float | None, device: DeviceRequest = NOTHING_MORE
+) -> Settings:
+    """What was asked; else, for a design, its own; else the defaults. A board brings its clock.
 
     Raises:
-        SpecError: no such part or clock.
+        SpecError: no such part, board or clock; a bad budget.
     """
+    part, usual = board_of(part, device)
+    clock_ns = usual if clock_ns is None else clock_ns
     own = source.manifest if source.kind is SourceKind.DESIGN else {}
     name = part if part is not None else text_at(own, "part") or DEFAULT_PART
     period = clock_ns if clock_ns is not None else number_at(own, "clock_ns")
     return Settings(
-        part=find_part(name), clock=Clock(period_ns=DEFAULT_CLOCK_NS if period is None else period)
+        part=choose_part(name, device), clock=Clock(period_ns=DEFAULT_CLOCK_NS if period is None else period)
     )
 
 
@@ -87,6 +92,7 @@ def estimate(
     clock_ns: float | None,
     goal: GoalRequest,
     exact: bool = False,
+    device: DeviceRequest = NOTHING_MORE,
     progress: Progress | None = None,
 ) -> EstimateSummary:
     """Estimate a source on a part.
@@ -95,7 +101,7 @@ def estimate(
         PspHwError: a bad part, clock, fold or source; a frame rate that the part does not reach.
     """
     source = resolve(path, exact=exact)
-    planned = plan_for(source, settings_of(source, part, clock_ns), goal, progress or Silent())
+    planned = plan_for(source, settings_of(source, part, clock_ns, device), goal, progress or Silent())
     hardware = summarize(planned.graph, planned.plan, planned.estimate, target="")
     return EstimateSummary(planned=planned, hardware=hardware)
 

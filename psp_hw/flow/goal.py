@@ -12,7 +12,7 @@ import yaml
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.plan import Fold
-from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, MaxThroughput
+from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 
 MAX_FOLD_FILE_BYTES = 1 << 20
 _PARTS = ("pe", "simd", "taps")
@@ -21,33 +21,53 @@ _ITEM = re.compile(r"\s*(pe|simd|taps)\s*:\s*(\d{1,9})\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalRequest:
-    """What was asked: at most one of ``fps`` and ``max``; folds go with either, the other layers are chosen around them."""
+    """What was asked: at most one goal; folds go with any, the other layers are chosen around them."""
 
     fps: float | None = None
     max: bool = False
     fold: tuple[str, ...] = ()
+    latency_us: float | None = None
+    min_area: bool = False
 
     def __post_init__(self) -> None:
-        if self.fps is not None and self.max:
-            raise SpecError("--fps and --max exclude each other", where="options", hint="give one of them")
+        given = {
+            "--fps": self.fps is not None,
+            "--max": self.max,
+            "--latency-us": self.latency_us is not None,
+            "--min-area": self.min_area,
+        }
+        asked = [option for option, is_given in given.items() if is_given]
+        if len(asked) > 1:
+            raise SpecError(
+                f"{' and '.join(asked)} exclude each other", where="options", hint="give one of them"
+            )
 
     @property
     def goal(self) -> Goal:
         """The goal of the search."""
         if self.fps is not None:
             return Fps(frames_per_second=self.fps)
+        if self.latency_us is not None:
+            return Latency(microseconds=self.latency_us)
+        if self.min_area:
+            return MinArea()
         return MaxThroughput() if self.max else DEFAULT_GOAL
 
     @property
     def asked(self) -> bool:
         """Whether anything was asked at all."""
-        return self.fps is not None or self.max or bool(self.fold)
+        goals = (self.fps is not None, self.max, self.latency_us is not None, self.min_area)
+        return any(goals) or bool(self.fold)
 
     @property
     def words(self) -> str:
         """What was asked, as on the command line."""
         if self.fps is not None:
             speed = f"--fps {self.fps:g}"
+        elif self.latency_us is not None:
+            speed = f"--latency-us {self.latency_us:g}"
+        elif self.min_area:
+            speed = "--min-area"
         else:
             speed = "--max" if self.max else f"as fast as fits in {DEFAULT_GOAL.share:.0%} of the part"
         return " ".join([speed, *(f"--fold {fold}" for fold in self.fold)])

@@ -7,6 +7,7 @@ from pathlib import Path
 from psp_hw import __version__
 from psp_hw.backends.base import source_hash
 from psp_hw.flow.defaults import DEFAULT_TARGET
+from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
 from psp_hw.flow.estimate import plan_for, settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.goal import GoalRequest
@@ -19,7 +20,12 @@ from psp_hw.report.render import render
 
 
 def write_report(
-    path: Path | None, *, part: str | None, clock_ns: float | None, out: Path | None
+    path: Path | None,
+    *,
+    part: str | None,
+    clock_ns: float | None,
+    out: Path | None,
+    device: DeviceRequest = NOTHING_MORE,
 ) -> list[Path]:
     """Write report.html, report.md and report.json.
 
@@ -35,15 +41,21 @@ def write_report(
         PspHwError: a source that cannot be used, a bad part or clock.
     """
     source = resolve(path)
-    found = make_report(source, part=part, clock_ns=clock_ns)
+    found = make_report(source, part=part, clock_ns=clock_ns, device=device)
     folder = out or (source.path.parent if source.kind is SourceKind.ONNX else source.path)
     return write_files(folder, render(found))
 
 
-def make_report(source: Source, *, part: str | None = None, clock_ns: float | None = None) -> Report:
+def make_report(
+    source: Source,
+    *,
+    part: str | None = None,
+    clock_ns: float | None = None,
+    device: DeviceRequest = NOTHING_MORE,
+) -> Report:
     """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
     goal = GoalRequest()
-    planned = plan_for(source, settings_of(source, part, clock_ns), goal, Silent())
+    planned = plan_for(source, settings_of(source, part, clock_ns, device), goal, Silent())
     target = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
     training = training_of(source)
     return Report(

@@ -26,6 +26,19 @@ class Fps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """A lone frame done in at most so many microseconds, at least cost."""
+
+    microseconds: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.microseconds) and self.microseconds > 0):
+            raise SpecError(
+                f"a latency of {self.microseconds} us", where="latency-us", hint="give a number above 0"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaxThroughput:
     """As many frames per second as fit the part."""
 
@@ -41,7 +54,7 @@ class MinArea:
     """The least design, however slow."""
 
 
-Goal = Fps | MaxThroughput | MinArea
+Goal = Fps | Latency | MaxThroughput | MinArea
 
 # When nothing is said: as fast as fits comfortably.
 DEFAULT_GOAL = MaxThroughput(share=COMFORTABLE_SHARE)

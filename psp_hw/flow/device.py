@@ -1,0 +1,142 @@
+"""What a design may use: --part or --board, and a --budget of resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from psp_hw.cost.boards import find_board
+from psp_hw.cost.devices import Family
+from psp_hw.cost.parts import Part, find_part
+from psp_hw.cost.resources import Resource, Resources
+from psp_hw.errors import SpecError
+
+_ITEM = re.compile(r"\s*([a-z0-9]+)\s*=\s*(-?\d+)\s*", re.IGNORECASE)
+_NAMES = {resource.value.lower(): resource for resource in Resource} | {"bram": Resource.BRAM18}
+# What an unknown part must say for itself; flip-flops are twice the LUTs on every device of the table.
+_NEEDED = (Resource.DSP, Resource.LUT, Resource.BRAM18)
+# Families by how a part string begins, the longest first: whose LUTs, DSPs and delays an unknown part has.
+_BEGINNINGS = (
+    ("xc7z", Family.ZYNQ),
+    ("xc7", Family.ARTIX7),
+    ("xczu", Family.ZYNQUPLUS),
+    ("xck2", Family.ZYNQUPLUS),
+    ("xcau", Family.ARTIXUPLUS),
+    ("xcku", Family.KINTEXUPLUS),
+    ("xcvu", Family.VIRTEXUPLUS),
+    ("xcu", Family.VIRTEXUPLUS),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """What was asked beside --part and --clock.
+
+    Args:
+        board: a board's name, in place of a part.
+        budget: ``dsp=120,lut=20000``: at most so much of the part, or all that an unknown part has.
+        dsp: short for a budget of DSPs alone.
+    """
+
+    board: str | None = None
+    budget: str | None = None
+    dsp: int | None = None
+
+
+NOTHING_MORE = DeviceRequest()
+
+
+def choose_part(name: str, request: DeviceRequest) -> Part:
+    """The part that is asked for, with no more of each resource than the budget allows.
+
+    Raises:
+        SpecError: an unknown part without a full budget; a budget that is zero, negative or no budget.
+    """
+    limits = _limits(request)
+    try:
+        part = find_part(name)
+    except SpecError:
+        return _unknown(name, limits, _family(name))
+    return replace(part, resources=_limited(part.resources, limits)) if limits else part
+
+
+def board_of(part: str | None, request: DeviceRequest) -> tuple[str | None, float | None]:
+    """Part and clock period [ns] of the board that is asked for; the part itself and None where there is none.
+
+    Raises:
+        SpecError: both are given, or no such board.
+    """
+    if request.board is None:
+        return part, None
+    if part is not None:
+        raise SpecError("--part and --board exclude each other", where="options", hint="give one of them")
+    board = find_board(request.board)
+    return board.part, board.clock_ns
+
+
+def _limits(request: DeviceRequest) -> Mapping[Resource, int]:
+    limits: dict[Resource, int] = {}
+    items = request.budget.split(",") if request.budget is not None else []
+    for item in items:
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise SpecError(f"{item!r} is no budget", where="--budget", hint="write dsp=120,lut=20000")
+        resource = _NAMES.get(match[1].lower())
+        if resource is None:
+            raise SpecError(
+                f"unknown resource {match[1]!r}", where="--budget", hint=f"there are {', '.join(_NAMES)}"
+            )
+        if resource in limits:
+            raise SpecError(f"{match[1]} is given twice", where="--budget")
+        limits[resource] = int(match[2])
+    if request.dsp is not None:
+        if Resource.DSP in limits:
+            raise SpecError("dsp is given twice", where="--dsp", hint="--budget says it already")
+        limits[Resource.DSP] = request.dsp
+    for resource, amount in limits.items():
+        least = 1 if resource is Resource.LUT else 0
+        if amount < least:
+            raise SpecError(
+                f"a budget of {amount} {resource.value}", where="--budget", hint=f"give {least} or more"
+            )
+    return limits
+
+
+def _limited(resources: Resources, limits: Mapping[Resource, int]) -> Resources:
+    dsp, lut, ff, bram18, uram = (min(has, limits.get(resource, has)) for resource, has in resources)
+    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+
+
+def _family(name: str) -> Family | None:
+    plain = name.strip().lower()
+    plain = plain if plain.startswith("xc") else f"xc{plain}"
+    return next((family for start, family in _BEGINNINGS if plain.startswith(start)), None)
+
+
+def _unknown(name: str, limits: Mapping[Resource, int], family: Family | None) -> Part:
+    """A part that is not in the table, made of its budget.
+
+    Raises:
+        SpecError: what the table says of the name, where there is no budget; else what the budget lacks.
+    """
+    if not limits or family is None:
+        return find_part(name)
+    lacking = [resource.value.lower() for resource in _NEEDED if resource not in limits]
+    if lacking:
+        raise SpecError(
+            f"{name!r} is not in the table, and the budget does not say {' and '.join(lacking)}",
+            where="--budget",
+            hint="an unknown part needs dsp, lut and bram18",
+        )
+    lut = limits[Resource.LUT]
+    resources = Resources(
+        dsp=limits[Resource.DSP],
+        lut=lut,
+        ff=limits.get(Resource.FF, 2 * lut),
+        bram18=limits[Resource.BRAM18],
+        uram=limits.get(Resource.URAM, 0),
+    )
+    return Part(
+        name=name.strip(), device=name.strip(), family=family, resources=resources, source="the budget given"
+    )

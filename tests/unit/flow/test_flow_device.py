@@ -1,0 +1,92 @@
+"""--part, --board, --budget: which resources a design may take."""
+
+from __future__ import annotations
+
+import pytest
+
+from psp_hw.cost.boards import BOARDS, find_board
+from psp_hw.cost.devices import Family
+from psp_hw.cost.parts import find_part
+from psp_hw.errors import SpecError
+from psp_hw.flow.device import DeviceRequest, board_of, choose_part
+from psp_hw.flow.goal import GoalRequest
+from psp_hw.spec.target import Latency, MinArea
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_every_board_has_a_part_of_the_table(board):
+    assert find_part(board.part) == board.fpga
+
+
+@pytest.mark.parametrize(
+    "name", ["PYNQ-Z2", "pynq z2", "Alveo U250", "zcu104", "Ultra96-V2", "kv260", "Arty A7-100T"]
+)
+def test_boards_are_found_however_they_are_written(name):
+    assert find_board(name) in BOARDS
+
+
+def test_a_typo_in_a_board_suggests_the_nearest():
+    with pytest.raises(SpecError, match=r"'ZCU105' is not known .*did you mean .*ZCU104"):
+        find_board("ZCU105")
+
+
+def test_part_and_board_exclude_each_other():
+    with pytest.raises(SpecError, match="--part and --board exclude each other"):
+        board_of("xc7z020", DeviceRequest(board="PYNQ-Z2"))
+
+
+def test_a_board_brings_part_and_clock():
+    assert ("xczu7ev-ffvc1156-2-e", 5.0) == board_of(None, DeviceRequest(board="zcu104"))
+
+
+def test_a_budget_limits_the_part_and_never_enlarges_it():
+    whole = choose_part("xc7z020", DeviceRequest()).resources
+    part = choose_part("xc7z020", DeviceRequest(budget="lut=20000, bram18=100000", dsp=120)).resources
+
+    assert (120, 20000, whole.ff, whole.bram18, 0) == part.amounts
+
+
+def test_an_unknown_part_is_its_budget():
+    part = choose_part("xczu99eg", DeviceRequest(budget="dsp=500,lut=60000,bram18=300"))
+
+    assert Family.ZYNQUPLUS is part.family
+    assert (500, 60000, 120000, 300, 0) == part.resources.amounts
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "message"),
+    [
+        ("xc7z020", DeviceRequest(budget="dsp=-1"), "a budget of -1 DSP"),
+        ("xc7z020", DeviceRequest(dsp=-5), "a budget of -5 DSP"),
+        ("xc7z020", DeviceRequest(budget="lut=0"), "a budget of 0 LUT"),
+        ("xc7z020", DeviceRequest(budget="dsp=1.5"), "is no budget"),
+        ("xc7z020", DeviceRequest(budget=""), "is no budget"),
+        ("xc7z020", DeviceRequest(budget="luts=5"), "unknown resource 'luts'"),
+        ("xc7z020", DeviceRequest(budget="dsp=1,dsp=2"), "dsp is given twice"),
+        ("xc7z020", DeviceRequest(budget="dsp=1", dsp=2), "dsp is given twice"),
+        ("xczu99eg", DeviceRequest(budget="dsp=5"), "does not say lut and bram18"),
+        ("xc7z021", DeviceRequest(), "xc7z020"),
+        ("nonsense", DeviceRequest(budget="dsp=5,lut=6,bram18=7"), "'nonsense' is not known"),
+    ],
+)
+def test_bad_budgets_and_parts_are_refused(name, request_, message):
+    with pytest.raises(SpecError, match=message):
+        choose_part(name, request_)
+
+
+def test_the_new_goals_reach_the_search():
+    assert Latency(microseconds=50.0) == GoalRequest(latency_us=50.0).goal
+    assert MinArea() == GoalRequest(min_area=True).goal
+    assert GoalRequest(min_area=True).asked
+    assert "--latency-us 50" == GoalRequest(latency_us=50.0).words
+
+
+def test_goals_exclude_each_other_whatever_they_are():
+    with pytest.raises(SpecError, match="--latency-us and --min-area exclude each other"):
+        GoalRequest(latency_us=1.0, min_area=True)
+
+
+@pytest.mark.parametrize("microseconds", [0.0, -3.0, float("nan")])
+def test_a_latency_is_above_zero(microseconds):
+    with pytest.raises(SpecError, match="give a number above 0"):
+        _ = GoalRequest(latency_us=microseconds).goal
