@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from psp_hw.backends.base import DESIGN_KIND
@@ -30,7 +31,9 @@ def check_replaceable(folder: Path) -> None:
     Raises:
         RunError: it holds something else.
     """
-    if not folder.exists() and not folder.is_symlink():
+    if folder.is_symlink() and not folder.exists():
+        raise RunError("is a link to nothing", where=str(folder), hint="choose another --out")
+    if not folder.exists():
         return
     if not folder.is_dir():
         raise RunError("is a file, not a folder", where=str(folder), hint="choose another --out")
@@ -52,24 +55,37 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         RunError: the folder holds something that is not ours, or cannot be written; the place is then as it was.
     """
     check_replaceable(folder)
+    place = folder.resolve()  # a link to a design keeps pointing at it
+    made = [parent for parent in place.parents if not parent.exists()]
     aside: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         new = aside / "new"
         for name in sorted(files):
             _write(new / name, files[name])
-        if folder.exists():
-            folder.replace(aside / "old")
-        new.replace(folder)
+        if place.exists():
+            place.replace(aside / "old")
+        new.replace(place)
     except OSError as error:
-        if aside is not None and (aside / "old").exists() and not folder.exists():
-            (aside / "old").replace(folder)
-        raise RunError(f"cannot be written: {error.strerror or error}", where=str(folder)) from error
+        if aside is not None and (aside / "old").exists() and not place.exists():
+            (aside / "old").replace(place)
+        what, hint = f"cannot be written: {error.strerror or error}", "nothing half-written was left"
+        raise RunError(what, where=str(folder), hint=hint) from error
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+        if not place.exists():
+            _remove_empty(made)
     return tuple(folder / name for name in sorted(files))
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, until one holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            if folder.exists():
+                folder.rmdir()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -172,15 +172,31 @@ def read_graph(source: Source) -> Graph:
         RunError: the design is damaged.
     """
     if source.kind is SourceKind.DESIGN:
-        from psp_hw.ir.store import load
-
-        return load(source.path)
+        return _design_graph(source)
     from psp_hw.lowering.builder import Options
     from psp_hw.lowering.lower import lower_file
     from psp_hw.passes.pipeline import optimize
 
     options = Options(exact=source.exact or source.kind is SourceKind.RUN)
     return optimize(lower_file(model_file(source), options).graph)
+
+
+def _design_graph(source: Source) -> Graph:
+    """The graph of a design, which must be the one that its code was written from."""
+    from psp_hw.backends.base import source_hash
+    from psp_hw.backends.plan_file import PLAN_NAME, load_plan
+    from psp_hw.ir.store import load
+
+    graph = load(source.path)
+    found = source_hash(graph, load_plan(source.path / PLAN_NAME))
+    written = source.manifest.get("source_hash")
+    if found != written:
+        raise RunError(
+            f"graph.txt and {PLAN_NAME} have the hash {found}, the code was written from {written}",
+            where=str(source.path),
+            hint="emit the design again",
+        )
+    return graph
 
 
 def model_file(source: Source) -> Path:

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from psp_hw.errors import SpecError
-from psp_hw.spec.names import suggestion
+from psp_hw.spec.names import first_line, shown, suggestion
 from psp_hw.spec.presets import preset
 from psp_hw.spec.train import SpecProblemsError, StructureSpec, TrainSpec
 
@@ -55,10 +55,15 @@ def _read_mapping(path: Path) -> Mapping[str, object]:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", where=str(path)) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except SpecError:
+        raise
+    except Exception as error:  # a tag such as !!int on other text makes the reader raise anything
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not a YAML document"
+        says_nothing = isinstance(error, RecursionError)
+        problem = getattr(error, "problem", None) or (
+            "not a YAML document" if says_nothing else first_line(error)
+        )
         raise SpecError(f"not valid YAML: {problem}", where=f"{path}{line}") from error
     if loaded is None:
         return {}
@@ -97,7 +102,7 @@ _Found = list[tuple[str, str, str | None]]
 def _build(cls: type[Any], values: object, key: str, base: Any, problems: _Found) -> Any:
     """One dataclass from a mapping, appending what is wrong to `problems`; None where it cannot be made."""
     if not isinstance(values, Mapping):
-        problems.append((key, f"{values!r} is not a mapping of keys", None))
+        problems.append((key, f"{shown(values)} is not a mapping of keys", None))
         return None
     hints = get_type_hints(cls)
     given: dict[str, object] = {}
@@ -134,15 +139,17 @@ def _convert(kind: Any, value: object, key: str, base: Any, problems: _Found) ->
         return _convert_tuple(get_args(kind)[0], value, key, problems)
     if isinstance(kind, type) and issubclass(kind, Enum):
         words = [str(member.value) for member in kind]
-        if value not in words:
-            problems.append((key, f"unknown value '{value}'", suggestion(str(value), words)))
+        if not isinstance(value, str) or value not in words:
+            problems.append(
+                (key, f"unknown value {shown(value)}", suggestion(shown(value).strip("'"), words))
+            )
             return None
         return kind(value)
     if kind is float and isinstance(value, str):
         value = _number(value)
     legal = (int, float) if kind is float else (kind,)
     if not isinstance(value, legal) or (isinstance(value, bool) and kind is not bool):
-        problems.append((key, f"{value!r} is not of type {kind.__name__}", None))
+        problems.append((key, f"{shown(value)} is not of type {kind.__name__}", None))
         return None
     return float(value) if kind is float else value
 
@@ -150,7 +157,7 @@ def _convert(kind: Any, value: object, key: str, base: Any, problems: _Found) ->
 def _convert_tuple(kind: Any, value: object, key: str, problems: _Found) -> tuple[Any, ...]:
     """A list of values; a structure may be given by its bare name."""
     if not isinstance(value, list):
-        problems.append((key, f"{value!r} is not a list", None))
+        problems.append((key, f"{shown(value)} is not a list", None))
         return ()
     result = []
     for index, item in enumerate(value):

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+
+def shown(value: object) -> str:
+    """A value of a file for a message: short and shallow, however large it is; aliases make a page of YAML huge."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxdict, short.maxstring, short.maxother = 2, 3, 3, 80, 80
+    return short.repr(value)
 
 
 def first_line(error: BaseException) -> str:

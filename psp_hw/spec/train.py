@@ -20,6 +20,7 @@ from psp_hw.spec.enums import (
 )
 
 MIN_BITS, MAX_BITS = 2, 8
+MAX_WEIGHTS = 1 << 28  # a gigabyte of float32
 MAX_AFFINE_BITS = 16
 
 
@@ -86,6 +87,9 @@ class NetSpec:
         )
         for key, values in (("widths", self.widths), ("blocks", self.blocks)):
             problems.check(all(1 <= v <= 4096 for v in values), key, f"{key}={list(values)}: use 1 .. 4096")
+        weights = sum(2 * 9 * b * w * w for w, b in zip(self.widths, self.blocks, strict=False))
+        what = f"about {weights:,} weights; at most {MAX_WEIGHTS:,} are trained"
+        problems.check(weights <= MAX_WEIGHTS, "blocks", what)
         problems.finish()
 
     @property

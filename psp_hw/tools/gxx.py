@@ -266,6 +266,8 @@ def compile_design(design: Path, *, keep: Path | None = None, traced: bool = Fal
             commands = [[*flags, "-c", source, "-o", str(out)] for source, out in sources.items()]
             list(pool.map(lambda command: _compile(command, design), commands))
         _compile([program, *map(str, sources.values()), "-o", str(binary)], design)
+        if not binary.is_file():
+            raise ToolError(f"{program} said nothing, but made no program", where=str(design))
     except BaseException:
         if folder is not None:
             folder.cleanup()

@@ -129,8 +129,11 @@ class AtomicCheckpoint(Callback):
                     hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
                 )
         aside = self.path.with_suffix(".tmp")
-        trainer.save_checkpoint(aside)
-        aside.replace(self.path)
+        try:
+            trainer.save_checkpoint(aside)
+            aside.replace(self.path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 class PhaseProgress(Callback):

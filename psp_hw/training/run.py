@@ -82,7 +82,7 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
 def unwritable(path: Path, error: OSError) -> RunError:
     """The error for a file or folder that the system refuses to write."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     hint = "free some space, then continue with --resume" if full else "check the permissions of the folder"
     return RunError(f"cannot be written: {error.strerror or error}", where=str(path), hint=hint)
 
@@ -109,8 +109,12 @@ def open_run(path: Path, spec: TrainSpec, *, resume: bool) -> bool:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot be made: {error.strerror}", where=str(path)) from error
-    write_text(path / SPEC, spec_to_yaml(spec))
-    write_text(path / MANIFEST, _json({**_head(spec), "complete": False}))
+    try:
+        write_text(path / SPEC, spec_to_yaml(spec))
+        write_text(path / MANIFEST, _json({**_head(spec), "complete": False}))
+    except RunError:
+        (path / SPEC).unlink(missing_ok=True)  # without its manifest nobody would know it as ours
+        raise
     return False
 
 

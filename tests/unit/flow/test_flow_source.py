@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from psp_hw.errors import RunError
-from psp_hw.flow.source import SourceKind, complete_runs, incomplete_runs, number_at, resolve
+from psp_hw.flow.emit import Request as EmitRequest
+from psp_hw.flow.emit import emit
+from psp_hw.flow.goal import GoalRequest
+from psp_hw.flow.source import SourceKind, complete_runs, incomplete_runs, number_at, read_graph, resolve
+from psp_hw.ir.store import files_of
 from psp_hw.training import run as run_folder
 
 
@@ -107,3 +113,24 @@ def test_a_name_that_is_no_text_has_a_title_that_is(tmp_path: Path) -> None:
     path.write_bytes(b"")
 
     assert resolve(path).title == "net\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize("swapped", [("graph.npz",), ("graph.txt", "graph.npz"), ("plan.json",)])
+def test_a_design_whose_files_were_swapped_is_refused(
+    tmp_path: Path, digits_run: Path, swapped: tuple[str, ...]
+) -> None:
+    source = resolve(digits_run)
+    design, other = tmp_path / "a", tmp_path / "b"
+    emit(EmitRequest(source=source.path, out=design))
+    emit(EmitRequest(source=source.path, out=other, goal=GoalRequest(fps=2000)))
+    graph = read_graph(resolve(design))
+    assert graph.name == read_graph(resolve(other)).name
+    constants = {name: -value for name, value in graph.constants.items()}
+    for name, content in files_of(replace(graph, constants=constants)).items():
+        (other / name).write_bytes(content)
+
+    for name in swapped:
+        shutil.copyfile(other / name, design / name)
+
+    with pytest.raises(RunError, match="emit the design again"):
+        read_graph(resolve(design))

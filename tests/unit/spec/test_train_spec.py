@@ -146,3 +146,46 @@ def test_helpers_change_only_what_they_say() -> None:
     assert paper.pruning.init is AlphaInit.PAPER
     assert (0.2, 1e-4) == (paper.pruning.structures[0].epsilon, paper.pruning.structures[0].strength)
     assert paper.training == base.training
+
+
+def test_a_file_that_unfolds_without_end_is_shown_short(tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join([*lines, "net: *l", "seed: *l", "pruning: {structures: *l, gradient: *l}"]))
+
+    with pytest.raises(SpecError, match="is not a mapping of keys") as caught:
+        load_spec(path)
+
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('seed: !!int "x"', "invalid literal"),
+        ("seed: 2001-99-99", "month must be"),
+        ("2001-99-99: 1", "month must be"),
+        ("[" * 5000, "not a YAML document"),
+    ],
+)
+def test_what_the_yaml_reader_chokes_on_is_said(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+
+    with pytest.raises(SpecError, match=f"not valid YAML: {says}"):
+        load_spec(path)
+
+
+def test_a_network_beyond_any_memory_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"net\.blocks: about .* weights; at most 268,435,456 are trained"):
+        NetSpec(name="resnet8", widths=(4096, 4096), blocks=(4096, 4096))
+
+
+def test_a_tag_creates_no_object(tmp_path: Path) -> None:
+    path = tmp_path / "tag.yaml"
+    path.write_text("!!python/object/apply:os.abort []\n")
+
+    with pytest.raises(SpecError, match="not valid YAML: could not determine a constructor"):
+        load_spec(path)
