@@ -88,6 +88,17 @@ def float_phase(spec: TrainSpec, split: Split, run: Path, *, resume: bool, progr
     stored = run / PRUNED
     if resume and stored.exists():
         return _load_pruned(net, stored)
+    train_structures(net, spec, split, run, resume=resume, progress=progress)
+    masks = fold(net)
+    state = {"net": net.state_dict(), "masks": masks}
+    write_aside(stored, partial(save_tensors, state))
+    return Pruned(net=net, masks=masks)
+
+
+def train_structures(
+    net: nn.Module, spec: TrainSpec, split: Split, run: Path, *, resume: bool, progress: bool
+) -> None:
+    """Train a fresh network in floats; its structure parameters stay on it."""
     prune(net, spec.pruning, first=first_layer(net, split.image_shape))
     batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
     steps = phase_steps(spec.training, len(batches))
@@ -96,10 +107,6 @@ def float_phase(spec: TrainSpec, split: Split, run: Path, *, resume: bool, progr
     run_phase(phase, batches, name=FLOAT_PHASE, run=run, resume=resume, progress=progress, small=small)
     require_alive(net)
     net.eval()
-    masks = fold(net)
-    state = {"net": net.state_dict(), "masks": masks}
-    write_aside(stored, partial(save_tensors, state))
-    return Pruned(net=net, masks=masks)
 
 
 def save_tensors(state: dict[str, Any], path: Path) -> None:
