@@ -22,6 +22,7 @@ from psp_hw.cli.options import (
     Max,
     MinArea,
     Part,
+    PointOption,
     Source,
 )
 from psp_hw.errors import DoesNotFitError
@@ -46,6 +47,7 @@ def command(
     latency_us: LatencyUs = None,
     fastest: Max = False,
     min_area: MinArea = False,
+    point: PointOption = None,
     budget: Budget = None,
     dsp: Dsp = None,
     fold: FoldOption = None,
@@ -85,7 +87,12 @@ def command(
         part=part,
         clock_ns=clock,
         goal=GoalRequest(
-            fps=fps, max=fastest, fold=tuple(fold or ()), latency_us=latency_us, min_area=min_area
+            fps=fps,
+            max=fastest,
+            fold=tuple(fold or ()),
+            latency_us=latency_us,
+            min_area=min_area,
+            point=point,
         ),
         device=DeviceRequest(board=board, budget=budget, dsp=dsp),
         out=out,

@@ -20,6 +20,7 @@ from psp_hw.cli.options import (
     Max,
     MinArea,
     Part,
+    PointOption,
     Source,
 )
 
@@ -36,6 +37,7 @@ def command(
     latency_us: LatencyUs = None,
     fastest: Max = False,
     min_area: MinArea = False,
+    point: PointOption = None,
     budget: Budget = None,
     dsp: Dsp = None,
     fold: FoldOption = None,
@@ -56,7 +58,12 @@ def command(
             part=part,
             clock_ns=clock,
             goal=GoalRequest(
-                fps=fps, max=fastest, fold=tuple(fold or ()), latency_us=latency_us, min_area=min_area
+                fps=fps,
+                max=fastest,
+                fold=tuple(fold or ()),
+                latency_us=latency_us,
+                min_area=min_area,
+                point=point,
             ),
             device=DeviceRequest(board=board, budget=budget, dsp=dsp),
             exact=exact,

@@ -21,6 +21,7 @@ from psp_hw.cli import (
     demo,
     emit,
     estimate,
+    explore,
     nets,
     parts,
     report,
@@ -53,6 +54,7 @@ for _module in (
     nets,
     data,
     validate_estimate,
+    explore,
 ):
     app.command(_module.__name__.rpartition(".")[2].replace("_", "-"))(_module.command)
 

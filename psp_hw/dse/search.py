@@ -35,6 +35,9 @@ from psp_hw.units import Clock
 # Times the folds aim higher because FIFOs made the design slower than asked.
 ROUNDS = 5
 
+# What a frame rate may lack by having been rounded: an interval's own rate asks for that interval.
+ROUNDING = 1e-12
+
 NO_FOLDS: Mapping[str, Fold] = {}
 
 
@@ -88,9 +91,9 @@ def plan(
             return _for_speed(space, goal)
         case MinArea():
             slowest = space.intervals[-1]
-            choice = _fit(space, space.problem.capacity, slowest) or cheapest(space.problem, slowest)
+            choice = fit(space, space.problem.capacity, slowest) or cheapest(space.problem, slowest)
             assert choice is not None
-            return _finish(space, choice).plan
+            return finish(space, choice).plan
         case _:
             assert_never(goal)
 
@@ -140,15 +143,15 @@ def _array(resources: Resources) -> CostArray:
 
 def _for_rate(space: Space, goal: Fps) -> FoldPlan:
     """The cheapest design that is fast enough. FIFOs may cost a little speed: then the folds aim higher."""
-    wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second))
+    wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second) * (1.0 + ROUNDING))
     target, reached = wanted, space.floor
     for _ in range(ROUNDS):
         if target < space.floor:
             break
-        choice = _fit(space, space.problem.capacity, target)
+        choice = fit(space, space.problem.capacity, target)
         if choice is None:
             raise _too_large(space, goal, target)
-        design = _finish(space, choice)
+        design = finish(space, choice)
         if design.interval <= wanted:
             return design.plan
         reached = design.interval
@@ -162,25 +165,25 @@ def _for_latency(space: Space, goal: Latency) -> FoldPlan:
     A longer interval lets every engine take longer, so latency grows with it and the longest that will do is found by bisection.
     """
     wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1))
-    found = _fastest_fit(space, space.problem.capacity)
+    found = fastest_fit(space, space.problem.capacity)
     if found is None:
         raise _too_late(space, goal, None)
     best = _alone(space, found)
     if best > wanted:
         raise _too_late(space, goal, best)
-    slower = [interval for interval in space.intervals if interval >= _interval(space, found)]
+    slower = [interval for interval in space.intervals if interval >= interval_of(space, found)]
     low, high = 0, len(slower) - 1
     while low < high:
         middle = (low + high + 1) // 2
-        choice = _fit(space, space.problem.capacity, slower[middle])
+        choice = fit(space, space.problem.capacity, slower[middle])
         if choice is not None and _alone(space, choice) <= wanted:
             found, low = choice, middle
         else:
             high = middle - 1
-    return _finish(space, found).plan
+    return finish(space, found).plan
 
 
-def _interval(space: Space, choice: Choice) -> int:
+def interval_of(space: Space, choice: Choice) -> int:
     """The interval of the slowest engine of a choice."""
     picked = zip(space.problem.options, choice.picks, strict=True)
     return max([space.floor, *(int(options.intervals[pick]) for options, pick in picked)])
@@ -188,7 +191,7 @@ def _interval(space: Space, choice: Choice) -> int:
 
 def _alone(space: Space, choice: Choice) -> int:
     """Latency of a lone frame where no FIFO is full [cycles]."""
-    flow, depths, _ = _folded(space, choice)
+    flow, depths, _ = folded(space, choice)
     every = frozenset(channel.name for channel in flow.channels)
     return simulate(flow, depths=depths, unbounded=every, max_frames=1).latency
 
@@ -196,15 +199,15 @@ def _alone(space: Space, choice: Choice) -> int:
 def _for_speed(space: Space, goal: MaxThroughput) -> FoldPlan:
     """The fastest design within the share of the part, else within the part, else the least design there is."""
     for budget in (_array(space.part.resources.scaled(goal.share)), space.problem.capacity):
-        choice = _fastest_fit(space, budget)
+        choice = fastest_fit(space, budget)
         if choice is not None:
-            return _finish(space, choice, budget).plan
+            return finish(space, choice, budget).plan
     choice = cheapest(space.problem, space.intervals[-1])
     assert choice is not None
-    return _finish(space, choice).plan
+    return finish(space, choice).plan
 
 
-def _fastest_fit(space: Space, budget: CostArray) -> Choice | None:
+def fastest_fit(space: Space, budget: CostArray) -> Choice | None:
     """The choice of least interval that fits with its FIFOs.
 
     Without FIFOs the intervals that fit are found by bisection. From the least of them on, steps of growing length find one
@@ -215,13 +218,13 @@ def _fastest_fit(space: Space, budget: CostArray) -> Choice | None:
         return None
     slower = [interval for interval in space.intervals if interval >= least]
     low, high, stride = 0, 0, 1
-    found = _fit(space, budget, slower[0])
+    found = fit(space, budget, slower[0])
     while found is None and high < len(slower) - 1:
         low, high, stride = high + 1, min(high + stride, len(slower) - 1), 2 * stride
-        found = _fit(space, budget, slower[high])
+        found = fit(space, budget, slower[high])
     while found is not None and low < high:
         middle = (low + high) // 2
-        better = _fit(space, budget, slower[middle])
+        better = fit(space, budget, slower[middle])
         if better is not None:
             found, high = better, middle
         else:
@@ -229,15 +232,15 @@ def _fastest_fit(space: Space, budget: CostArray) -> Choice | None:
     return found
 
 
-def _fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
+def fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
     """A choice within an interval that fits with its FIFOs, as far as two tries find one."""
     reserve = np.zeros(len(Resource), dtype=np.int64)
     for _ in range(2):
         choice = affordable(replace(space.problem, budget=budget - reserve), interval)
         if choice is None:
             return None
-        flow, depths, _ = _folded(space, choice)
-        reserve = _fifo_cost(space, quick_depths(flow, depths))
+        flow, depths, _ = folded(space, choice)
+        reserve = fifo_cost(space, quick_depths(flow, depths))
         if (choice.total + reserve <= budget).all():
             return choice
     return None
@@ -258,14 +261,14 @@ def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Design:
+class Design:
     """A plan with its FIFOs sized, and its interval as simulated [cycles]."""
 
     plan: FoldPlan
     interval: int
 
 
-def _folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], Mapping[str, NodePlan]]:
+def folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], Mapping[str, NodePlan]]:
     """The dataflow of a choice, its pipeline depths, and the plan of every convolution."""
     picked = zip(space.problem.options, choice.picks, strict=True)
     chosen = {options.name: options.plans[pick] for options, pick in picked}
@@ -275,19 +278,19 @@ def _folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], 
     return flow, depths, nodes
 
 
-def _finish(space: Space, choice: Choice, budget: CostArray | None = None) -> _Design:
+def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Design:
     """Size the FIFOs of a choice; deep ones only where the budget allows."""
-    flow, depths, nodes = _folded(space, choice)
+    flow, depths, nodes = folded(space, choice)
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
     fifos = size_fifos(flow, depths, interval=least)
     most = space.problem.capacity if budget is None else budget
-    if (choice.total + _fifo_cost(space, fifos.depths) > most).any():
+    if (choice.total + fifo_cost(space, fifos.depths) > most).any():
         fifos = size_fifos(flow, depths, commons=COMMON_DEPTHS[:1])
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}
-    return _Design(plan=FoldPlan(nodes=nodes, fifo_depths=deep), interval=max(least, fifos.timeline.interval))
+    return Design(plan=FoldPlan(nodes=nodes, fifo_depths=deep), interval=max(least, fifos.timeline.interval))
 
 
-def _fifo_cost(space: Space, depths: Mapping[str, int]) -> CostArray:
+def fifo_cost(space: Space, depths: Mapping[str, int]) -> CostArray:
     """What FIFOs take beyond the least depth [5]."""
     extra = np.zeros(len(Resource), dtype=np.int64)
     for channel in space.flow.channels:
@@ -329,10 +332,10 @@ def _too_large(space: Space, goal: Fps, wanted: int) -> DoesNotFitError:
     assert least is not None
     dsp, lut, ff, bram18, uram = (int(amount) for amount in least.total)
     needed = Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
-    nearest = _fastest_fit(space, space.problem.capacity)
+    nearest = fastest_fit(space, space.problem.capacity)
     can = "even the least design does not fit"
     if nearest is not None:
-        can = f"the part reaches {space.clock.per_second(_finish(space, nearest).interval):.1f}"
+        can = f"the part reaches {space.clock.per_second(finish(space, nearest).interval):.1f}"
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second do not fit {space.part.name}; {can}",
         where="fps",

@@ -10,6 +10,7 @@ from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
 from psp_hw.cost.parts import Part
 from psp_hw.dse import search
+from psp_hw.dse.explore import point_plan
 from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_part
 from psp_hw.flow.goal import GoalRequest, parse_folds
@@ -77,6 +78,9 @@ def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Pr
     own = source.path / PLAN_NAME
     if source.kind is SourceKind.DESIGN and not goal.asked and own.is_file():
         plan = load_plan(own)
+    elif goal.point is not None:
+        progress.step("searching the front", 0, None)
+        plan = point_plan(graph, settings.part, settings.clock, goal.point)
     else:
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)

@@ -28,6 +28,7 @@ class GoalRequest:
     fold: tuple[str, ...] = ()
     latency_us: float | None = None
     min_area: bool = False
+    point: int | None = None
 
     def __post_init__(self) -> None:
         given = {
@@ -35,11 +36,16 @@ class GoalRequest:
             "--max": self.max,
             "--latency-us": self.latency_us is not None,
             "--min-area": self.min_area,
+            "--point": self.point is not None,
         }
         asked = [option for option, is_given in given.items() if is_given]
         if len(asked) > 1:
             raise SpecError(
                 f"{' and '.join(asked)} exclude each other", where="options", hint="give one of them"
+            )
+        if self.point is not None and self.fold:
+            raise SpecError(
+                "--point and --fold exclude each other", where="options", hint="a point has folds of its own"
             )
 
     @property
@@ -56,7 +62,13 @@ class GoalRequest:
     @property
     def asked(self) -> bool:
         """Whether anything was asked at all."""
-        goals = (self.fps is not None, self.max, self.latency_us is not None, self.min_area)
+        goals = (
+            self.fps is not None,
+            self.max,
+            self.latency_us is not None,
+            self.min_area,
+            self.point is not None,
+        )
         return any(goals) or bool(self.fold)
 
     @property
@@ -68,6 +80,8 @@ class GoalRequest:
             speed = f"--latency-us {self.latency_us:g}"
         elif self.min_area:
             speed = "--min-area"
+        elif self.point is not None:
+            speed = f"--point {self.point}"
         else:
             speed = "--max" if self.max else f"as fast as fits in {DEFAULT_GOAL.share:.0%} of the part"
         return " ".join([speed, *(f"--fold {fold}" for fold in self.fold)])

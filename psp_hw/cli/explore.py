@@ -1,0 +1,71 @@
+"""``psp-hw explore``: what could be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from psp_hw.cli import console
+from psp_hw.cli.options import Board, Budget, ClockNs, Dsp, Json, Part, Source
+
+if TYPE_CHECKING:
+    from psp_hw.flow.explore import Exploration
+
+
+def command(
+    source: Source = None,
+    part: Part = None,
+    board: Board = None,
+    clock: ClockNs = None,
+    budget: Budget = None,
+    dsp: Dsp = None,
+    densities: Annotated[
+        bool,
+        typer.Option("--densities", help="Also as the network would be at other tap counts, dense included."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the files. [default: beside the source]", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the front of speed against resources.
+
+    Every point is the cheapest design for its speed; the knee is marked; `psp-hw emit --point N` builds one. Writes
+    front.png, front.md and front.json.
+    """
+    from psp_hw.flow import explore as flow
+    from psp_hw.flow.device import DeviceRequest
+
+    with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
+        found = flow.explore_source(
+            source,
+            part=part,
+            clock_ns=clock,
+            device=DeviceRequest(board=board, budget=budget, dsp=dsp),
+            densities=densities,
+            out=out,
+            progress=steps,
+        )
+    if as_json:
+        console.show_json(flow.document(found))
+    else:
+        _print(found)
+
+
+def _print(found: Exploration) -> None:
+    from psp_hw.cost.estimate import EXPECTED_ERROR
+    from psp_hw.flow.explore import ACCURACY, HEAD, row
+
+    for front in (found.front, *found.densities):
+        console.show(f"{front.name}:")
+        rows = [row(found, front, index) for index in range(len(front.points))]
+        console.out().print(console.table(HEAD, rows))
+    if found.densities:
+        console.show(ACCURACY)
+    console.show(EXPECTED_ERROR)
+    for path in found.files:
+        console.show(str(path))
+    console.next_step("build a point", "psp-hw emit SOURCE --point N, with the same part, clock and budget")

@@ -1,0 +1,215 @@
+"""What could be built: the front of interval against resources, for a network as it is and at other tap counts.
+
+Every point is the cheapest design for its interval that fits the part, so none is beaten in both. Points are a sample: intervals
+in even steps of their logarithm between the fastest design that fits and the least one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from psp_hw.arith.requantize import IntArray
+from psp_hw.cost.parts import Part
+from psp_hw.cost.resources import Resource, Resources
+from psp_hw.dse.choose import Choice
+from psp_hw.dse.fifos import quick_depths
+from psp_hw.dse.search import (
+    NO_FOLDS,
+    Space,
+    fastest_fit,
+    fifo_cost,
+    finish,
+    fit,
+    folded,
+    interval_of,
+    search_space,
+)
+from psp_hw.errors import DoesNotFitError, SpecError
+from psp_hw.folding.plan import FoldPlan
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Conv2d, Op
+from psp_hw.ir.types import Tap
+from psp_hw.units import Clock
+
+# Intervals that are tried for a front; fewer points remain where two of them have the same cheapest design.
+POINTS = 16
+DENSITY_POINTS = 8
+
+# Kept share of the kernel positions of every layer at which a network is looked at, dense first.
+DENSITIES = (1.0, 2 / 3, 4 / 9, 2 / 9, 1 / 9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A design on the front.
+
+    Args:
+        interval: cycles between two frames.
+        resources: what it takes after RTL synthesis.
+        cost: the sum of the shares of the part that it takes, by which designs are compared.
+        binds: the resource of which it takes the largest share, and that share.
+        plan: how to build it; None where only its cost was asked for.
+    """
+
+    interval: int
+    resources: Resources
+    cost: float
+    binds: tuple[Resource, float]
+    plan: FoldPlan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """Points by ascending interval and descending cost.
+
+    Args:
+        name: ``as it is``, or the share of kernel positions kept.
+        knee: index of the point from which both directions get worse soonest.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    knee: int
+
+
+def explore(graph: Graph, part: Part, clock: Clock) -> Front:
+    """The front of a network as it is; each point with the plan that builds it.
+
+    Raises:
+        DoesNotFitError: not even the least design fits.
+    """
+    space = search_space(graph, part, clock, NO_FOLDS)
+    found = [_designed(space, choice) for choice in _choices(space, POINTS)]
+    return _front("as it is", found)
+
+
+def explore_densities(graph: Graph, part: Part, clock: Clock) -> tuple[Front, ...]:
+    """The fronts of a network with other shares of its kernel positions; those where nothing fits are left out."""
+    fronts = []
+    for density in DENSITIES:
+        space = search_space(at_density(graph, density), part, clock, NO_FOLDS)
+        try:
+            found = [_priced(space, choice) for choice in _choices(space, DENSITY_POINTS)]
+        except DoesNotFitError:
+            continue
+        fronts.append(_front("dense" if density == 1.0 else f"{density:.0%} of the taps", found))
+    return tuple(fronts)
+
+
+def point_plan(graph: Graph, part: Part, clock: Clock, number: int) -> FoldPlan:
+    """The plan of a point of ``explore``, counted from 1.
+
+    Raises:
+        SpecError: there is no such point.
+        DoesNotFitError: not even the least design fits.
+    """
+    points = explore(graph, part, clock).points
+    if not 1 <= number <= len(points):
+        raise SpecError(f"there is no point {number}", where="--point", hint=f"there are 1 to {len(points)}")
+    plan = points[number - 1].plan
+    assert plan is not None
+    return plan
+
+
+def _choices(space: Space, count: int) -> list[Choice]:
+    """The cheapest choices of intervals in even steps of their logarithm, fastest first."""
+    budget = space.problem.capacity
+    fastest = fastest_fit(space, budget)
+    if fastest is None:
+        raise DoesNotFitError(
+            f"even the least design does not fit {space.part.name}",
+            where="explore",
+            hint="psp-hw estimate --min-area says what is missing",
+        )
+    first, last = interval_of(space, fastest), space.intervals[-1]
+    chosen = [fastest]
+    for target in np.geomspace(first, max(first, last), count)[1:]:
+        choice = fit(space, budget, max(first, round(float(target))))
+        if choice is not None and choice.picks != chosen[-1].picks:
+            chosen.append(choice)
+    return chosen
+
+
+def _designed(space: Space, choice: Choice) -> Point:
+    """A point with its FIFOs sized and its interval simulated."""
+    design = finish(space, choice)
+    depths = {
+        channel.name: design.plan.fifo_depths.get(channel.name, channel.depth)
+        for channel in space.flow.channels
+    }
+    return _point(space, choice.total + fifo_cost(space, depths), design.interval, design.plan)
+
+
+def _priced(space: Space, choice: Choice) -> Point:
+    """A point at the interval of its slowest engine, FIFOs as a quick rule sizes them."""
+    flow, depths, _ = folded(space, choice)
+    total = choice.total + fifo_cost(space, quick_depths(flow, depths))
+    return _point(space, total, interval_of(space, choice), None)
+
+
+def _point(space: Space, total: IntArray, interval: int, plan: FoldPlan | None) -> Point:
+    dsp, lut, ff, bram18, uram = (int(amount) for amount in total)
+    resources = Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+    shares = resources.utilization(space.part.resources)
+    binding = max(shares, key=lambda resource: shares[resource])
+    return Point(
+        interval=interval,
+        resources=resources,
+        cost=sum(shares.values()),
+        binds=(binding, shares[binding]),
+        plan=plan,
+    )
+
+
+def _front(name: str, points: Sequence[Point]) -> Front:
+    """Points that no other beats in interval and cost."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda one: (one.interval, one.cost)):
+        if not kept or point.cost < kept[-1].cost:
+            kept.append(point)
+    return Front(name=name, points=tuple(kept), knee=_knee(kept))
+
+
+def _knee(points: Sequence[Point]) -> int:
+    """The point farthest below the line between the two ends, both axes logarithmic and of length one."""
+    across = [math.log(point.interval) for point in points]
+    up = [math.log(point.cost) for point in points]
+    width, height = across[-1] - across[0], up[0] - up[-1]
+    if len(points) < 3 or not width or not height:
+        return 0
+    below = [1.0 - (x - across[0]) / width - (y - up[-1]) / height for x, y in zip(across, up, strict=True)]
+    return max(range(len(points)), key=lambda index: below[index])
+
+
+def at_density(graph: Graph, density: float) -> Graph:
+    """A network with another share of its kernel positions, the same in every layer, at least one in each.
+
+    Layers keep their heaviest taps. Positions that were pruned come back with the weights of taps that survive: what they cost
+    depends on how many there are and hardly on their values. What the network would compute is not meant.
+    """
+    constants = dict(graph.constants)
+    ops: list[Op] = []
+    for op in graph.ops:
+        if isinstance(op, Conv2d) and op.kernel != (1, 1):
+            area = op.kernel[0] * op.kernel[1]
+            taps, weight = _with_taps(op, graph.constants[op.weight], max(1, round(density * area)))
+            constants[op.weight] = weight
+            ops.append(replace(op, taps=taps))
+        else:
+            ops.append(op)
+    return Graph(graph.name, tuple(ops), constants)
+
+
+def _with_taps(op: Conv2d, weight: IntArray, count: int) -> tuple[tuple[Tap, ...], IntArray]:
+    """So many taps in raster order, and their weights [count, Ci, Co]."""
+    heavy = np.argsort(-np.abs(weight).sum(axis=(1, 2)), kind="stable").tolist()
+    held = {op.taps[index]: weight[index] for index in heavy[:count]}
+    gone = (Tap(r, s) for r in range(op.kernel[0]) for s in range(op.kernel[1]) if Tap(r, s) not in op.taps)
+    for number, tap in zip(range(count - len(held)), gone, strict=False):
+        held[tap] = weight[heavy[number % len(heavy)]]
+    taps = tuple(sorted(held, key=lambda tap: (tap.r, tap.s)))
+    return taps, np.stack([held[tap] for tap in taps])

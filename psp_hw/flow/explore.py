@@ -1,0 +1,160 @@
+"""What could be built of a source on a part: a front, as a picture, a table and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from psp_hw.cost.estimate import EXPECTED_ERROR
+from psp_hw.cost.resources import Resource
+from psp_hw.dse.explore import Front, Point, explore, explore_densities
+from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
+from psp_hw.flow.estimate import Settings, settings_of
+from psp_hw.flow.files import write_files
+from psp_hw.flow.progress import Progress, Silent
+from psp_hw.flow.source import SourceKind, read_graph, resolve
+from psp_hw.report.scatter import Mark, Series, curves
+
+ACCURACY = (
+    "Fronts at other densities say what a network would cost, not what it would be worth: train it to know."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What ``psp-hw explore`` found.
+
+    Args:
+        front: the network as it is; ``emit --point N`` builds its points.
+        densities: the same network at other tap counts; empty where nobody asked.
+        files: what was written.
+    """
+
+    settings: Settings
+    front: Front
+    densities: tuple[Front, ...]
+    files: tuple[Path, ...]
+
+
+def explore_source(
+    path: Path | None,
+    *,
+    part: str | None,
+    clock_ns: float | None,
+    device: DeviceRequest = NOTHING_MORE,
+    densities: bool = False,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> Exploration:
+    """Search the front of a source on a part, and write front.png, front.md and front.json.
+
+    Args:
+        densities: look at other tap counts too.
+        out: the folder; None: beside the source, named after it.
+
+    Raises:
+        PspHwError: a bad part, clock, budget or source; nothing fits.
+    """
+    progress = progress or Silent()
+    source = resolve(path)
+    settings = settings_of(source, part, clock_ns, device)
+    progress.step("reading the network", 0, None)
+    graph = read_graph(source)
+    progress.step("searching the front", 0, None)
+    front = explore(graph, settings.part, settings.clock)
+    others: tuple[Front, ...] = ()
+    if densities:
+        progress.step("searching at other densities", 0, None)
+        others = explore_densities(graph, settings.part, settings.clock)
+    found = Exploration(settings=settings, front=front, densities=others, files=())
+    beside = source.path.parent if source.kind is SourceKind.ONNX else source.path.resolve().parent
+    folder = out or beside / f"{source.name}-explore"
+    files: dict[str, str | bytes] = {
+        "front.png": picture(found),
+        "front.md": page(found),
+        "front.json": json.dumps(document(found), indent=1) + "\n",
+    }
+    return Exploration(
+        settings=settings, front=front, densities=others, files=tuple(write_files(folder, files))
+    )
+
+
+def picture(found: Exploration) -> bytes:
+    """Interval against cost; every front a line, the knee and the numbers of the points that can be emitted."""
+    series = [
+        Series(name=front.name, points=tuple((float(p.interval), 100.0 * p.cost) for p in front.points))
+        for front in (found.front, *found.densities)
+    ]
+    marks = [
+        Mark(x=point.interval, y=100.0 * point.cost, word=_word(found.front, index))
+        for index, point in enumerate(found.front.points)
+        if index in (0, found.front.knee, len(found.front.points) - 1)
+    ]
+    title = f"{found.settings.part.name} at {found.settings.clock.period_ns:g} ns"
+    return curves(series, marks, title=title, x="cycles per frame", y="sum of the shares of the part [%]")
+
+
+def _word(front: Front, index: int) -> str:
+    return f"{index + 1}, knee" if index == front.knee else str(index + 1)
+
+
+def row(found: Exploration, front: Front, index: int) -> tuple[str, ...]:
+    """A point in words: number, cycles, frames per second, resources, what binds."""
+    point = front.points[index]
+    binding, share = point.binds
+    return (
+        f"{index + 1}{' (knee)' if index == front.knee else ''}",
+        f"{point.interval:,}",
+        f"{found.settings.clock.per_second(point.interval):,.0f}",
+        *(f"{amount:,}" for _, amount in point.resources),
+        f"{binding.value} {share:.0%}",
+    )
+
+
+HEAD = ("Point", "Cycles", "Frames/s", *(resource.value for resource in Resource), "Binds")
+
+
+def page(found: Exploration) -> str:
+    """The fronts as Markdown."""
+    settings = found.settings
+    lines = [f"# What could be built on {settings.part.name} at {settings.clock.period_ns:g} ns", ""]
+    lines += ["`psp-hw emit SOURCE --point N` builds a point of the first table.", ""]
+    for front in (found.front, *found.densities):
+        lines += [f"## {front.name}", "", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+        lines += ["| " + " | ".join(row(found, front, index)) + " |" for index in range(len(front.points))]
+        lines.append("")
+    lines += [ACCURACY, ""] if found.densities else []
+    lines += [f"Expected error: {EXPECTED_ERROR}"]
+    return "\n".join(lines) + "\n"
+
+
+def document(found: Exploration) -> dict[str, object]:
+    """The JSON of ``explore --json``."""
+    return {
+        "part": found.settings.part.name,
+        "clock_ns": found.settings.clock.period_ns,
+        "knee": found.front.knee + 1,
+        "points": _points(found, found.front),
+        "densities": [
+            {"name": front.name, "knee": front.knee + 1, "points": _points(found, front)}
+            for front in found.densities
+        ],
+        "expected_error": EXPECTED_ERROR,
+        "files": [str(path) for path in found.files],
+    }
+
+
+def _points(found: Exploration, front: Front) -> list[dict[str, object]]:
+    return [{"point": index + 1, **_point(found.settings, point)} for index, point in enumerate(front.points)]
+
+
+def _point(settings: Settings, point: Point) -> dict[str, object]:
+    return {
+        "interval": point.interval,
+        "fps": settings.clock.per_second(point.interval),
+        "resources": {resource.value: amount for resource, amount in point.resources},
+        "cost": point.cost,
+        "binds": point.binds[0].value,
+        "share": point.binds[1],
+    }
