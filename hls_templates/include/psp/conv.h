@@ -8,6 +8,9 @@
 //   - one word of weights is read per iteration;
 //   - the only sum carried from one iteration to the next is `acc`, one adder behind the adder tree.
 //
+// How the engine is connected is an argument of its own (psp/ports.h): the loop serves streams of tokens, and the streams
+// and arrays of hls4ml (psp_hls4ml/nnet_psp_conv2d.h).
+//
 // CONFIG names the layer:
 //   In, Acc, Finish                       element that enters; exact accumulator; align and requantize (psp/requantize.h)
 //   kInChannels, kOutChannels, kTaps      extents
@@ -20,29 +23,13 @@
 
 #include "psp/delay.h"
 #include "psp/multiply.h"
-#include "psp/pixel.h"
+#include "psp/ports.h"
 #include "psp/requantize.h"
-#include "psp/stream.h"
 #include "psp/walk.h"
 
 namespace psp {
 
-// In place of a table of which every entry is zero.
-struct Zeros {};
-
 namespace detail {
-
-// One entry of a table of numbers per output channel, [blocks][kPe], or of none at all.
-template <class T, int BLOCKS, int PE>
-T entry(const T (&table)[BLOCKS][PE], int block, int p) {
-#pragma HLS INLINE
-    return table[block][p];
-}
-
-inline int entry(const Zeros&, int, int) {
-#pragma HLS INLINE
-    return 0;
-}
 
 template <class CONFIG>
 struct ConvShape {
@@ -52,8 +39,9 @@ struct ConvShape {
     typedef typename CONFIG::Scan Scan;
     typedef typename Machine<Acc::width>::type Number;
     typedef ap_int<Acc::width + CONFIG::kMaxAlign> Aligned;
-    typedef typename Token<In, CONFIG::kInChannels>::type InToken;
-    typedef typename Token<Out, CONFIG::kOutChannels>::type OutToken;
+    // What a product takes from the window: C++ computes fastest with what it multiplies, so there it is widened once.
+    typedef typename Select<PSP_WORDS_OF_SYNTHESIS, In, Number>::type Operand;
+    typedef TokenPorts<In, CONFIG::kInChannels, Out, CONFIG::kOutChannels> Ports;
 
     static_assert(CONFIG::kOutChannels % CONFIG::kPe == 0, "kPe divides the output channels.");
     static_assert(CONFIG::kInChannels % CONFIG::kSimd == 0, "kSimd divides the input channels.");
@@ -115,29 +103,30 @@ struct Block {
 }  // namespace detail
 
 // Args:
-//   taps     place of each tap relative to the output pixel
-//   weights  one row per iteration of a position; in a row the output channel is slowest, the input channel fastest
-//   bias     per output channel, in the accumulator's format, or Zeros
-//   align    left shift that brings each output channel to one scale, or Zeros
-template <class CONFIG, class WEIGHT, class BIAS, class ALIGN>
-void conv(Stream<typename detail::ConvShape<CONFIG>::InToken>& in,
-          Stream<typename detail::ConvShape<CONFIG>::OutToken>& out,
-          const Offset (&taps)[CONFIG::kTaps],
-          const WEIGHT (&weights)[detail::ConvShape<CONFIG>::kWords][detail::ConvShape<CONFIG>::kLanes],
-          const BIAS& bias,
-          const ALIGN& align) {
+//   in, out        the two ends, as PORTS has them
+//   taps           place of each tap relative to the output pixel
+//   weights, bias  as PORTS reads them. Weights have kWords rows of kLanes, one row per iteration of a position; in a row
+//                  the output channel is slowest, the input channel fastest. The bias has kOutBlocks rows of kPe, in the
+//                  accumulator's format
+//   align          [kOutBlocks][kPe], left shift that brings each output channel to one scale, or Zeros
+template <class CONFIG, class PORTS = typename detail::ConvShape<CONFIG>::Ports, class WEIGHTS, class BIAS, class ALIGN>
+void conv(typename PORTS::In in, typename PORTS::Out out, const Offset (&taps)[CONFIG::kTaps], const WEIGHTS& weights,
+          const BIAS& bias, const ALIGN& align) {
 #pragma HLS INLINE
     typedef detail::ConvShape<CONFIG> Shape;
     typedef typename Shape::In In;
     typedef typename Shape::Acc Acc;
     typedef typename Shape::Out Out;
     typedef typename Shape::Number Number;
+    typedef typename Shape::Operand Operand;
     typedef typename Shape::Aligned Aligned;
     typedef typename CONFIG::Multiplier Multiplier;
     static_assert(CONFIG::kPe % Multiplier::kAtOnce == 0, "Output channels that share a DSP are computed at once.");
 
     Walk<typename Shape::Scan> walk;
     detail::Block<CONFIG> block;
+    typename Counter<0, Shape::Scan::kHeight * Shape::Scan::kWidth>::type entered = 0;
+    typename Counter<0, Shape::Scan::kOutHeight * Shape::Scan::kOutWidth>::type left = 0;
     typename CONFIG::Delays::template Lines<In, CONFIG::kInChannels> delays;
     In window[Shape::kTapBlocks][CONFIG::kTapsAtOnce][Shape::kInBlocks][CONFIG::kSimd];
 #pragma HLS ARRAY_PARTITION variable=window complete dim=0
@@ -154,9 +143,15 @@ Frame:
         if (block.first()) {
             In newest[CONFIG::kInChannels];
 #pragma HLS ARRAY_PARTITION variable=newest complete dim=0
-            typename Shape::InToken token = 0;
-            if (walk.reads()) token = in.read();
-            unpack(token, newest);
+        Blank:
+            for (int c = 0; c < CONFIG::kInChannels; ++c) {
+#pragma HLS UNROLL
+                newest[c] = 0;
+            }
+            if (walk.reads()) {
+                PORTS::take(in, number<int>(entered), newest);
+                ++entered;
+            }
             delays.template shift<0>(window, newest);
         Covered:
             for (int t = 0; t < CONFIG::kTaps; ++t) {
@@ -166,7 +161,8 @@ Frame:
         }
 
         if (walk.writes()) {
-            In operand[CONFIG::kTapsAtOnce * CONFIG::kSimd];
+            const int kProducts = CONFIG::kTapsAtOnce * CONFIG::kSimd;
+            Operand operand[kProducts];
 #pragma HLS ARRAY_PARTITION variable=operand complete dim=0
         Taps:
             for (int t = 0; t < CONFIG::kTapsAtOnce; ++t) {
@@ -176,14 +172,13 @@ Frame:
                 for (int i = 0; i < CONFIG::kSimd; ++i) {
 #pragma HLS UNROLL
                     const In value = window[number<int>(block.tap)][t][number<int>(block.in)][i];
-                    operand[t * CONFIG::kSimd + i] = inside ? value : In(0);
+                    operand[t * CONFIG::kSimd + i] = inside ? Operand(number<Number>(value)) : Operand(0);
                 }
             }
 
         Outputs:
             for (int p = 0; p < CONFIG::kPe; p += Multiplier::kAtOnce) {
 #pragma HLS UNROLL
-                const int kProducts = CONFIG::kTapsAtOnce * CONFIG::kSimd;
                 Number dot[Multiplier::kAtOnce] = {};
 #pragma HLS ARRAY_PARTITION variable=dot complete dim=0
             Products:
@@ -191,15 +186,20 @@ Frame:
 #pragma HLS UNROLL
                     Number weight[Multiplier::kAtOnce];
 #pragma HLS ARRAY_PARTITION variable=weight complete dim=0
+                Sharing:
                     for (int s = 0; s < Multiplier::kAtOnce; ++s) {
 #pragma HLS UNROLL
-                        weight[s] = number<Number>(weights[number<int>(block.word)][(p + s) * kProducts + m]);
+                        const int lane = (p + s) * kProducts + m;
+                        weight[s] =
+                            PORTS::template entry<Number, Shape::kLanes>(weights, number<int>(block.word), lane);
                     }
                     Multiplier::add(number<Number>(operand[m]), weight, dot);
                 }
+            Sums:
                 for (int s = 0; s < Multiplier::kAtOnce; ++s) {
 #pragma HLS UNROLL
-                    const Number start = number<Number>(detail::entry(bias, number<int>(block.out), p + s));
+                    const Number start =
+                        PORTS::template entry<Number, CONFIG::kPe>(bias, number<int>(block.out), p + s);
                     const Number before = block.opens() ? start : number<Number>(acc[p + s]);
                     acc[p + s] = Acc(before + dot[s]);
                 }
@@ -215,12 +215,14 @@ Frame:
             Finish:
                 for (int p = 0; p < CONFIG::kPe; ++p) {
 #pragma HLS UNROLL
-                    const Aligned aligned = Aligned(acc[p]) << detail::entry(align, number<int>(block.out), p);
+                    const unsigned shift = Tables::entry<unsigned, CONFIG::kPe>(align, number<int>(block.out), p);
+                    const Aligned aligned = Aligned(acc[p]) << shift;
                     result[CONFIG::kOutChannels - CONFIG::kPe + p] = CONFIG::Finish::finish(aligned);
                 }
             }
             if (block.last()) {
-                out.write(pack(result));
+                PORTS::give(out, number<int>(left), result);
+                ++left;
                 walk.advance();
             }
             block.advance();

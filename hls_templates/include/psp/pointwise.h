@@ -4,9 +4,8 @@
 #ifndef PSP_POINTWISE_H
 #define PSP_POINTWISE_H
 
-#include "psp/pixel.h"
+#include "psp/ports.h"
 #include "psp/requantize.h"
-#include "psp/stream.h"
 
 namespace psp {
 
@@ -42,9 +41,9 @@ Frame:
 }
 
 // Rectify or requantize every element. CONFIG names the layer: In, Finish, kChannels, kPixels.
-template <class CONFIG>
-void pointwise(Stream<typename Token<typename CONFIG::In, CONFIG::kChannels>::type>& in,
-               Stream<typename Token<typename CONFIG::Finish::Out, CONFIG::kChannels>::type>& out) {
+template <class CONFIG, class PORTS = TokenPorts<typename CONFIG::In, CONFIG::kChannels, typename CONFIG::Finish::Out,
+                                                CONFIG::kChannels> >
+void pointwise(typename PORTS::In in, typename PORTS::Out out) {
 #pragma HLS INLINE
     typedef ap_int<CONFIG::In::width + 1> Wide;  // signed, whether In is or not
 
@@ -55,13 +54,13 @@ Frame:
 #pragma HLS ARRAY_PARTITION variable=pixel complete dim=0
         typename CONFIG::Finish::Out result[CONFIG::kChannels];
 #pragma HLS ARRAY_PARTITION variable=result complete dim=0
-        unpack(in.read(), pixel);
+        PORTS::take(in, n, pixel);
     Channels:
         for (int c = 0; c < CONFIG::kChannels; ++c) {
 #pragma HLS UNROLL
             result[c] = CONFIG::Finish::finish(Wide(pixel[c]));
         }
-        out.write(pack(result));
+        PORTS::give(out, n, result);
     }
 }
 
@@ -97,9 +96,10 @@ Frame:
 // start + step * (how many thresholds are at most in) for every channel; all comparisons are with constants, at once.
 //
 // CONFIG names the layer: In, Out, kChannels, kLevels, kLevelBits (width of a threshold, with a sign), kPixels.
-template <class CONFIG, class LEVEL, class START, class STEP>
-void threshold(Stream<typename Token<typename CONFIG::In, CONFIG::kChannels>::type>& in,
-               Stream<typename Token<typename CONFIG::Out, CONFIG::kChannels>::type>& out,
+template <class CONFIG,
+          class PORTS = TokenPorts<typename CONFIG::In, CONFIG::kChannels, typename CONFIG::Out, CONFIG::kChannels>,
+          class LEVEL, class START, class STEP>
+void threshold(typename PORTS::In in, typename PORTS::Out out,
                const LEVEL (&thresholds)[CONFIG::kChannels][CONFIG::kLevels],
                const START (&start)[1][CONFIG::kChannels], const STEP (&step)[1][CONFIG::kChannels]) {
 #pragma HLS INLINE
@@ -112,7 +112,7 @@ Frame:
 #pragma HLS ARRAY_PARTITION variable=pixel complete dim=0
         typename CONFIG::Out result[CONFIG::kChannels];
 #pragma HLS ARRAY_PARTITION variable=result complete dim=0
-        unpack(in.read(), pixel);
+        PORTS::take(in, n, pixel);
     Channels:
         for (int c = 0; c < CONFIG::kChannels; ++c) {
 #pragma HLS UNROLL
@@ -124,7 +124,7 @@ Frame:
             }
             result[c] = typename CONFIG::Out(number<long long>(start[0][c]) + number<long long>(step[0][c]) * reached);
         }
-        out.write(pack(result));
+        PORTS::give(out, n, result);
     }
 }
 

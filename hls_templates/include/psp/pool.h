@@ -3,9 +3,8 @@
 #define PSP_POOL_H
 
 #include "psp/delay.h"
-#include "psp/pixel.h"
+#include "psp/ports.h"
 #include "psp/requantize.h"
-#include "psp/stream.h"
 #include "psp/walk.h"
 
 namespace psp {
@@ -58,30 +57,47 @@ struct Mean {
     }
 };
 
+namespace detail {
+
+// Streams of tokens (psp/ports.h).
+template <class CONFIG>
+struct PoolPorts {
+    typedef TokenPorts<typename CONFIG::In, CONFIG::kChannels, typename CONFIG::Pool::Out, CONFIG::kChannels> type;
+};
+
+}  // namespace detail
+
 // Pooling over windows, all channels at once, one position per iteration; II = 1 for the reasons given in psp/conv.h.
 //
 // CONFIG names the layer: In, kChannels, kTaps, Pool (Maximum or Mean), Scan (psp/walk.h), Delays (psp/delay.h).
-template <class CONFIG>
-void window_pool(Stream<typename Token<typename CONFIG::In, CONFIG::kChannels>::type>& in,
-                 Stream<typename Token<typename CONFIG::Pool::Out, CONFIG::kChannels>::type>& out,
-                 const Offset (&taps)[CONFIG::kTaps]) {
+template <class CONFIG, class PORTS = typename detail::PoolPorts<CONFIG>::type>
+void window_pool(typename PORTS::In in, typename PORTS::Out out, const Offset (&taps)[CONFIG::kTaps]) {
 #pragma HLS INLINE
     typedef typename CONFIG::In In;
     typedef typename CONFIG::Pool Pool;
+    typedef typename CONFIG::Scan Scan;
 
-    Walk<typename CONFIG::Scan> walk;
+    Walk<Scan> walk;
+    typename Counter<0, Scan::kHeight * Scan::kWidth>::type entered = 0;
+    typename Counter<0, Scan::kOutHeight * Scan::kOutWidth>::type left = 0;
     typename CONFIG::Delays::template Lines<In, CONFIG::kChannels> delays;
     In window[1][CONFIG::kTaps][1][CONFIG::kChannels];
 #pragma HLS ARRAY_PARTITION variable=window complete dim=0
 
 Frame:
-    for (int n = 0; n < CONFIG::Scan::kSteps; ++n) {
+    for (int n = 0; n < Scan::kSteps; ++n) {
 #pragma HLS PIPELINE II=1
         In newest[CONFIG::kChannels];
 #pragma HLS ARRAY_PARTITION variable=newest complete dim=0
-        typename Token<In, CONFIG::kChannels>::type token = 0;
-        if (walk.reads()) token = in.read();
-        unpack(token, newest);
+    Blank:
+        for (int c = 0; c < CONFIG::kChannels; ++c) {
+#pragma HLS UNROLL
+            newest[c] = 0;
+        }
+        if (walk.reads()) {
+            PORTS::take(in, number<int>(entered), newest);
+            ++entered;
+        }
         delays.template shift<0>(window, newest);
 
         if (walk.writes()) {
@@ -98,7 +114,8 @@ Frame:
                 }
                 result[c] = Pool::finish(acc);
             }
-            out.write(pack(result));
+            PORTS::give(out, number<int>(left), result);
+            ++left;
         }
         walk.advance();
     }
@@ -107,9 +124,8 @@ Frame:
 // The mean over the whole frame: one pixel enters per iteration, one leaves after the last.
 //
 // CONFIG names the layer: In, kChannels, kPixels, Pool. Carried from one iteration to the next is one adder per channel.
-template <class CONFIG>
-void global_pool(Stream<typename Token<typename CONFIG::In, CONFIG::kChannels>::type>& in,
-                 Stream<typename Token<typename CONFIG::Pool::Out, CONFIG::kChannels>::type>& out) {
+template <class CONFIG, class PORTS = typename detail::PoolPorts<CONFIG>::type>
+void global_pool(typename PORTS::In in, typename PORTS::Out out) {
 #pragma HLS INLINE
     typedef typename CONFIG::In In;
     typedef typename CONFIG::Pool Pool;
@@ -122,7 +138,7 @@ Frame:
 #pragma HLS PIPELINE II=1
         In pixel[CONFIG::kChannels];
 #pragma HLS ARRAY_PARTITION variable=pixel complete dim=0
-        unpack(in.read(), pixel);
+        PORTS::take(in, n, pixel);
     Sum:
         for (int c = 0; c < CONFIG::kChannels; ++c) {
 #pragma HLS UNROLL
@@ -136,7 +152,7 @@ Frame:
 #pragma HLS UNROLL
                 result[c] = Pool::finish(acc[c]);
             }
-            out.write(pack(result));
+            PORTS::give(out, 0, result);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 #include "ap_fixed.h"
 #include "hls_stream.h"
-#include "psp/number.h"
+#include "psp/ports.h"
 
 namespace nnet {
 namespace psp_ports {
@@ -33,51 +33,93 @@ FIXED value(const INTEGER &integer) {
     return fixed;
 }
 
-// Pixels of a frame in raster order. The index of the pixel says where it lies in an array; a stream needs none.
-template <class data_T, class ELEMENT, int CHANNELS>
-void take(hls::stream<data_T> &data, int, ELEMENT (&pixel)[CHANNELS]) {
-    #pragma HLS INLINE
-    static_assert(data_T::size == CHANNELS, "A token is one pixel.");
-    const data_T token = data.read();
-TakeChannels:
-    for (int c = 0; c < CHANNELS; ++c) {
-        #pragma HLS UNROLL
-        pixel[c] = code<ELEMENT>(token[c]);
-    }
-}
+#if !PSP_WORDS_OF_SYNTHESIS
+// A flat array as machine integers, decoded once: g++ multiplies those many times faster than ap_fixed. Only the C simulation
+// has it; -DPSP_EXACT_WIDTHS gives that, too, what synthesis sees, the array itself (psp/number.h).
+template <class FIXED, int SIZE>
+struct Decoded {
+    typename psp::Constant<FIXED::width, true>::type entries[SIZE];
 
-template <class data_T, class ELEMENT, int CHANNELS>
-void take(const data_T *data, int at, ELEMENT (&pixel)[CHANNELS]) {
-    #pragma HLS INLINE
-TakeChannels:
-    for (int c = 0; c < CHANNELS; ++c) {
-        #pragma HLS UNROLL
-        pixel[c] = code<ELEMENT>(data[at * CHANNELS + c]);
+    explicit Decoded(const FIXED (&flat)[SIZE]) {
+        for (int n = 0; n < SIZE; ++n) entries[n] = code<ap_int<FIXED::width> >(flat[n]).to_int64();
     }
-}
+};
+#endif
 
-template <class res_T, class ELEMENT, int CHANNELS>
-void give(hls::stream<res_T> &res, int, const ELEMENT (&pixel)[CHANNELS]) {
-    #pragma HLS INLINE
-    static_assert(res_T::size == CHANNELS, "A token is one pixel.");
-    res_T token;
-GiveChannels:
-    for (int c = 0; c < CHANNELS; ++c) {
-        #pragma HLS UNROLL
-        token[c] = value<typename res_T::value_type>(pixel[c]);
+// Constants as hls4ml keeps them, in one flat array (psp/ports.h).
+struct Constants {
+    template <class NUMBER, int COLUMNS, class FIXED, int SIZE>
+    static NUMBER entry(const FIXED (&flat)[SIZE], int row, int column) {
+        #pragma HLS INLINE
+        return psp::number<NUMBER>(code<ap_int<FIXED::width> >(flat[row * COLUMNS + column]));
     }
-    res.write(token);
-}
 
-template <class res_T, class ELEMENT, int CHANNELS>
-void give(res_T *res, int at, const ELEMENT (&pixel)[CHANNELS]) {
-    #pragma HLS INLINE
-GiveChannels:
-    for (int c = 0; c < CHANNELS; ++c) {
-        #pragma HLS UNROLL
-        res[at * CHANNELS + c] = value<res_T>(pixel[c]);
+#if !PSP_WORDS_OF_SYNTHESIS
+    template <class NUMBER, int COLUMNS, class FIXED, int SIZE>
+    static NUMBER entry(const Decoded<FIXED, SIZE> &decoded, int row, int column) {
+        return psp::number<NUMBER>(decoded.entries[row * COLUMNS + column]);
     }
-}
+#endif
+};
+
+// io_stream: one nnet::array of all channels per pixel.
+template <class data_T, class res_T>
+struct Streams : Constants {
+    typedef hls::stream<data_T> &In;
+    typedef hls::stream<res_T> &Out;
+
+    template <class ELEMENT, int CHANNELS>
+    static void take(In data, int, ELEMENT (&pixel)[CHANNELS]) {
+        #pragma HLS INLINE
+        static_assert(data_T::size == CHANNELS, "A token is one pixel.");
+        const data_T token = data.read();
+    TakeChannels:
+        for (int c = 0; c < CHANNELS; ++c) {
+            #pragma HLS UNROLL
+            pixel[c] = code<ELEMENT>(token[c]);
+        }
+    }
+
+    template <class ELEMENT, int CHANNELS>
+    static void give(Out res, int, const ELEMENT (&pixel)[CHANNELS]) {
+        #pragma HLS INLINE
+        static_assert(res_T::size == CHANNELS, "A token is one pixel.");
+        res_T token;
+    GiveChannels:
+        for (int c = 0; c < CHANNELS; ++c) {
+            #pragma HLS UNROLL
+            token[c] = value<typename res_T::value_type>(pixel[c]);
+        }
+        res.write(token);
+    }
+};
+
+// io_parallel: the whole frame in an array, pixel after pixel.
+template <class data_T, class res_T>
+struct Arrays : Constants {
+    typedef const data_T *In;
+    typedef res_T *Out;
+
+    template <class ELEMENT, int CHANNELS>
+    static void take(In data, int n, ELEMENT (&pixel)[CHANNELS]) {
+        #pragma HLS INLINE
+    TakeChannels:
+        for (int c = 0; c < CHANNELS; ++c) {
+            #pragma HLS UNROLL
+            pixel[c] = code<ELEMENT>(data[n * CHANNELS + c]);
+        }
+    }
+
+    template <class ELEMENT, int CHANNELS>
+    static void give(Out res, int n, const ELEMENT (&pixel)[CHANNELS]) {
+        #pragma HLS INLINE
+    GiveChannels:
+        for (int c = 0; c < CHANNELS; ++c) {
+            #pragma HLS UNROLL
+            res[n * CHANNELS + c] = value<res_T>(pixel[c]);
+        }
+    }
+};
 
 }  // namespace psp_ports
 }  // namespace nnet
