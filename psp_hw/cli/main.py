@@ -129,6 +129,10 @@ def _outcome(words: list[str]) -> tuple[int, str | None]:
             raise
         place = f"{error.filename}: " if error.filename else ""
         return 2, f"{place}{_ENVIRONMENT[error.errno]}; nothing half-written was left"
+    except ImportError as error:
+        if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise
+        return INTERRUPTED, "interrupted"  # Ctrl-C while a library was loading itself
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
         return code, "interrupted" if code == INTERRUPTED else None

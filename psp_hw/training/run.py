@@ -128,14 +128,23 @@ def _take_up(path: Path, spec: TrainSpec, resume: bool) -> bool:
     if not resume:
         hint = "choose another --out" if state == "complete" else "continue it with --resume"
         raise RunError(f"holds a run already ({state})", where=str(path), hint=hint)
-    if manifest.get("spec") != spec_to_dict(spec):
-        differing = _differences(manifest.get("spec"), spec_to_dict(spec))
+    started = spec_to_dict(_started_with(path, manifest))
+    if started != spec_to_dict(spec):
+        differing = _differences(started, spec_to_dict(spec))
         raise RunError(
             f"the run was started with another request; different: {', '.join(differing)}",
             where=str(path),
             hint=f"resume with --spec {path / SPEC}, or choose another --out",
         )
     return state == "complete"
+
+
+def _started_with(path: Path, manifest: Mapping[str, Any]) -> TrainSpec:
+    """The request of a run; a key that its version of psp-hw did not know has the default of this one."""
+    wanted = manifest.get("spec")
+    if not isinstance(wanted, dict):
+        raise RunError("has no spec", where=str(path / MANIFEST), hint="choose another --out")
+    return spec_from_dict(wanted, where=str(path / MANIFEST))
 
 
 def _differences(left: Any, right: Any, key: str = "") -> list[str]:

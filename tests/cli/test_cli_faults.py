@@ -115,3 +115,15 @@ def test_a_name_that_no_locale_can_show_is_shown_escaped(environment: dict[str, 
     assert done.returncode == 2
     assert "does not exist" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_a_library_loads_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(main, "app", interrupted)
+
+    assert main.run(["parts"]) == 130
+    assert capsys.readouterr().err == "psp-hw: interrupted\n"

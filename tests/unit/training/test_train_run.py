@@ -304,3 +304,25 @@ def test_the_short_recipe_reaches_its_goal(tmp_path: Path) -> None:
     result = train(with_structures(preset(), (StructureKind.SHAPE,)), tmp_path / "run", progress=False)
     assert result.accuracy_quantized >= 0.95
     assert result.density <= 0.67
+
+
+def test_a_run_of_a_version_that_knew_fewer_keys_is_resumed(tmp_path: Path) -> None:
+    run.open_run(tmp_path / "run", _spec(), resume=False)
+    manifest = run.read_manifest(tmp_path / "run")
+    del manifest["spec"]["pruning"]["exclude"]  # the default is that nothing is
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+
+    assert run.open_run(tmp_path / "run", _spec(), resume=True) is False
+
+
+def test_a_run_that_could_not_be_begun_leaves_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(values: object) -> str:
+        raise RunError("cannot be written: No space left on device")
+
+    monkeypatch.setattr(run, "_json", full)
+    with pytest.raises(RunError, match="No space left"):
+        run.open_run(tmp_path / "run", _spec(), resume=False)
+
+    assert list((tmp_path / "run").iterdir()) == []
