@@ -12,6 +12,7 @@ from psp_hw.cli import console
 from psp_hw.cli.options import (
     Board,
     Budget,
+    CalibrationFile,
     ClockNs,
     Dsp,
     Exact,
@@ -50,6 +51,7 @@ def command(
     point: PointOption = None,
     budget: Budget = None,
     dsp: Dsp = None,
+    calibration: CalibrationFile = None,
     fold: FoldOption = None,
     out: Annotated[
         Path | None,
@@ -94,7 +96,7 @@ def command(
             min_area=min_area,
             point=point,
         ),
-        device=DeviceRequest(board=board, budget=budget, dsp=dsp),
+        device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
         out=out,
         force=force,
         hls4ml_backend=backend,

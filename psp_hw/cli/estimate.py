@@ -10,6 +10,7 @@ from psp_hw.cli import console
 from psp_hw.cli.options import (
     Board,
     Budget,
+    CalibrationFile,
     ClockNs,
     Dsp,
     Exact,
@@ -40,6 +41,7 @@ def command(
     point: PointOption = None,
     budget: Budget = None,
     dsp: Dsp = None,
+    calibration: CalibrationFile = None,
     fold: FoldOption = None,
     exact: Exact = False,
     as_json: Json = False,
@@ -65,7 +67,7 @@ def command(
                 min_area=min_area,
                 point=point,
             ),
-            device=DeviceRequest(board=board, budget=budget, dsp=dsp),
+            device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
             exact=exact,
             progress=steps,
         )

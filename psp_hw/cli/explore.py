@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import Board, Budget, ClockNs, Dsp, Json, Part, Source
+from psp_hw.cli.options import Board, Budget, CalibrationFile, ClockNs, Dsp, Json, Part, Source
 
 if TYPE_CHECKING:
     from psp_hw.flow.explore import Exploration
@@ -21,6 +21,7 @@ def command(
     clock: ClockNs = None,
     budget: Budget = None,
     dsp: Dsp = None,
+    calibration: CalibrationFile = None,
     densities: Annotated[
         bool,
         typer.Option("--densities", help="Also as the network would be at other tap counts, dense included."),
@@ -44,7 +45,7 @@ def command(
             source,
             part=part,
             clock_ns=clock,
-            device=DeviceRequest(board=board, budget=budget, dsp=dsp),
+            device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
             densities=densities,
             out=out,
             progress=steps,

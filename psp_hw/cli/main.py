@@ -15,6 +15,7 @@ import typer
 
 from psp_hw import __version__
 from psp_hw.cli import (
+    calibrate,
     check,
     console,
     data,
@@ -55,6 +56,7 @@ for _module in (
     data,
     validate_estimate,
     explore,
+    calibrate,
 ):
     app.command(_module.__name__.rpartition(".")[2].replace("_", "-"))(_module.command)
 

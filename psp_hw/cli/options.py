@@ -54,6 +54,14 @@ Budget = Annotated[
     ),
 ]
 Dsp = Annotated[int | None, typer.Option("--dsp", help="At most so many DSPs.", show_default=False)]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="The constants of your tools, as `psp-hw calibrate` writes them.",
+        show_default=False,
+    ),
+]
 LatencyUs = Annotated[
     float | None,
     typer.Option(

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import Board, ClockNs, Json, Part, Source
+from psp_hw.cli.options import Board, CalibrationFile, ClockNs, Json, Part, Source
 
 
 def command(
     source: Source = None,
     part: Part = None,
     board: Board = None,
+    calibration: CalibrationFile = None,
     clock: ClockNs = None,
     out: Annotated[
         Path | None,
@@ -36,7 +37,11 @@ def command(
 
     with console.stdout_for_json(as_json):
         files = flow.write_report(
-            source, part=part, clock_ns=clock, out=out, device=DeviceRequest(board=board)
+            source,
+            part=part,
+            clock_ns=clock,
+            out=out,
+            device=DeviceRequest(board=board, calibration=calibration),
         )
     if as_json:
         console.show_json({"report": str(files[0].parent), "files": [file.name for file in files]})

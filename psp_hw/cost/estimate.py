@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict, assert_never
 
 from psp_hw.cost.bill import ControlPort, Fifo
+from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration
 from psp_hw.cost.cycles import EngineCycles, engine_cycles, least_interval
 from psp_hw.cost.engines import engine_bill
 from psp_hw.cost.parts import Part
@@ -35,8 +36,9 @@ from psp_hw.ir.ops import kind
 from psp_hw.sim.cycles import Timeline, simulate
 from psp_hw.units import Clock
 
+CYCLES_ERROR = "Cycles: those of loops with II = 1 as scheduled; pipeline depths are modelled, within about 2 cycles per engine."
 EXPECTED_ERROR = (
-    "Cycles: those of loops with II = 1 as scheduled; pipeline depths are modelled, within about 2 cycles per engine. Resources: no "
+    f"{CYCLES_ERROR} Resources: no "
     "synthesis report of these engines exists yet. On published hls4ml layers the same price list is off by 0 to 10 % "
     "(DSP, block RAM), 18 to 69 % (LUT) and 33 to 77 % (FF) in the median, mostly too low where it is far off; expect a factor of 1.5 "
     "to 2 for LUT and FF until a report of your own says more."
@@ -156,10 +158,19 @@ class Estimate:
         return max(self.layers, key=lambda layer: layer.cycles)
 
 
-def estimate(graph: Graph, plan: FoldPlan, part: Part, clock: Clock, *, simulated: bool = True) -> Estimate:
+def estimate(
+    graph: Graph,
+    plan: FoldPlan,
+    part: Part,
+    clock: Clock,
+    *,
+    simulated: bool = True,
+    calibration: Calibration = NOT_CALIBRATED,
+) -> Estimate:
     """Cycles and resources of a graph under a plan.
 
     Args:
+        calibration: of the site whose tools will build it.
         simulated: simulate the dataflow in time (resnet20: tenths of a second); else latency and interval are those of
             a design whose FIFOs are never full (resnet20: milliseconds).
 
@@ -181,8 +192,12 @@ def estimate(graph: Graph, plan: FoldPlan, part: Part, clock: Clock, *, simulate
             _layer(
                 engine,
                 cycles[engine.name],
-                resources=Resources.total([rtl, *(fifo.resources for fifo in read)]),
-                c_synthesis=Resources.total([c_synthesis, *(fifo.c_synthesis for fifo in read)]),
+                resources=calibration.apply(
+                    Resources.total([rtl, *(fifo.resources for fifo in read)]), Stage.RTL_SYNTHESIS
+                ),
+                c_synthesis=calibration.apply(
+                    Resources.total([c_synthesis, *(fifo.c_synthesis for fifo in read)]), Stage.C_SYNTHESIS
+                ),
             )
         )
     depths = {name: one.depth for name, one in cycles.items()}
@@ -192,10 +207,11 @@ def estimate(graph: Graph, plan: FoldPlan, part: Part, clock: Clock, *, simulate
         clock=clock,
         layers=tuple(layers),
         fifos=tuple(fifos),
-        control=price(ControlPort(), part.fabric),
+        control=calibration.apply(price(ControlPort(), part.fabric), Stage.RTL_SYNTHESIS),
         latency=latency,
         interval=max(interval, least_interval(list(cycles.values()))),
         simulated=simulated,
+        expected_error=f"{CYCLES_ERROR} {calibration.statement}" if calibration.factors else EXPECTED_ERROR,
     )
 
 

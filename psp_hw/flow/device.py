@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from psp_hw.cost.boards import find_board
 from psp_hw.cost.devices import Family
@@ -37,11 +38,13 @@ class DeviceRequest:
         board: a board's name, in place of a part.
         budget: ``dsp=120,lut=20000``: at most so much of the part, or all that an unknown part has.
         dsp: short for a budget of DSPs alone.
+        calibration: a file that ``psp-hw calibrate`` wrote.
     """
 
     board: str | None = None
     budget: str | None = None
     dsp: int | None = None
+    calibration: Path | None = None
 
 
 NOTHING_MORE = DeviceRequest()

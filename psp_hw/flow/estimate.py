@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psp_hw.backends.plan_file import PLAN_NAME, load_plan
+from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration, load_calibration
 from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
 from psp_hw.cost.parts import Part
@@ -47,10 +48,16 @@ class EstimateSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The part and the clock."""
+    """The part, the clock, and the constants of the site."""
 
     part: Part
     clock: Clock
+    calibration: Calibration = NOT_CALIBRATED
+
+    @property
+    def searched(self) -> Part:
+        """The part as the search sees it: calibration makes resources scarcer or ampler there."""
+        return self.calibration.shrink(self.part) if self.calibration.factors else self.part
 
 
 def settings_of(
@@ -66,9 +73,9 @@ def settings_of(
     own = source.manifest if source.kind is SourceKind.DESIGN else {}
     name = part if part is not None else text_at(own, "part") or DEFAULT_PART
     period = clock_ns if clock_ns is not None else number_at(own, "clock_ns")
-    return Settings(
-        part=choose_part(name, device), clock=Clock(period_ns=DEFAULT_CLOCK_NS if period is None else period)
-    )
+    period = DEFAULT_CLOCK_NS if period is None else period
+    calibration = load_calibration(device.calibration) if device.calibration is not None else NOT_CALIBRATED
+    return Settings(part=choose_part(name, device), clock=Clock(period_ns=period), calibration=calibration)
 
 
 def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Progress) -> Planned:
@@ -80,12 +87,12 @@ def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Pr
         plan = load_plan(own)
     elif goal.point is not None:
         progress.step("searching the front", 0, None)
-        plan = point_plan(graph, settings.part, settings.clock, goal.point)
+        plan = point_plan(graph, settings.searched, settings.clock, goal.point)
     else:
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)
-        plan = search.plan(graph, settings.part, settings.clock, goal.goal, folds=folds)
-    found = estimate_graph(graph, plan, settings.part, settings.clock)
+        plan = search.plan(graph, settings.searched, settings.clock, goal.goal, folds=folds)
+    found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
     return Planned(graph=graph, plan=plan, estimate=found)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psp_hw.cost.estimate import EXPECTED_ERROR
+from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
@@ -62,11 +63,11 @@ def explore_source(
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     progress.step("searching the front", 0, None)
-    front = explore(graph, settings.part, settings.clock)
+    front = explore(graph, settings.searched, settings.clock)
     others: tuple[Front, ...] = ()
     if densities:
         progress.step("searching at other densities", 0, None)
-        others = explore_densities(graph, settings.part, settings.clock)
+        others = explore_densities(graph, settings.searched, settings.clock)
     found = Exploration(settings=settings, front=front, densities=others, files=())
     beside = source.path.parent if source.kind is SourceKind.ONNX else source.path.resolve().parent
     folder = out or beside / f"{source.name}-explore"
@@ -107,7 +108,10 @@ def row(found: Exploration, front: Front, index: int) -> tuple[str, ...]:
         f"{index + 1}{' (knee)' if index == front.knee else ''}",
         f"{point.interval:,}",
         f"{found.settings.clock.per_second(point.interval):,.0f}",
-        *(f"{amount:,}" for _, amount in point.resources),
+        *(
+            f"{amount:,}"
+            for _, amount in found.settings.calibration.apply(point.resources, Stage.RTL_SYNTHESIS)
+        ),
         f"{binding.value} {share:.0%}",
     )
 
@@ -153,7 +157,10 @@ def _point(settings: Settings, point: Point) -> dict[str, object]:
     return {
         "interval": point.interval,
         "fps": settings.clock.per_second(point.interval),
-        "resources": {resource.value: amount for resource, amount in point.resources},
+        "resources": {
+            resource.value: amount
+            for resource, amount in settings.calibration.apply(point.resources, Stage.RTL_SYNTHESIS)
+        },
         "cost": point.cost,
         "binds": point.binds[0].value,
         "share": point.binds[1],

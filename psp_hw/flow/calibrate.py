@@ -1,0 +1,173 @@
+"""From the reports of a site's tools to its constants: estimate beside synthesis, module by module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from psp_hw.backends.names import identifiers
+from psp_hw.backends.plan_file import PLAN_NAME, load_plan
+from psp_hw.cost.calibration import Calibration, Sample, calibrate, print_calibration
+from psp_hw.cost.estimate import Estimate
+from psp_hw.cost.estimate import estimate as estimate_graph
+from psp_hw.cost.prices import Stage
+from psp_hw.cost.resources import Resources
+from psp_hw.errors import DataError
+from psp_hw.flow.estimate import settings_of
+from psp_hw.flow.files import write_files
+from psp_hw.flow.source import Source, SourceKind, read_graph, resolve, text_at
+from psp_hw.tools.synthesis import SynthesisReport, read_report
+
+DEFAULT_OUT = Path("calibration.json")
+PATTERNS = ("**/*csynth.xml", "**/*csynth.rpt", "**/*utilization*.rpt", "**/vivado_synth.rpt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationSummary:
+    """What ``psp-hw calibrate`` found.
+
+    Args:
+        samples: estimate and report of every module that was recognized.
+        ignored: reports of modules that are no engine of ours, as the tools' own loops.
+        file: where the calibration was written.
+    """
+
+    calibration: Calibration
+    samples: tuple[Sample, ...]
+    ignored: tuple[Path, ...]
+    file: Path
+
+
+def calibrate_site(paths: Sequence[Path], *, out: Path | None = None) -> CalibrationSummary:
+    """Fit the constants of a site to reports of our own designs.
+
+    Args:
+        paths: designs that were synthesized, or single reports inside such designs.
+        out: the file to write; None: calibration.json here.
+
+    Raises:
+        PspHwError: a path that belongs to no design; a report that is damaged; nothing to learn from.
+    """
+    samples: list[Sample] = []
+    ignored: list[Path] = []
+    tools: list[str] = []
+    for path in paths:
+        design, reports = _reports_of(path)
+        expected = _expected(design)
+        for report in reports:
+            estimated = expected.get((report.stage, _folded(report.module)))
+            if estimated is None:
+                ignored.append(report.path)
+                continue
+            tools.append(report.tool)
+            samples.append(
+                Sample(
+                    stage=report.stage, module=report.module, estimated=estimated, reported=report.resources
+                )
+            )
+    if not samples:
+        named = f" (of {len(ignored)} reports none is of a module of the design)" if ignored else ""
+        raise DataError(
+            f"no report of an engine or of the whole design was found{named}", where=str(paths[0])
+        )
+    found = calibrate(samples, tools)
+    file = out or DEFAULT_OUT
+    write_files(file.parent, {file.name: print_calibration(found)})
+    return CalibrationSummary(calibration=found, samples=tuple(samples), ignored=tuple(ignored), file=file)
+
+
+def _reports_of(path: Path) -> tuple[Source, list[SynthesisReport]]:
+    """The design that a path is or lies in, and the reports that are meant; of one module and stage, XML comes first."""
+    if path.is_dir():
+        design = resolve(path)
+        if design.kind is not SourceKind.DESIGN:
+            raise DataError(
+                "is no design", where=str(path), hint="give a design folder, or a report inside one"
+            )
+        files = [file for pattern in PATTERNS for file in sorted(path.glob(pattern))]
+        if not files:
+            raise DataError(
+                "holds no synthesis report",
+                where=str(path),
+                hint="run its Tcl script with the vendor tool first",
+            )
+    else:
+        report = read_report(path)
+        design, files = _design_around(path), [report.path]
+    found: dict[tuple[Stage, str], SynthesisReport] = {}
+    for file in files:
+        report = read_report(file)
+        found.setdefault((report.stage, _folded(report.module)), report)
+    return design, list(found.values())
+
+
+def _design_around(path: Path) -> Source:
+    for folder in path.resolve().parents:
+        if (folder / "design.json").is_file():
+            return resolve(folder)
+    raise DataError("lies in no design", where=str(path), hint="give the report where the tool wrote it")
+
+
+def _expected(design: Source) -> dict[tuple[Stage, str], Resources]:
+    """What was estimated for every module of a design: its engines without their FIFOs, and the whole."""
+    settings = settings_of(design, None, None)
+    graph = read_graph(design)
+    found = estimate_graph(
+        graph, load_plan(design.path / PLAN_NAME), settings.part, settings.clock, simulated=False
+    )
+    top = text_at(design.manifest, "top") or graph.name
+    expected = dict(_engines(found, top))
+    for name in (top, ""):  # a utilization report may not say which design it is of
+        expected[Stage.C_SYNTHESIS, _folded(name)] = found.c_synthesis
+        expected[Stage.RTL_SYNTHESIS, _folded(name)] = found.resources
+    return expected
+
+
+def _engines(found: Estimate, top: str) -> Iterator[tuple[tuple[Stage, str], Resources]]:
+    functions = identifiers([layer.name for layer in found.layers], taken=[top])
+    for layer in found.layers:
+        fifos = [fifo for fifo in found.fifos if fifo.target == layer.name]
+        name = _folded(functions[layer.name])
+        yield (Stage.C_SYNTHESIS, name), _without(layer.c_synthesis, [fifo.c_synthesis for fifo in fifos])
+        yield (Stage.RTL_SYNTHESIS, name), _without(layer.resources, [fifo.resources for fifo in fifos])
+
+
+def _without(whole: Resources, parts: Sequence[Resources]) -> Resources:
+    dsp, lut, ff, bram18, uram = (
+        amount - sum(part.of(resource) for part in parts) for resource, amount in whole
+    )
+    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+
+
+def _folded(module: str) -> str:
+    """A module's name as tools vary it: letters of any case, underscores, the ``_s`` of an instance."""
+    return module.lower().removesuffix("_s").replace("_", "")
+
+
+def document(found: CalibrationSummary) -> dict[str, object]:
+    """The JSON of ``calibrate --json``."""
+    return {
+        "file": str(found.file),
+        "tools": list(found.calibration.tools),
+        "factors": [
+            {
+                "stage": stage.value,
+                "resource": resource.value,
+                "factor": factor.value,
+                "samples": factor.samples,
+                "error": factor.error,
+            }
+            for (stage, resource), factor in found.calibration.factors.items()
+        ],
+        "modules": [
+            {
+                "stage": sample.stage.value,
+                "module": sample.module,
+                "estimated": {resource.value: amount for resource, amount in sample.estimated},
+                "reported": {resource.value: amount for resource, amount in sample.reported},
+            }
+            for sample in found.samples
+        ],
+        "ignored": [str(path) for path in found.ignored],
+    }

@@ -1,0 +1,154 @@
+"""``psp-hw calibrate`` on a design with reports, and ``--calibration``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_graphs import Builder
+
+from psp_hw.backends.base import Target, Vectors
+from psp_hw.backends.hls import emit
+from psp_hw.cli.main import run
+from psp_hw.cost.estimate import estimate
+from psp_hw.cost.parts import find_part
+from psp_hw.dse.search import plan
+from psp_hw.errors import DataError, RunError
+from psp_hw.flow.calibrate import calibrate_site
+from psp_hw.sim.values import Simulator
+from psp_hw.units import Clock
+
+PART = "xc7z020clg400-1"
+CLOCK = Clock(period_ns=10.0)
+
+XML = """<profile><ReportVersion><Version>2019.2</Version></ReportVersion>
+<UserAssignments><TopModelName>{module}</TopModelName></UserAssignments>
+<AreaEstimates><Resources><BRAM_18K>{bram}</BRAM_18K><DSP48E>{dsp}</DSP48E><FF>{ff}</FF><LUT>{lut}</LUT></Resources></AreaEstimates>
+</profile>"""
+UTILIZATION = """| Tool Version : Vivado v.2019.2 (lin64)
+| Design       : {module}
+|          Site Type         | Used |
+| Slice LUTs*                | {lut} |
+| Slice Registers            | {ff} |
+"""
+
+
+def made(folder: Path):
+    """A design, and its estimate."""
+    make = Builder(6, 6, 2)
+    make.conv(4, source="image")
+    make.conv(4)
+    graph = make.graph()
+    codes = np.random.default_rng(1).integers(0, 4, size=(1, 6, 6, 2))
+    vectors = Vectors(inputs=codes, outputs=Simulator(graph).run(codes))
+    chosen = plan(graph, find_part(PART), CLOCK)
+    emit(
+        graph,
+        chosen,
+        part=PART,
+        clock=CLOCK,
+        target=Target.VIVADO,
+        vectors=vectors,
+        out=folder,
+        report_files={},
+    )
+    return estimate(graph, chosen, find_part(PART), CLOCK)
+
+
+@pytest.fixture
+def design(tmp_path: Path) -> Path:
+    """A design beside which the tools left reports: twice the LUTs in C synthesis, 1.5 times after RTL synthesis."""
+    folder = tmp_path / "design"
+    found = made(folder)
+    top = json.loads((folder / "design.json").read_text())["top"]
+    reports = folder / "project" / "solution1" / "syn" / "report"
+    reports.mkdir(parents=True)
+    whole = found.c_synthesis
+    text = XML.format(module=top, bram=whole.bram18, dsp=whole.dsp, ff=whole.ff, lut=2 * whole.lut)
+    (reports / f"{top}_csynth.xml").write_text(text)
+    (reports / "conv0_Pipeline_Frame_csynth.xml").write_text(
+        XML.format(module="conv0_Pipeline_Frame", bram=0, dsp=0, ff=1, lut=1)
+    )
+    (folder / f"{top}_utilization_synth.rpt").write_text(
+        UTILIZATION.format(module=top, lut=round(1.5 * found.resources.lut), ff=found.resources.ff)
+    )
+    return folder
+
+
+def factors(document):
+    return {(one["stage"], one["resource"]): one["factor"] for one in document["factors"]}
+
+
+def test_a_design_with_reports_gives_its_factors(design, tmp_path, capsys):
+    assert 0 == run(["calibrate", str(design), "--out", str(tmp_path / "site.json"), "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    found = factors(document)
+    assert 2.0 == found["c-synthesis", "LUT"]
+    assert 1.5 == pytest.approx(found["rtl-synthesis", "LUT"], abs=0.001)
+    assert 1.0 == found["rtl-synthesis", "FF"]
+    assert ["HLS 2019.2", "Vivado 2019.2"] == document["tools"]
+    assert ["conv0_Pipeline_Frame_csynth.xml"] == [Path(path).name for path in document["ignored"]]
+
+
+def test_an_estimate_takes_the_calibration(design, tmp_path, capsys):
+    file = tmp_path / "site.json"
+    assert 0 == run(["calibrate", str(design), "--out", str(file)])
+    capsys.readouterr()
+    assert 0 == run(["estimate", str(design), "--json"])
+    plain = json.loads(capsys.readouterr().out)
+    assert 0 == run(["estimate", str(design), "--json", "--calibration", str(file)])
+
+    found = json.loads(capsys.readouterr().out)
+    assert 1.5 == pytest.approx(found["resources"]["LUT"] / plain["resources"]["LUT"], rel=0.02)
+    assert plain["resources"]["FF"] == found["resources"]["FF"]
+    assert "Resources are calibrated" in found["expected_error"]
+
+
+def test_a_search_under_a_calibration_stays_within_the_part(design, tmp_path, capsys):
+    file = tmp_path / "site.json"
+    assert 0 == run(["calibrate", str(design), "--out", str(file)])
+    capsys.readouterr()
+    assert 0 == run(
+        ["estimate", str(design), "--max", "--budget", "lut=6000", "--calibration", str(file), "--json"]
+    )
+
+    assert json.loads(capsys.readouterr().out)["resources"]["LUT"] <= 6000
+
+
+def test_estimate_stands_beside_synthesis(design, tmp_path, capsys):
+    assert 0 == run(["calibrate", str(design), "--out", str(tmp_path / "site.json")])
+
+    said = capsys.readouterr().out
+    assert "estimated / reported:" in said
+    assert "LUT in c-synthesis: times 2 " in said
+
+
+def test_a_single_report_finds_its_design(design, tmp_path):
+    (report,) = design.glob("*utilization*.rpt")
+
+    found = calibrate_site([report], out=tmp_path / "site.json")
+
+    assert 1 == len(found.samples)
+
+
+def test_a_design_without_reports_says_so(tmp_path):
+    made(tmp_path / "bare")
+
+    with pytest.raises(DataError, match="holds no synthesis report"):
+        calibrate_site([tmp_path / "bare"], out=tmp_path / "site.json")
+
+
+def test_a_report_outside_a_design_is_refused(tmp_path):
+    path = tmp_path / "alone_csynth.xml"
+    path.write_text(XML.format(module="x", bram=0, dsp=0, ff=1, lut=1))
+
+    with pytest.raises(DataError, match="lies in no design"):
+        calibrate_site([path], out=tmp_path / "site.json")
+
+
+def test_a_folder_that_is_no_design_is_refused(tmp_path):
+    with pytest.raises(RunError, match="is neither a run"):
+        calibrate_site([tmp_path], out=tmp_path / "site.json")

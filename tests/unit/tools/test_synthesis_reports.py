@@ -1,0 +1,119 @@
+"""Reports of Vivado HLS, Vitis HLS and Vivado as they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from psp_hw.cost.prices import Stage
+from psp_hw.errors import DataError
+from psp_hw.tools.synthesis import read_report
+
+CSYNTH_XML = """<?xml version="1.0"?>
+<profile>
+<ReportVersion><Version>2019.2</Version></ReportVersion>
+<UserAssignments><Part>xc7z020clg400-1</Part><TopModelName>conv0</TopModelName></UserAssignments>
+<PerformanceEstimates><SummaryOfOverallLatency>
+<Best-caseLatency>undef</Best-caseLatency><Worst-caseLatency>120</Worst-caseLatency><Interval-max>118</Interval-max>
+</SummaryOfOverallLatency></PerformanceEstimates>
+<AreaEstimates>
+<Resources><BRAM_18K>2</BRAM_18K><DSP48E>7</DSP48E><FF>1200</FF><LUT>3400</LUT></Resources>
+<AvailableResources><BRAM_18K>280</BRAM_18K><DSP48E>220</DSP48E><FF>106400</FF><LUT>53200</LUT></AvailableResources>
+</AreaEstimates>
+</profile>
+"""
+CSYNTH_RPT = """
+================================================================
+== Vivado HLS Report for 'conv0'
+================================================================
+* Date:           Fri Nov 20 10:00:00 2020
+
+* Version:        2019.2 (Build 2704478 on Wed Nov 06 22:10:23 MST 2019)
+
+================================================================
+== Utilization Estimates
+================================================================
+* Summary:
++-----------------+---------+-------+--------+-------+-----+
+|       Name      | BRAM_18K| DSP48E|   FF   |  LUT  | URAM|
++-----------------+---------+-------+--------+-------+-----+
+|DSP              |        -|      -|       -|      -|    -|
+|Expression       |        -|      3|       0|    800|    -|
++-----------------+---------+-------+--------+-------+-----+
+|Total            |        2|      7|    1200|   3400|    0|
++-----------------+---------+-------+--------+-------+-----+
+|Available        |      280|    220|  106400|  53200|    0|
++-----------------+---------+-------+--------+-------+-----+
+    * Memory:
+    |Total          |        9|      9|       9|      9|    9|
+"""
+UTILIZATION = """Copyright 1986-2019 Xilinx, Inc. All Rights Reserved.
+--------------------------------------------------------
+| Tool Version : Vivado v.2019.2 (lin64) Build 2708876 Wed Nov  6 21:39:14 MST 2019
+| Date         : Fri Nov 20 10:00:00 2020
+| Design       : sample
+| Device       : 7z020clg400-1
+--------------------------------------------------------
+1. Slice Logic
++----------------------------+------+-------+-----------+-------+
+|          Site Type         | Used | Fixed | Available | Util% |
++----------------------------+------+-------+-----------+-------+
+| Slice LUTs*                | 2,100 |     0 |     53200 |  3.94 |
+|   LUT as Logic             | 2000 |     0 |     53200 |  3.75 |
+| Slice Registers            |  900 |     0 |    106400 |  0.84 |
++----------------------------+------+-------+-----------+-------+
+| Block RAM Tile    |  1.5 |     0 |       140 |  1.07 |
+|   RAMB18          |    1 |     0 |       280 |  0.36 |
+| DSPs           |    7 |     0 |       220 |  3.18 |
+"""
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_xml_of_c_synthesis(tmp_path):
+    found = read_report(written(tmp_path, "conv0_csynth.xml", CSYNTH_XML))
+
+    assert (7, 3400, 1200, 2, 0) == found.resources.amounts
+    assert (Stage.C_SYNTHESIS, "conv0", "HLS 2019.2") == (found.stage, found.module, found.tool)
+    assert (120, 118) == (found.latency, found.interval)
+
+
+def test_text_of_c_synthesis_says_the_same(tmp_path):
+    found = read_report(written(tmp_path, "conv0_csynth.rpt", CSYNTH_RPT))
+
+    assert (7, 3400, 1200, 2, 0) == found.resources.amounts
+    assert (Stage.C_SYNTHESIS, "conv0", "HLS 2019.2") == (found.stage, found.module, found.tool)
+
+
+def test_utilization_of_vivado_counts_a_tile_as_two_blocks(tmp_path):
+    found = read_report(written(tmp_path, "sample_utilization_synth.rpt", UTILIZATION))
+
+    assert (7, 2100, 900, 3, 0) == found.resources.amounts
+    assert (Stage.RTL_SYNTHESIS, "sample", "Vivado 2019.2") == (found.stage, found.module, found.tool)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.xml", "<profile>", "is no XML"),
+        ("a.xml", "<profile/>", "has no AreaEstimates"),
+        ("a.xml", CSYNTH_XML.replace("<LUT>3400", "<LUT>many"), "'many' is no amount"),
+        ("a.xml", CSYNTH_XML.replace("LUT", "CLB"), "says nothing of LUT"),
+        ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]>' + CSYNTH_XML, "declares entities"),
+        ("a.rpt", "nothing", "is no synthesis report"),
+        ("a.rpt", UTILIZATION.replace("Slice Registers", "Something"), "says nothing of FF"),
+    ],
+)
+def test_what_is_no_report_is_refused(tmp_path, name, text, message):
+    with pytest.raises(DataError, match=message):
+        read_report(written(tmp_path, name, text))
+
+
+def test_a_report_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match="No such file"):
+        read_report(tmp_path / "none.rpt")
