@@ -12,6 +12,7 @@ import yaml
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.plan import Fold
+from psp_hw.spec.names import shown
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 
 MAX_FOLD_FILE_BYTES = 1 << 20
@@ -140,13 +141,13 @@ def _fold(layer: object, value: object, path: Path) -> Fold:
     if isinstance(value, dict) and isinstance(value.get("fold"), dict):
         value = value["fold"]
     if not isinstance(value, dict):
-        raise SpecError(f"{value!r} is no fold", where=where, hint="write {pe: 4, simd: 2, taps: 3}")
+        raise SpecError(f"{shown(value)} is no fold", where=where, hint="write {pe: 4, simd: 2, taps: 3}")
     unknown = sorted(set(map(str, value)) - set(_PARTS))
     if unknown:
         raise SpecError(f"unknown part {unknown[0]!r}", where=where, hint="a fold has pe, simd and taps")
     wrong = [key for key, number in value.items() if isinstance(number, bool) or not isinstance(number, int)]
     if wrong:
-        raise SpecError(f"{wrong[0]}={value[wrong[0]]!r} is not a whole number", where=where)
+        raise SpecError(f"{wrong[0]}={shown(value[wrong[0]])} is not a whole number", where=where)
     return _made({str(key): number for key, number in value.items()}, where)
 
 
