@@ -10,6 +10,7 @@ from psp_hw.passes.base import Pass
 from psp_hw.passes.drop_dead_channels import DropDeadChannels
 from psp_hw.passes.drop_dead_taps import DropDeadTaps
 from psp_hw.passes.flatten_to_kernel import FlattenToKernel
+from psp_hw.passes.fold_constant_branches import FoldConstantBranches
 from psp_hw.passes.fuse_relu import FuseRelu
 from psp_hw.passes.fuse_requantize import FuseRequantize
 
@@ -17,6 +18,7 @@ PASSES: tuple[Pass, ...] = (
     FlattenToKernel(),
     FuseRelu(),
     FuseRequantize(),
+    FoldConstantBranches(),
     DropDeadChannels(),
     DropDeadTaps(),
 )
