@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,36 @@ def calibrate_site(paths: Sequence[Path], *, out: Path | None = None) -> Calibra
     return CalibrationSummary(calibration=found, samples=tuple(samples), ignored=tuple(ignored), file=file)
 
 
+def synthesis_of(design: Source) -> tuple[Sample, ...]:
+    """Estimate and report of every module of a design of which the tools left a report inside it; damaged ones are passed over."""
+    reports: list[SynthesisReport] = []
+    for file in _report_files(design.path):
+        try:
+            reports.append(read_report(file))
+        except DataError:
+            continue
+    if not reports:
+        return ()
+    expected = _expected(design)
+    return tuple(
+        Sample(stage=report.stage, module=report.module, estimated=estimated, reported=report.resources)
+        for report in _distinct(reports)
+        if (estimated := expected.get((report.stage, _folded(report.module)))) is not None
+    )
+
+
+def _report_files(folder: Path) -> list[Path]:
+    return [file for pattern in PATTERNS for file in sorted(folder.glob(pattern))]
+
+
+def _distinct(reports: Iterable[SynthesisReport]) -> list[SynthesisReport]:
+    """One report per module and stage, the first."""
+    found: dict[tuple[Stage, str], SynthesisReport] = {}
+    for report in reports:
+        found.setdefault((report.stage, _folded(report.module)), report)
+    return list(found.values())
+
+
 def _reports_of(path: Path) -> tuple[Source, list[SynthesisReport]]:
     """The design that a path is or lies in, and the reports that are meant; of one module and stage, XML comes first."""
     if path.is_dir():
@@ -85,7 +115,7 @@ def _reports_of(path: Path) -> tuple[Source, list[SynthesisReport]]:
             raise DataError(
                 "is no design", where=str(path), hint="give a design folder, or a report inside one"
             )
-        files = [file for pattern in PATTERNS for file in sorted(path.glob(pattern))]
+        files = _report_files(path)
         if not files:
             raise DataError(
                 "holds no synthesis report",
@@ -93,13 +123,10 @@ def _reports_of(path: Path) -> tuple[Source, list[SynthesisReport]]:
                 hint="run its Tcl script with the vendor tool first",
             )
     else:
-        report = read_report(path)
-        design, files = _design_around(path), [report.path]
-    found: dict[tuple[Stage, str], SynthesisReport] = {}
-    for file in files:
-        report = read_report(file)
-        found.setdefault((report.stage, _folded(report.module)), report)
-    return design, list(found.values())
+        files = [path]
+        read_report(path)  # what is no report is said before where it lies
+        design = _design_around(path)
+    return design, _distinct(read_report(file) for file in files)
 
 
 def _design_around(path: Path) -> Source:

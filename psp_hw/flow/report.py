@@ -6,6 +6,8 @@ from pathlib import Path
 
 from psp_hw import __version__
 from psp_hw.backends.base import source_hash
+from psp_hw.backends.plan_file import PLAN_NAME
+from psp_hw.flow.calibrate import synthesis_of
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
 from psp_hw.flow.estimate import plan_for, settings_of
@@ -15,7 +17,7 @@ from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Silent
 from psp_hw.flow.provenance import checks_of, provenance, title_of, training_of
 from psp_hw.flow.source import Source, SourceKind, resolve, text_at
-from psp_hw.report.model import Report
+from psp_hw.report.model import Report, SynthesisRow
 from psp_hw.report.render import render
 
 
@@ -66,4 +68,21 @@ def make_report(
         hardware=summarize(planned.graph, planned.plan, planned.estimate, target=target or DEFAULT_TARGET),
         checks=() if source.kind is SourceKind.ONNX else checks_of(source.path),
         provenance=provenance(source, goal),
+        synthesis=_synthesis(source),
+    )
+
+
+def _synthesis(source: Source) -> tuple[SynthesisRow, ...]:
+    """Estimate beside synthesis, where a design holds reports of its tools."""
+    if source.kind is not SourceKind.DESIGN or not (source.path / PLAN_NAME).is_file():
+        return ()
+    return tuple(
+        SynthesisRow(
+            module=sample.module or source.name,
+            stage=sample.stage.value,
+            amounts=tuple(
+                (resource.value, guess, sample.reported.of(resource)) for resource, guess in sample.estimated
+            ),
+        )
+        for sample in synthesis_of(source)
     )

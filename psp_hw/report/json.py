@@ -21,6 +21,15 @@ def to_json(report: Report) -> str:
         "hardware": None if report.hardware is None else _hardware(report.hardware),
         "checks": [_check(check) for check in report.checks],
         "mismatches": report.mismatches,
+        "synthesis": [
+            {
+                "module": row.module,
+                "stage": row.stage,
+                "estimated": {name: guess for name, guess, _ in row.amounts},
+                "reported": {name: truth for name, _, truth in row.amounts},
+            }
+            for row in report.synthesis
+        ],
         "provenance": dict(report.provenance),
     }
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

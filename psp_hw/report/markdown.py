@@ -26,6 +26,7 @@ def to_markdown(report: Report) -> str:
     if report.hardware is not None:
         lines += _layers(report.hardware)
         lines += _fifos(report.hardware)
+        lines += _synthesis(report)
         lines += ["## How far to trust the estimate", "", escape(report.hardware.statement), ""]
     lines += ["## How it was made", ""]
     lines += [f"- {escape(key)}: {escape(value)}" for key, value in report.provenance]
@@ -57,6 +58,17 @@ def _summary(hardware: HardwareSummary) -> list[str]:
     return lines + _table(
         ["Resource", "Used", "Available", "Share"], [_use(use) for use in hardware.resources]
     )
+
+
+def _synthesis(report: Report) -> list[str]:
+    if not report.synthesis:
+        return []
+    head = ["Module", "Stage", *(name for name, _, _ in report.synthesis[0].amounts)]
+    rows = [
+        [escape(row.module), row.stage, *(f"{guess:,} / {truth:,}" for _, guess, truth in row.amounts)]
+        for row in report.synthesis
+    ]
+    return ["## Estimated / reported by synthesis", "", *_table(head, rows)]
 
 
 def _use(use: ResourceUse) -> list[str]:

@@ -131,6 +131,21 @@ class CheckSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisRow:
+    """What the price list says of a module, without calibration, beside what a tool's report says.
+
+    Args:
+        module: an engine, or the whole design.
+        stage: which synthesis, as ``c-synthesis``.
+        amounts: (resource, estimated, reported).
+    """
+
+    module: str
+    stage: str
+    amounts: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareSummary:
     """What the design costs and how fast it is.
 
@@ -204,6 +219,7 @@ class Report:
     hardware: HardwareSummary | None
     checks: tuple[CheckSummary, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
+    synthesis: tuple[SynthesisRow, ...] = ()
 
     @property
     def mismatches(self) -> int | None:

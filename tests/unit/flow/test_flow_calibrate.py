@@ -126,6 +126,19 @@ def test_estimate_stands_beside_synthesis(design, tmp_path, capsys):
     assert "LUT in c-synthesis: times 2 " in said
 
 
+def test_the_report_shows_estimate_beside_synthesis(design, tmp_path, capsys):
+    (design / "broken_csynth.xml").write_text("<profile>")
+    assert 0 == run(["report", str(design), "--out", str(tmp_path / "report"), "--json"])
+    capsys.readouterr()
+
+    rows = json.loads((tmp_path / "report" / "report.json").read_text())["synthesis"]
+    assert ["c-synthesis", "rtl-synthesis"] == [row["stage"] for row in rows]
+    assert 2 * rows[0]["estimated"]["LUT"] == rows[0]["reported"]["LUT"]
+    shown = f"{rows[0]['estimated']['LUT']:,} / {rows[0]['reported']['LUT']:,}"
+    assert shown in (tmp_path / "report" / "report.md").read_text()
+    assert "Estimated / reported by synthesis" in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_a_single_report_finds_its_design(design, tmp_path):
     (report,) = design.glob("*utilization*.rpt")
 
