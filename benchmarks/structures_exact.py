@@ -48,7 +48,10 @@ def one(given: argparse.Namespace, structure: str, folder: Path) -> dict[str, ob
     """Train, emit and compare one structure (several with commas between)."""
     kinds = tuple(StructureKind(word) for word in structure.split(","))
     spec = with_steps(with_structures(preset(given.net), kinds), given.steps)
-    structures = tuple(replace(s, density=given.density) for s in spec.pruning.structures)
+    structures = tuple(
+        replace(s, epsilon=0.2) if s.kind is StructureKind.LAYER else replace(s, density=given.density)
+        for s in spec.pruning.structures
+    )
     spec = replace(
         spec,
         pruning=replace(

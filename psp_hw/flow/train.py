@@ -196,7 +196,12 @@ def _pruning(pruning: PruningSpec, request: Request) -> PruningSpec:
         strengths = _per_structure(request.strength, "--lambda", structures)
         structures = tuple(replace(s, strength=strengths.get(s.kind, s.strength)) for s in structures)
     if request.density is not None:
-        structures = tuple(replace(s, density=request.density) for s in structures)
+        # a layer is one structure: beside others, it keeps its epsilon
+        alone = all(s.kind is StructureKind.LAYER for s in structures)
+        structures = tuple(
+            replace(s, density=request.density) if alone or s.kind is not StructureKind.LAYER else s
+            for s in structures
+        )
     pruning = replace(pruning, structures=structures)
     if request.method is not None:
         pruning = with_method(pruning, _method(request.method), density=request.density)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from psp_hw.errors import SpecError
 from psp_hw.spec.enums import AlphaInit, Criterion, Method, Penalty, RateShape, StructureKind
 from psp_hw.spec.train import (
     DataSpec,
@@ -49,8 +50,15 @@ def with_structures(spec: TrainSpec, kinds: tuple[StructureKind, ...], *, paper:
     else:
         structure = _SHORT_CIFAR10 if spec.data.name == "cifar10" else _SHORT_DIGITS
         pruning = _SHORT_PRUNING
-    structures = tuple(replace(structure, kind=kind) for kind in kinds)
+    structures = tuple(_of_kind(structure, kind) for kind in kinds)
     return replace(spec, pruning=replace(pruning, structures=structures))
+
+
+def _of_kind(structure: StructureSpec, kind: StructureKind) -> StructureSpec:
+    """The same for another structure. A layer is one structure: no share of it can be kept, so epsilon decides alone."""
+    if kind is StructureKind.LAYER:
+        return replace(structure, kind=kind, at_least=None, at_most=None)
+    return replace(structure, kind=kind)
 
 
 def with_method(pruning: PruningSpec, method: Method, *, density: float | None = None) -> PruningSpec:
@@ -68,6 +76,12 @@ def with_method(pruning: PruningSpec, method: Method, *, density: float | None =
     def changed(structures: tuple[StructureSpec, ...]) -> tuple[StructureSpec, ...]:
         if not exact:
             return structures
+        whole = [s.kind.value for s in structures if s.kind is StructureKind.LAYER]
+        if whole:
+            hint = "use decay or l1, with an epsilon"
+            raise SpecError(
+                "layer pruning has no density per layer", where=f"method {method.value}", hint=hint
+            )
         return tuple(replace(s, density=density or s.density or _HALF) for s in structures)
 
     penalty = {Method.DECAY: Penalty.DECAY, Method.L1: Penalty.L1}.get(method, Penalty.NONE)

@@ -149,6 +149,11 @@ class StructureSpec:
             share = getattr(self, key)
             ok = share is None or 0.0 < share <= 1.0
             problems.check(ok, key, f"{key}={share} is not above 0 and at most 1")
+        if self.kind is StructureKind.LAYER:
+            given = [key for key in ("density", "at_least", "at_most") if getattr(self, key) is not None]
+            for key in given:
+                what = f"a layer is one structure, a share of it has no meaning: {key}={getattr(self, key)}"
+                problems.check(False, key, what)
         if self.at_least is not None and self.at_most is not None:
             what = f"at_least={self.at_least} is more than at_most={self.at_most}"
             problems.check(self.at_least <= self.at_most, "at_least", what)

@@ -15,7 +15,7 @@ from psp_hw.data.registry import load
 from psp_hw.data.split import Split
 from psp_hw.pruning.library import density
 from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers
-from psp_hw.spec.enums import Method
+from psp_hw.spec.enums import Method, StructureKind
 from psp_hw.spec.presets import with_method
 from psp_hw.spec.train import PruningSpec, TrainSpec
 from psp_hw.training.phases import accuracy, check_net, fresh_net, train_structures
@@ -144,7 +144,10 @@ def _at(pruning: PruningSpec, method: Method, setting: float) -> PruningSpec:
 
 def _unbounded(pruning: PruningSpec) -> PruningSpec:
     """Epsilon decides alone, but for one structure that every layer keeps."""
-    structures = tuple(replace(s, at_most=None, at_least=_AT_LEAST) for s in pruning.structures)
+    structures = tuple(
+        s if s.kind is StructureKind.LAYER else replace(s, at_most=None, at_least=_AT_LEAST)
+        for s in pruning.structures
+    )
     return replace(pruning, structures=structures)
 
 
