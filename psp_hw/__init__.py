@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from psp_hw.pruning.callback import PruningCallback
-    from psp_hw.pruning.compact import compact
-    from psp_hw.pruning.library import advance, density, parameter_groups, penalty, prune, remove
 
 __version__ = "0.1.0"
 __all__ = [
