@@ -9,11 +9,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before numpy and torch load: several test processes share the cores.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Seeds are fixed: a run is the same run again. `pytest --hypothesis-profile explore` looks further.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,7 +38,7 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 
 @contextlib.contextmanager
-def once_per_session(folder: Path) -> Iterator[bool]:
+def first_to_come(folder: Path) -> Iterator[bool]:
     """Whether this process is the first of the test processes to come here; the others wait until it is done."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
@@ -41,7 +47,7 @@ def once_per_session(folder: Path) -> Iterator[bool]:
 
 
 def shared_tmp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A temporary folder that all test processes of one session share."""
+    """A temporary folder that all test processes share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent / "shared" if os.environ.get("PYTEST_XDIST_WORKER") else base / "shared"
 
@@ -52,7 +58,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from psp_hw.flow.train import Request, train
 
     run = shared_tmp(tmp_path_factory) / "digits-run"
-    with once_per_session(run) as first:
+    with first_to_come(run) as first:
         if first:
             aside = run.with_name("digits-run-aside")
             shutil.rmtree(aside, ignore_errors=True)
