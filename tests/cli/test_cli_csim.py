@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from against import check_agrees, check_whole_split, difference
 
 from psp_hw.cli import main
 
@@ -26,11 +27,7 @@ def design(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_design_equals_the_integer_network_on_the_whole_test_split(
     design: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main.run(["simulate", str(design), "--against", "csim", "--json"])
-
-    made = json.loads(capsys.readouterr().out)
-    assert code == 0
-    assert (made["images"], made["against"], made["mismatches"]) == (355, "csim", 0)
+    check_whole_split("csim", design, capsys)
 
 
 def test_run_is_compared_with_the_design_it_would_become(
@@ -38,8 +35,8 @@ def test_run_is_compared_with_the_design_it_would_become(
 ) -> None:
     run = shutil.copytree(digits_run, tmp_path / "run")
 
-    assert main.run(["simulate", str(run), "--against", "csim", "--limit", "20", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["mismatches"] == 0
+    check_agrees("csim", run, capsys, limit=20)
+
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
@@ -52,12 +49,9 @@ def test_a_weight_changed_in_the_cpp_is_found_and_its_layer_named(
     assert changed != header.read_text()
     header.write_text(changed)
 
-    code = main.run(["simulate", str(copy), "--against", "csim", "--limit", "10", "--json"])
+    said = difference("csim", copy, capsys)
 
-    captured = capsys.readouterr()
-    assert code == 1
-    assert json.loads(captured.out)["mismatches"] > 0
-    assert re.search(r"image \d+: stage1_block1_conv2, channel \d+, row \d+, column \d+: ", captured.err)
+    assert re.search(r"image \d+: stage1_block1_conv2, channel \d+, row \d+, column \d+: ", said)
 
 
 def change_weights(text: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from against import check_agrees, check_whole_split, difference
 
 from psp_hw.cli import main
 
@@ -24,11 +25,7 @@ def project(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hls4ml_computes_the_whole_test_split_as_the_integer_network(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main.run(["simulate", str(project), "--against", "hls4ml", "--json"])
-
-    made = json.loads(capsys.readouterr().out)
-    assert code == 0
-    assert (made["images"], made["against"], made["mismatches"]) == (355, "hls4ml", 0)
+    check_whole_split("hls4ml", project, capsys)
 
 
 def test_the_manifest_and_the_json_agree(
@@ -51,19 +48,13 @@ def test_a_weight_changed_in_the_project_is_found(
     weights = copy / "firmware" / "weights" / "w4.txt"
     weights.write_text(re.sub(r"-", "", weights.read_text()))
 
-    code = main.run(["simulate", str(copy), "--against", "hls4ml", "--limit", "10", "--json"])
-
-    captured = capsys.readouterr()
-    assert code == 1
-    assert json.loads(captured.out)["mismatches"] > 0
-    assert re.search(r"image \d+: ", captured.err)
+    assert re.search(r"image \d+: ", difference("hls4ml", copy, capsys))
 
 
 def test_an_hls4ml_project_is_compared_with_plain_cpp_under_its_own_plan(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(["simulate", str(project), "--against", "csim", "--limit", "20", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["mismatches"] == 0
+    check_agrees("csim", project, capsys, limit=20)
 
 
 @pytest.mark.parametrize(
