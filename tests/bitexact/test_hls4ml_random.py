@@ -14,7 +14,9 @@ from random_graphs import random_codes, random_graph
 
 from psp_hw.backends.base import Vectors
 from psp_hw.backends.hls4ml import Backend, IoType, emit
+from psp_hw.backends.hls4ml.model import layer_specs
 from psp_hw.errors import ToolError
+from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.passes import optimize
@@ -25,18 +27,29 @@ from psp_hw.units import Clock
 pytestmark = pytest.mark.slow
 
 FRAMES = 20
-# Together they hold every op, all four pairs of back end and joining, saturation that no ap_fixed has, odd divisors,
-# scales per channel, padded and overlapping pooling.
+# Together they hold every op, all four pairs of back end and joining, each of our layers joined both ways, saturation that no
+# ap_fixed has, odd divisors, scales per channel, padded and overlapping pooling.
 CASES = [
     (1, IoType.PARALLEL, Backend.VITIS),
     (3, IoType.PARALLEL, Backend.VIVADO),
     (4, IoType.STREAM, Backend.VITIS),
     (6, IoType.STREAM, Backend.VIVADO),
     (13, IoType.STREAM, Backend.VITIS),
-    (16, IoType.STREAM, Backend.VITIS),
+    (36, IoType.STREAM, Backend.VITIS),
     (17, IoType.STREAM, Backend.VITIS),
     (25, IoType.PARALLEL, Backend.VITIS),
 ]
+
+
+def test_the_cases_hold_each_of_our_layers_joined_both_ways() -> None:
+    found = set()
+    for seed, io_type, _ in CASES:
+        graph = optimize(random_graph(seed))
+        flow = build(graph, random_plan(graph, np.random.default_rng(seed)))
+        found |= {(io_type, spec.kind) for spec in layer_specs(graph, flow) if spec.kind.startswith("Psp")}
+
+    engines = {"PspConv2D", "PspWindowPool2D", "PspGlobalPool2D", "PspPointwise", "PspThreshold"}
+    assert found == {(io_type, kind) for io_type in IoType for kind in engines}
 
 
 def write(out: Path, seed: int, io_type: IoType, backend: Backend) -> tuple[Graph, np.ndarray, np.ndarray]:
@@ -68,11 +81,11 @@ def test_hls4ml_computes_every_output_of_a_random_network(
     assert np.array_equal(expected, tool.compile_and_run(tmp_path / "design", codes))
 
 
-@pytest.mark.parametrize("seed", [4, 13])
+@pytest.mark.parametrize(("seed", "io_type"), [(6, IoType.STREAM), (1, IoType.PARALLEL)])
 def test_the_words_of_synthesis_and_the_oldest_standard_give_the_same_outputs(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, io_type: IoType
 ) -> None:
-    _, codes, expected = write(tmp_path / "design", seed, IoType.STREAM, Backend.VIVADO)
+    _, codes, expected = write(tmp_path / "design", seed, io_type, Backend.VIVADO)
     script = tmp_path / "design" / "build_lib.sh"
     text = script.read_text().replace("-O0", "-O0 -DPSP_EXACT_WIDTHS")
     script.write_text(text.replace("-std=c++23", "-std=c++11"))  # Vivado HLS compiles as C++11
