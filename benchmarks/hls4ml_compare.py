@@ -5,10 +5,12 @@ pruned one keeps the same few positions of every 3x3 kernel, the first convoluti
 gets exactly the same integers and types, as its own Conv2D with zeros where positions are gone.
 
 Computed from the generated project: multipliers, weight bits, line buffer bits, cycles. Measured, in processor time: seconds
-of hls4ml's ``compile()``, images per second of its ``predict()``, outputs that differ from the integer network.
+of hls4ml's ``compile()``, images per second of its ``predict()``, outputs that differ from the integer network; and the same
+of the design that ``emit --target vivado`` writes under the same folds, which g++ compiles without hls4ml.
 
     python benchmarks/hls4ml_compare.py                      everything, some minutes; writes reports/hls4ml/
     python benchmarks/hls4ml_compare.py --no-measure         only what is computed
+    python benchmarks/hls4ml_compare.py --keep-table         measure the times again, leave the table as it was written
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ import numpy as np
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
+from psp_hw.backends.base import Target, Vectors
+from psp_hw.backends.hls import emit
 from psp_hw.backends.hls4ml.model import layer_specs
 from psp_hw.backends.hls4ml.plugin import register
 from psp_hw.backends.hls4ml.specs import INPUT_NAME, LayerSpec, layer_list, precision_config
@@ -49,12 +53,15 @@ from psp_hw.ir.ops import Add, AvgPool, Conv2d, Input, Op, Output
 from psp_hw.ir.types import NO_PADDING, Padding, Tap, TensorType
 from psp_hw.passes import optimize
 from psp_hw.sim.values import Simulator
+from psp_hw.tools.gxx import compile_design
+from psp_hw.units import Clock
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = (Tap(0, 1), Tap(1, 0), Tap(1, 1), Tap(1, 2))  # 4 of 9 taps, in two of three rows
 ALL = tuple(Tap(r, s) for r in range(3) for s in range(3))
 WIDTHS = (16, 32, 64)
 PART, CLOCK_NS = "xczu7ev-ffvc1156-2-e", 5
+STANDALONE = "psp-hw, C++ alone"
 
 
 class Way(Enum):
@@ -367,12 +374,18 @@ def written(specs: tuple[LayerSpec, ...], graph: Graph, way: Way, folder: Path):
     return model
 
 
+def frames(graph: Graph, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random frames [N, H, W, C], the same for every way, and what the integer network makes of them [N, classes]."""
+    source = graph.input.type
+    rng = np.random.default_rng(3)
+    codes = rng.integers(source.fmt.min, source.fmt.max + 1, size=(images, *source.shape))
+    return codes, Simulator(graph).run(codes).reshape(images, -1)
+
+
 def measured(row: Row, model, graph: Graph, images: int, limit_s: float) -> Row:  # type: ignore[no-untyped-def]
     """The row with what compiling and running the project took; without them where compiling takes longer than the limit."""
     source = graph.input.type.fmt
-    rng = np.random.default_rng(3)
-    codes = rng.integers(source.min, source.max + 1, size=(images, *graph.input.type.shape))
-    expected = Simulator(graph).run(codes).reshape(images, -1)
+    codes, expected = frames(graph, images)
     seconds_of_compiling = compiled(model, limit_s)
     if seconds_of_compiling is None:
         return replace(row, gave_up_after_seconds=limit_s)
@@ -390,7 +403,7 @@ def measured(row: Row, model, graph: Graph, images: int, limit_s: float) -> Row:
 
 def compiled(model, limit_s: float) -> float | None:  # type: ignore[no-untyped-def]
     """What ``ModelGraph.compile()`` does after writing: seconds of processor time, or None when given up."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = seconds_of_children()
     folder = Path(model.config.get_output_dir())
     build = subprocess.Popen(
         ["./build_lib.sh"],
@@ -409,8 +422,7 @@ def compiled(model, limit_s: float) -> float | None:  # type: ignore[no-untyped-
     stamp = model.config.get_config_value("Stamp")
     library = folder / "firmware" / f"{model.config.get_project_name()}-{stamp}.so"
     model._top_function_lib = ctypes.cdll.LoadLibrary(str(library))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds_of_children() - before
 
 
 @contextlib.contextmanager
@@ -460,36 +472,85 @@ class Total:
         """Both."""
         return self.compile_seconds + self.run_seconds
 
+    @property
+    def images_per_second(self) -> float:
+        """Of the simulation, on one core."""
+        return self.images / self.run_seconds
+
 
 def totals(images: int, progress) -> list[Total]:  # type: ignore[no-untyped-def]
-    """Stock hls4ml on the dense network and ours on the pruned one, at the same II, measured one after the other."""
+    """Stock hls4ml, ours inside hls4ml, and the C++ alone, at the same II, measured one after the other."""
     found = []
-    ways = (("dense", ALL, Way.LATENCY), ("dense", ALL, Way.RESOURCE), ("4 of 9 taps", KEPT, Way.OURS))
+    ways: tuple[tuple[str, tuple[Tap, ...], Way | None], ...] = (
+        ("dense", ALL, Way.LATENCY),
+        ("dense", ALL, Way.RESOURCE),
+        ("4 of 9 taps", KEPT, Way.OURS),
+        ("dense", ALL, None),
+        ("4 of 9 taps", KEPT, None),
+    )
     for network, alive, way in ways:
         graph = resnet8(alive)
         folds = {op.name: NodePlan(fold=fold_of(op, graph, Pace.SAME_II)) for op in graph.convolutions}
-        flow = build(graph, FoldPlan(nodes=folds))
-        specs = layer_specs(graph, flow) if way is Way.OURS else stock_specs(graph, flow, Pace.SAME_II)
-        with tempfile.TemporaryDirectory() as folder:
-            model = written(specs, graph, way, Path(folder))
-            empty = our_row(graph, flow, Pace.SAME_II, network, model)
-            row = measured(empty, model, graph, images, limit_s=3600)
-        assert row.compile_seconds is not None
-        assert row.images_per_second is not None
-        total = Total(
-            network=network,
-            way=way.value,
-            images=images,
-            compile_seconds=row.compile_seconds,
-            run_seconds=round(images / row.images_per_second, 1),
-        )
+        plan = FoldPlan(nodes=folds)
+        if way is None:
+            total = standalone(graph, plan, network, images)
+        else:
+            total = through_hls4ml(graph, build(graph, plan), way, network, images)
         progress(total)
         found.append(total)
     return found
 
 
-def report(found: list[Row], speed: list[Total], images: int) -> str:
-    """The table as Markdown."""
+def through_hls4ml(graph: Graph, flow: Dataflow, way: Way, network: str, images: int) -> Total:
+    """A project, compiled and run by hls4ml."""
+    specs = layer_specs(graph, flow) if way is Way.OURS else stock_specs(graph, flow, Pace.SAME_II)
+    with tempfile.TemporaryDirectory() as folder:
+        model = written(specs, graph, way, Path(folder))
+        empty = our_row(graph, flow, Pace.SAME_II, network, model)
+        row = measured(empty, model, graph, images, limit_s=3600)
+    assert row.compile_seconds is not None
+    assert row.images_per_second is not None
+    assert row.mismatches == 0, f"{way.value}: {row.mismatches} frames differ"
+    return Total(
+        network=network,
+        way=way.value,
+        images=images,
+        compile_seconds=row.compile_seconds,
+        run_seconds=round(images / row.images_per_second, 1),
+    )
+
+
+def standalone(graph: Graph, plan: FoldPlan, network: str, images: int) -> Total:
+    """The design for Vivado HLS under the same folds, compiled by g++ as ``simulate --against csim`` does, on one core."""
+    codes, expected = frames(graph, images)
+    with tempfile.TemporaryDirectory() as folder:
+        design = Path(folder) / "design"
+        vectors = Vectors(inputs=codes[:1], outputs=Simulator(graph).run(codes[:1]))
+        clock = Clock(period_ns=CLOCK_NS)
+        emit(graph, plan, part=PART, clock=clock, target=Target.VIVADO, vectors=vectors, out=design)
+        start = seconds_of_children()
+        with compile_design(design) as program:
+            compiled_at = seconds_of_children()
+            found = program.run(codes, jobs=1).reshape(images, -1)
+            end = seconds_of_children()
+    assert np.array_equal(expected, found), "the C++ differs from the integer network"
+    return Total(
+        network=network,
+        way=STANDALONE,
+        images=images,
+        compile_seconds=round(compiled_at - start, 1),
+        run_seconds=round(end - compiled_at, 2),
+    )
+
+
+def seconds_of_children() -> float:
+    """Processor time of the programs that were run and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def report(found: list[Row], speed: list[Total], images: int, *, kept: bool) -> str:
+    """The table as Markdown; kept where it is of an earlier run than the comparison of times."""
     lines = [
         "# Shape pruning through hls4ml",
         "",
@@ -509,18 +570,28 @@ def report(found: list[Row], speed: list[Total], images: int) -> str:
         ]
     if speed:
         ours = next(total for total in speed if total.way == Way.OURS.value)
-        stock = min((total for total in speed if total is not ours), key=lambda total: total.seconds)
+        alone = {total.network: total for total in speed if total.way == STANDALONE}
+        stocks = [total for total in speed if total.way not in (Way.OURS.value, STANDALONE)]
+        stock = min(stocks, key=lambda total: total.seconds)
+        fastest = max(stocks, key=lambda total: total.images_per_second).images_per_second
         lines += [
             f"## Compile, then simulate {ours.images} frames",
             "",
-            "| | compile [s] | simulate [s] | both [s] |",
-            "|---|--:|--:|--:|",
+            "All ways in one run, one after the other, at the same II, in processor time of one core"
+            + (" (a later run than that of the tables above)." if kept else "."),
+            "",
+            "| | compile [s] | simulate [s] | both [s] | images/s |",
+            "|---|--:|--:|--:|--:|",
             *(
-                f"| {t.way}, {t.network} | {t.compile_seconds:.1f} | {t.run_seconds:.1f} | {t.seconds:.1f} |"
+                f"| {t.way}, {t.network} | {t.compile_seconds:.1f} | {t.run_seconds:.1f} | {t.seconds:.1f} "
+                f"| {t.images_per_second:.1f} |"
                 for t in speed
             ),
             "",
-            f"Ours takes {ours.seconds / stock.seconds:.2f} of the time of the faster of the two.",
+            f"Compiling and simulating, ours inside hls4ml takes {ours.seconds / stock.seconds:.2f} of the time of the faster "
+            "stock strategy.",
+            f"The C++ alone simulates {alone['dense'].images_per_second / fastest:.1f} times the images/s of stock hls4ml with "
+            f"the dense network, {alone['4 of 9 taps'].images_per_second / fastest:.1f} times with 4 of 9 taps.",
             "",
         ]
     return "\n".join(lines)
@@ -555,6 +626,9 @@ def main() -> None:
     parser.add_argument("--limit-s", type=float, default=300.0, help="give a compilation up after so long")
     parser.add_argument("--no-measure", action="store_true", help="compile and run nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "hls4ml")
+    parser.add_argument(
+        "--keep-table", action="store_true", help="only compare times; the table stays as result.json has it"
+    )
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning, module="hls4ml")
     register()
@@ -563,7 +637,11 @@ def main() -> None:
     def show(item: Row | Total) -> None:
         print(item, flush=True)
 
-    found = rows(images, asked.limit_s, show)
+    if asked.keep_table:
+        kept = json.loads((asked.out / "result.json").read_text())
+        images, found = kept["images"], [Row(**row) for row in kept["rows"]]
+    else:
+        found = rows(images, asked.limit_s, show)
     speed = [] if asked.no_measure else totals(asked.ratio_images, show)
     asked.out.mkdir(parents=True, exist_ok=True)
     document = {
@@ -576,7 +654,7 @@ def main() -> None:
         "totals": [asdict(total) for total in speed],
     }
     (asked.out / "result.json").write_text(json.dumps(document, indent=2) + "\n")
-    (asked.out / "report.md").write_text(report(found, speed, images))
+    (asked.out / "report.md").write_text(report(found, speed, images, kept=asked.keep_table))
 
 
 if __name__ == "__main__":
