@@ -189,3 +189,25 @@ def test_a_tag_creates_no_object(tmp_path: Path) -> None:
 
     with pytest.raises(SpecError, match="not valid YAML: could not determine a constructor"):
         load_spec(path)
+
+
+def test_overrides_by_layer_name_come_from_yaml_and_go_back(tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text(
+        "pruning:\n"
+        "  structures: [shape]\n"
+        "  overrides:\n"
+        "  - layers: stage3.*\n"
+        "    structures: [{kind: channel, epsilon: 0.3}, shape]\n"
+        "  - layers: stage1.*\n"
+    )
+    spec = load_spec(file)
+    channel, shape = spec.pruning.overrides[0].structures
+
+    assert (StructureKind.CHANNEL, 0.3, StructureKind.SHAPE) == (channel.kind, channel.epsilon, shape.kind)
+    assert () == spec.pruning.overrides[1].structures
+    file.write_text(spec_to_yaml(spec))
+    assert spec == load_spec(file)
+    file.write_text("pruning:\n  overrides: [{layers: a, structures: [{kind: shap}]}]\n")
+    with pytest.raises(SpecError, match=r"overrides\[0\]\.structures\[0\]\.kind: unknown value 'shap'"):
+        load_spec(file)
