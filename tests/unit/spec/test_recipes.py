@@ -30,3 +30,13 @@ def test_the_recipe_of_the_paper_has_its_numbers() -> None:
     )
     assert spec.pruning.init is AlphaInit.PAPER
     assert 0.9 == spec.training.momentum
+
+
+def test_the_recipe_of_the_dense_network_has_the_epsilon_of_its_family() -> None:
+    spec = load_spec(MODELS / "densenet40-channel-layer-psp" / "spec.yaml")
+    expected = with_structures(
+        preset("densenet40"), (StructureKind.CHANNEL, StructureKind.LAYER), paper=True
+    ).pruning
+
+    assert expected == spec.pruning
+    assert {0.1} == {structure.epsilon for structure in spec.pruning.structures}
