@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from psp_hw.folding.engine import Engine
-from psp_hw.sim.cycles import RESTART_CYCLES
+from psp_hw.sim.process import RESTART_CYCLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

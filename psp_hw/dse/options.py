@@ -26,7 +26,7 @@ from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divisors
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
-from psp_hw.sim.cycles import RESTART_CYCLES
+from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.units import Clock
 
 CostArray = npt.NDArray[np.int64]

@@ -28,7 +28,8 @@ from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, NodePlan, check_fold
 from psp_hw.ir.graph import Graph
-from psp_hw.sim.cycles import RESTART_CYCLES, simulate
+from psp_hw.sim.cycles import simulate
+from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
@@ -148,15 +149,27 @@ def _for_rate(space: Space, goal: Fps) -> FoldPlan:
     for _ in range(ROUNDS):
         if target < space.floor:
             break
-        choice = fit(space, space.problem.capacity, target)
-        if choice is None:
+        design = _designed(space, target)
+        if design is None:
             raise _too_large(space, goal, target)
-        design = finish(space, choice)
         if design.interval <= wanted:
             return design.plan
         reached = design.interval
         target = math.floor(target * wanted / design.interval)
     raise _too_slow(space, goal, max(reached, space.floor))
+
+
+def _designed(space: Space, interval: int) -> Design | None:
+    """The cheapest design within an interval: FIFOs are looked at again only where those of the cheapest choice do not fit."""
+    cheap = affordable(space.problem, interval)
+    if cheap is None:
+        return None
+    design = finish(space, cheap)
+    depths = {c.name: design.plan.fifo_depths.get(c.name, DEFAULT_FIFO_DEPTH) for c in space.flow.channels}
+    if (cheap.total + fifo_cost(space, depths) <= space.problem.capacity).all():
+        return design
+    choice = fit(space, space.problem.capacity, interval)
+    return finish(space, choice) if choice is not None else None
 
 
 def _for_latency(space: Space, goal: Latency) -> FoldPlan:

@@ -18,70 +18,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from psp_hw.errors import SpecError
-from psp_hw.folding.dataflow import Channel, Dataflow
-from psp_hw.folding.engine import Engine
-
-# Cycles between the last position of a frame and the first of the next: the state before the loop and the one after it.
-# In published reports of one-loop processes, latency = trips + depth of the pipeline for 145 of 145 (docs/estimate.md),
-# which is one state more than the loop alone; the state after it is the ap_done / ap_start handshake (UG1399).
-RESTART_CYCLES = 2
+from psp_hw.folding.dataflow import Dataflow
+from psp_hw.sim.process import Fifo, Process, Wait, program
 
 # A pipeline depth of 0: the token is given in the cycle in which the step ends.
 NO_DEPTHS: Mapping[str, int] = {}
 
 MAX_FRAMES = 12
-
-CycleArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """One frame of an engine on its own clock.
-
-    Args:
-        at: position of each action [actions], ascending, in cycles.
-        reads: whether the action takes a token from every input [actions].
-        writes: whether the action gives a token to every output [actions].
-        length: positions from one frame to the next, the restart included [cycles].
-    """
-
-    at: CycleArray
-    reads: npt.NDArray[np.bool_]
-    writes: npt.NDArray[np.bool_]
-    length: int
-
-
-def program(engine: Engine, depth: int) -> Program:
-    """The actions of an engine whose pipeline is ``depth`` cycles deep.
-
-    A step reads at its first cycle; what it gives appears ``depth`` cycles after its last.
-    """
-    schedule = engine.schedule()
-    ends = np.cumsum(schedule.cycles)
-    length = int(ends[-1]) + depth + RESTART_CYCLES
-    reads = np.zeros(length, dtype=np.bool_)
-    writes = np.zeros(length, dtype=np.bool_)
-    reads[(ends - schedule.cycles)[schedule.reads]] = True
-    writes[(ends - 1 + depth)[schedule.writes]] = True
-    at = np.flatnonzero(reads | writes)
-    return Program(at=at, reads=reads[at], writes=writes[at], length=length)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Why an engine stands still: its channel is empty (it reads) or full (it writes)."""
-
-    engine: str
-    channel: str
-    full: bool
-    other: str
-
-    def __str__(self) -> str:
-        state = "full" if self.full else "empty"
-        return f"{self.engine} waits for {self.other} ({self.channel} is {state})"
 
 
 class DeadlockError(SpecError):
@@ -139,84 +84,6 @@ class Timeline:
     stalls: Mapping[str, int]
 
 
-class _Fifo:
-    """Times at which tokens were written and read, so far."""
-
-    __slots__ = ("depth", "name", "read", "source", "target", "written")
-
-    def __init__(self, channel: Channel, depth: int | None) -> None:
-        self.name, self.source, self.target = channel.name, channel.source, channel.target
-        self.depth = depth
-        self.written: list[int] = []
-        self.read: list[int] = []
-
-
-class _Process:
-    """An engine on its way through its program."""
-
-    __slots__ = ("gaps", "inputs", "name", "outputs", "reads", "time", "times", "wait", "writes")
-
-    def __init__(self, name: str, steps: Program, inputs: list[_Fifo], outputs: list[_Fifo]) -> None:
-        self.name = name
-        self.inputs, self.outputs = inputs, outputs
-        gaps = np.diff(steps.at, prepend=steps.at[-1] - steps.length)
-        self.gaps: list[int] = gaps.tolist()
-        self.reads: list[bool] = steps.reads.tolist()
-        self.writes: list[bool] = steps.writes.tolist()
-        self.time = int(steps.at[-1]) - steps.length  # so that the first action falls on its own position
-        self.times: list[int] = []
-        self.wait: Wait | None = None
-
-    def advance(self, actions: int) -> bool:
-        """Act until ``actions`` are done or something is missing; whether anything moved."""
-        times, gaps, reads, writes = self.times, self.gaps, self.reads, self.writes
-        inputs, outputs = self.inputs, self.outputs
-        begin = done = len(times)
-        base, period, time = done - done % len(gaps), len(gaps), self.time
-        self.wait = None
-        while done < actions:
-            step = done - base
-            if step == period:
-                base, step = done, 0
-            now = time + gaps[step]
-            if reads[step]:
-                for fifo in inputs:
-                    token = len(fifo.read)
-                    if token >= len(fifo.written):
-                        self.wait = Wait(engine=self.name, channel=fifo.name, full=False, other=fifo.source)
-                        break
-                    ready = fifo.written[token]
-                    if ready >= now:
-                        now = ready + 1
-                if self.wait is not None:
-                    break
-            if writes[step]:
-                for fifo in outputs:
-                    if fifo.depth is not None:
-                        slot = len(fifo.written) - fifo.depth
-                        if slot >= 0:
-                            if slot >= len(fifo.read):
-                                self.wait = Wait(
-                                    engine=self.name, channel=fifo.name, full=True, other=fifo.target
-                                )
-                                break
-                            freed = fifo.read[slot]
-                            if freed >= now:
-                                now = freed + 1
-                if self.wait is not None:
-                    break
-                for fifo in outputs:
-                    fifo.written.append(now)
-            if reads[step]:
-                for fifo in inputs:
-                    fifo.read.append(now)
-            times.append(now)
-            time = now
-            done += 1
-        self.time = time
-        return done > begin
-
-
 class Clockwork:
     """The processes of a design, advanced frame by frame.
 
@@ -236,16 +103,16 @@ class Clockwork:
         fifo_depths: Mapping[str, int] = NO_DEPTHS,
     ) -> None:
         self._fifos = [
-            _Fifo(c, None if c.name in unbounded else fifo_depths.get(c.name, c.depth))
+            Fifo(c, None if c.name in unbounded else fifo_depths.get(c.name, c.depth))
             for c in dataflow.channels
         ]
-        inputs: dict[str, list[_Fifo]] = {engine.name: [] for engine in dataflow.engines}
-        outputs: dict[str, list[_Fifo]] = {engine.name: [] for engine in dataflow.engines}
+        inputs: dict[str, list[Fifo]] = {engine.name: [] for engine in dataflow.engines}
+        outputs: dict[str, list[Fifo]] = {engine.name: [] for engine in dataflow.engines}
         for fifo in self._fifos:
             inputs[fifo.target].append(fifo)
             outputs[fifo.source].append(fifo)
         self._processes = {
-            engine.name: _Process(
+            engine.name: Process(
                 engine.name,
                 program(engine, depths.get(engine.name, 0)),
                 inputs[engine.name],
@@ -312,7 +179,7 @@ class Clockwork:
         return tuple(ChannelUse(name=f.name, depth=f.depth, occupancy=_occupancy(f)) for f in self._fifos)
 
 
-def _occupancy(fifo: _Fifo) -> int:
+def _occupancy(fifo: Fifo) -> int:
     written = np.asarray(fifo.written, dtype=np.int64)
     read = np.asarray(fifo.read, dtype=np.int64)
     freed = np.searchsorted(read, written, side="left")  # slots free when each token is written

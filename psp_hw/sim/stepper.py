@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.sim.cycles import NO_DEPTHS, Program, program
+from psp_hw.sim.cycles import NO_DEPTHS
+from psp_hw.sim.process import Program, program
 
 
 @dataclass(slots=True)

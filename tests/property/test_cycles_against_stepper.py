@@ -11,7 +11,8 @@ from sample_graphs import Builder, random_graph
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.ir.graph import Graph
-from psp_hw.sim.cycles import RESTART_CYCLES, DeadlockError, simulate
+from psp_hw.sim.cycles import DeadlockError, simulate
+from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.sim.stepper import step
 
 
