@@ -135,6 +135,18 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _without_optimization(model: Any) -> None:
+    """Let a model write projects that compile several times faster; a few frames do not repay optimizing."""
+    write = model.write
+
+    def write_and_change() -> None:
+        write()
+        script = Path(model.config.get_output_dir()) / "build_lib.sh"
+        script.write_text(script.read_text().replace("-O3", "-O0"))
+
+    model.write = write_and_change
+
+
 def trace(design: Path, codes: IntArray) -> dict[str, IntArray]:
     """Codes of the values of a few frames, by name in the graph, as hls4ml traces them.
 
@@ -158,6 +170,7 @@ def trace(design: Path, codes: IntArray) -> dict[str, IntArray]:
 
             model = load_saved_model(design / "model.fml", output_dir=place)
             model.config.config["OutputDir"] = str(Path(place) / "project")
+            _without_optimization(model)
             for layer in model.get_layers():
                 layer.set_attr("trace", layer.name in values)  # of a clone hls4ml would wait for two results
             _, found = model.trace(real)

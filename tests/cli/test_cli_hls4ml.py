@@ -47,6 +47,8 @@ def test_a_weight_changed_in_the_project_is_found(
     copy = Path(shutil.copytree(project, tmp_path / "copy"))
     weights = copy / "firmware" / "weights" / "w4.txt"
     weights.write_text(re.sub(r"-", "", weights.read_text()))
+    script = copy / "build_lib.sh"
+    script.write_text(script.read_text().replace("-O3", "-O0 -w"))  # compiles in a third of the time
 
     assert re.search(r"image \d+: ", difference("hls4ml", copy, capsys))
 
