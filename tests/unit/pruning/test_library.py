@@ -265,3 +265,13 @@ def test_two_processes_stay_in_step(tmp_path: Path) -> None:
     assert torch.equal(left["weight"], right["weight"])
     assert torch.equal(left["mask"], right["mask"])
     assert torch.allclose(alone[2].weight, left["weight"], atol=1e-6)
+
+
+def test_the_example_of_a_plain_loop_runs() -> None:
+    file = Path(__file__).resolve().parents[3] / "examples" / "plain_loop.py"
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    accuracy, kept = names["main"](steps=60)  # type: ignore[operator]
+
+    assert accuracy > 0.5
+    assert 0 < kept <= 1
