@@ -54,8 +54,10 @@ def test_an_integer_map_does_as_the_real_one(scale, offset, nudge, shift):
 
     found = integer_map(mapping, mapping.steps(entering), entering, shift)
 
-    if shift == 12:
-        assert found is not None  # 71 integers and fractions of at most 64 parts leave room for every tie
+    halves = [2 * (scale * m + offset) for m in range(entering.lo, entering.hi + 1)]
+    ties = nudge == 0 and any(half.denominator == 1 and half.numerator % 2 for half in halves)
+    if shift == 12 and not ties:  # half to even: ties that alternate may leave no straight line through them
+        assert found is not None  # 71 integers and fractions of at most 64 parts leave room
     if found is not None:
         for m in range(entering.lo, entering.hi + 1):
             assert mapping(m) == min(max(round(Fraction(found[0] * m + found[1], 1 << shift)), -3), 4)
