@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.text import print_graph
 from psp_hw.ir.verify import verify
 from psp_hw.passes.base import Pass
 from psp_hw.passes.drop_dead_channels import DropDeadChannels
@@ -29,14 +30,20 @@ def optimize(
 ) -> Graph:
     """The graph after the passes, verified before and after each.
 
+    What one pass removes can lay bare something for an earlier one (a channel that goes may leave a branch constant), so
+    the passes run in rounds until a round changes nothing; every round but the last removes an op, a channel or a tap.
+
     Args:
         graph: verified or not.
-        stop_after: how many passes to run; None runs all.
+        stop_after: how many passes of the first round to run; None runs all, in rounds.
         on_pass: called with the name of every pass and the graph it gave, for writing graphs down.
     """
     graph = verify(graph)
-    for step in PASSES[:stop_after]:
-        graph = verify(step.run(graph))
-        if on_pass is not None:
-            on_pass(step.name, graph)
-    return graph
+    while True:
+        before = print_graph(graph)
+        for step in PASSES[:stop_after]:
+            graph = verify(step.run(graph))
+            if on_pass is not None:
+                on_pass(step.name, graph)
+        if stop_after is not None or print_graph(graph) == before:
+            return graph
