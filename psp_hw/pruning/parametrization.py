@@ -65,7 +65,7 @@ class StructureParameter(nn.Module):
         self.register_buffer("tightness", torch.ones(()))
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         self.register_buffer("chosen", torch.ones(shape, dtype=torch.bool))
-        self.register_buffer("norm", torch.zeros(() if learns else shape))
+        self.register_buffer("norm", torch.zeros(() if learns else shape), persistent=not learns)
         if not learns:
             self._measure(weight)
 
