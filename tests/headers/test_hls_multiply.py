@@ -77,11 +77,12 @@ def test_pairs_with_an_unsigned_operand_of_four_bits(tmp_path: Path) -> None:
     assert 0 == count_differing(tmp_path, "psp::InDspPairs<5, 4, 8>", "0, 15, -8, 7, 1")
 
 
+@pytest.mark.parametrize("flags", [(), ("-DPSP_EXACT_WIDTHS",)])
 @pytest.mark.parametrize("x", ["<8, 8, 16>:-128, 127", "<9, 8, 16>:0, 255"])
-def test_pairs_of_eight_bits(tmp_path: Path, x: str) -> None:
+def test_pairs_of_eight_bits(tmp_path: Path, x: str, flags: tuple[str, ...]) -> None:
     widths, extent = x.split(":")
 
-    assert 0 == count_differing(tmp_path, f"psp::InDspPairs{widths}", f"{extent}, -128, 127, 15")
+    assert 0 == count_differing(tmp_path, f"psp::InDspPairs{widths}", f"{extent}, -128, 127, 15", *flags)
 
 
 def test_a_lane_one_bit_too_narrow_is_seen(tmp_path: Path) -> None:

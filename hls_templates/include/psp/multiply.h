@@ -26,6 +26,31 @@ struct Word {
 #endif
 };
 
+// A number times 2^LANE; the result fits its type.
+template <int LANE, int WIDTH>
+ap_int<WIDTH> raised(const ap_int<WIDTH>& value) {
+#pragma HLS INLINE
+    return value << LANE;
+}
+
+template <int LANE>
+long long raised(long long value) {
+    return value * (1LL << LANE);
+}
+
+// The low LANE bits of a number, read as a signed number.
+template <int LANE, int WIDTH>
+ap_int<LANE> low_bits(const ap_int<WIDTH>& value) {
+#pragma HLS INLINE
+    return ap_int<LANE>(value);
+}
+
+template <int LANE>
+long long low_bits(long long value) {
+    const long long half = 1LL << (LANE - 1);
+    return ((value + half) & (2 * half - 1)) - half;
+}
+
 }  // namespace detail
 
 // No pragma: the tool decides by the widths.
@@ -82,8 +107,7 @@ struct InDsp {
 //
 // Where w0 * x fits LANE bits with its sign, it is the low LANE bits of the product, read as a signed number; what remains
 // after taking it away is w1 * x, exactly. (After WP486, whose lanes have 18 bits. Lanes of just the bits that are needed, 16
-// at 8 x 8 bits, let two such products fit the 25 bits of a DSP48E1 too.) The words have their exact widths everywhere: the
-// carry from the lower into the upper product is what a test must see.
+// at 8 x 8 bits, let two such products fit the 25 bits of a DSP48E1 too.)
 template <int X_BITS, int W_BITS, int LANE>
 struct InDspPairs {
     static const int kAtOnce = 2;
@@ -92,18 +116,21 @@ struct InDspPairs {
     template <class N>
     static void add(N x, const N (&w)[2], N (&sums)[2]) {
 #pragma HLS INLINE
-        const ap_int<X_BITS> shared = x;
-        const ap_int<kPackedBits> low = w[0];
-        const ap_int<kPackedBits> high = w[1];
-        const ap_int<kPackedBits> packed = (high << LANE) + low;
-        const ap_int<kPackedBits + X_BITS> products = packed * shared;
+        typedef typename detail::Word<kPackedBits>::type Packed;
+        typedef typename detail::Word<kPackedBits + X_BITS>::type Products;
+        typedef typename detail::Word<LANE>::type Lane;
+        const typename detail::Word<X_BITS>::type shared = x;
+        const Packed low = w[0];
+        const Packed high = w[1];
+        const Packed packed = detail::raised<LANE>(high) + low;
+        const Products products = Products(packed) * shared;
 #ifdef __VITIS_HLS__
 #pragma HLS BIND_OP variable=products op=mul impl=dsp
 #else
 #pragma HLS RESOURCE variable=products core=DSP48
 #endif
-        const ap_int<LANE> lower = products;
-        const ap_int<LANE> upper = (products - lower) >> LANE;
+        const Lane lower = detail::low_bits<LANE>(products);
+        const Lane upper = Lane(Products(products - lower) >> LANE);
         sums[0] += number<N>(lower);
         sums[1] += number<N>(upper);
     }
