@@ -38,9 +38,8 @@ from psp_hw.units import Clock
 
 CYCLES_ERROR = "Cycles: those of loops with II = 1 as scheduled; pipeline depths are modelled, within about 2 cycles per engine."
 EXPECTED_ERROR = (
-    f"{CYCLES_ERROR} Resources: no "
-    "synthesis report of these engines exists yet. On published hls4ml layers the same price list is off by 0 to 10 % "
-    "(DSP, block RAM), 18 to 69 % (LUT) and 33 to 77 % (FF) in the median, mostly too low where it is far off; expect a factor of 1.5 "
+    f"{CYCLES_ERROR} Resources: no synthesis report of these engines exists yet. On published hls4ml layers, with factors fitted on "
+    "other repositories, the median error is 5 % (DSP), 0 % (block RAM), 25 % (LUT) and 43 % (FF); expect a factor of 1.5 "
     "to 2 for LUT and FF until a report of your own says more."
 )
 
