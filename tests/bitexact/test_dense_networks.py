@@ -25,6 +25,8 @@ from psp_hw.spec.enums import AlphaInit, StructureKind
 from psp_hw.spec.train import PruningSpec, QuantSpec, StructureSpec
 from psp_hw.training.export import export_model
 
+pytestmark = pytest.mark.slow  # trains and executes a network per case
+
 IMAGE = (3, 16, 16)
 
 

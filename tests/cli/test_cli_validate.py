@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from psp_hw.cli.main import run
 
 SAMPLE = Path(__file__).parents[1] / "unit" / "cost" / "published_layers.jsonl"
 
 
+@pytest.mark.slow
 def test_json_is_one_document(capsys):
     assert 0 == run(["validate-estimate", str(SAMPLE), "--json"])
 
@@ -20,6 +23,7 @@ def test_json_is_one_document(capsys):
     }
 
 
+@pytest.mark.slow
 def test_a_page_and_pictures_are_written(capsys, tmp_path):
     assert 0 == run(["validate-estimate", str(SAMPLE), "--out", str(tmp_path / "out")])
 

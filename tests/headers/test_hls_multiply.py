@@ -10,6 +10,8 @@ import pytest
 from psp_hw.backends.hls.project import ap_types_dir, template_dir
 from psp_hw.tools import gxx
 
+pytestmark = pytest.mark.slow  # g++ compiles every pair of operands
+
 PROGRAM = """
 #include <cstdio>
 

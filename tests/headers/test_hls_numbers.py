@@ -15,6 +15,8 @@ from psp_hw.backends.hls.project import ap_types_dir
 from psp_hw.backends.templates import template_dir
 from psp_hw.tools import gxx
 
+pytestmark = pytest.mark.slow  # g++ compiles every accumulator
+
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wno-unknown-pragmas", "-Wno-unused-label")
 
 
@@ -47,7 +49,7 @@ def random_requantizers(count: int) -> list[tuple[Requantizer, int, int]]:
     return found
 
 
-@pytest.mark.parametrize("standard", ["c++11", pytest.param("c++14", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("standard", ["c++11", "c++14"])
 def test_every_accumulator_finishes_as_rational_arithmetic_says(tmp_path: Path, standard: str) -> None:
     cases = random_requantizers(40)
     lines = ["#include <cstdio>", '#include "psp/requantize.h"', "template <class F, int W> void all() {"]

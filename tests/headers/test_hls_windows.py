@@ -22,6 +22,8 @@ from psp_hw.ir.ops import AvgPool, Conv2d, Input, MaxPool, Op, Output
 from psp_hw.ir.types import Padding, Tap, TensorType
 from psp_hw.ir.verify import verify
 
+pytestmark = pytest.mark.slow  # g++ compiles many geometries
+
 RINGS = (MemoryKind.LUTRAM, MemoryKind.BRAM, MemoryKind.URAM)
 
 
@@ -133,7 +135,6 @@ def test_windows_of_many_geometries_are_exact(tmp_path: Path) -> None:
     check(tmp_path, {"conv": range(8), "max": range(3), "mean": range(3)})
 
 
-@pytest.mark.slow
 def test_windows_of_more_geometries_are_exact_in_words_of_synthesis(tmp_path: Path) -> None:
     seeds = {"conv": range(100, 150), "max": range(100, 115), "mean": range(100, 115)}
     check(tmp_path, seeds, "-DPSP_EXACT_WIDTHS")

@@ -14,6 +14,8 @@ from psp_hw.cost.published.score import to_json, validate
 from psp_hw.cost.published.stock import known
 from psp_hw.errors import DataError
 
+pytestmark = pytest.mark.slow  # fits once per repository
+
 SAMPLE = Path(__file__).with_name("published_layers.jsonl")
 
 # Median error [%] over the sample when it was taken, and a little more: a change that worsens it fails. With two layers per

@@ -17,6 +17,8 @@ from psp_hw.ir.verify import verify
 from psp_hw.spec.target import Fps, MaxThroughput
 from psp_hw.units import Clock
 
+pytestmark = pytest.mark.slow  # many searches
+
 PART = find_part("xc7z020clg400-1")
 CLOCK = Clock(period_ns=10.0)
 

@@ -12,6 +12,8 @@ from psp_hw.errors import DoesNotFitError
 from psp_hw.spec.target import Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
+pytestmark = pytest.mark.slow  # many searches
+
 PART = find_part("xc7z020clg400-1")
 CLOCK = Clock(period_ns=10.0)
 

@@ -165,6 +165,7 @@ def test_amp() -> None:
     assert bool(torch.isfinite(alpha.grad).all())
 
 
+@pytest.mark.slow
 def test_torch_compile_in_one_graph() -> None:
     for options in ({"epsilon": 0.2}, {"density": 0.5}, {"method": "l1-norm", "structure": "column"}):
         model = psp_hw.prune(net(), **options)  # type: ignore[arg-type]

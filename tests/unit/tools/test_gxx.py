@@ -22,6 +22,8 @@ from psp_hw.ir.graph import Graph
 from psp_hw.ir.types import TensorType
 from psp_hw.tools.gxx import Simulation, compile_design, read_interface, unpack_tokens
 
+pytestmark = pytest.mark.slow  # g++ compiles designs
+
 
 def residual_graph() -> Graph:
     make = Builder(5, 4, 2)
