@@ -91,7 +91,7 @@ def first(split: Split, count: int) -> Split:
 def psp_hw(*arguments: str) -> dict:  # type: ignore[type-arg]
     """Run a command that answers in JSON; mismatches are an answer."""
     done = subprocess.run([sys.executable, "-m", "psp_hw", *arguments], capture_output=True, text=True)
-    if not done.stdout:
+    if done.returncode > 1 or not done.stdout:
         sys.exit(f"psp-hw {' '.join(arguments)}: {done.stderr}")
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
