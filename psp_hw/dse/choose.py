@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from psp_hw.cost.resources import Resource
 from psp_hw.dse.options import CostArray, Options
 
 FloatArray = npt.NDArray[np.float64]
+
+_DSP, _LUT, _FF, _BRAM18, _ = range(len(Resource))
 
 # Steps of the search over the prices of resources, and choices looked at by the exhaustive one that follows.
 PRICE_STEPS = 24
@@ -18,6 +21,10 @@ EXACT_NODES = 20_000
 
 # Problems with more combinations than this are not searched exhaustively: most of the nodes would be spent in one corner.
 EXACT_COMBINATIONS = 1e6
+
+# Steps into which the budgets of DSP and block RAM are cut when partial sums are merged: one sum is kept for each pair.
+DSP_STEPS = 32
+BRAM_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +69,8 @@ def affordable(problem: Problem, interval: int) -> Choice | None:
     """A choice that meets an interval within the budget, at least cost as far as found; None where there is none.
 
     Where the cheapest choice is within the budget it is the answer, and optimal. Else resources that run short become dearer
-    until a choice fits; small problems are then searched exhaustively for a better one.
+    until a choice fits; where none does so, partial sums are merged engine by engine. Small problems are then searched
+    exhaustively for a better one.
     """
     prices = problem.prices
     first = _at_prices(problem, interval, prices)
@@ -82,6 +90,8 @@ def affordable(problem: Problem, interval: int) -> Choice | None:
         if _fits(choice, problem):
             found = choice
             break
+    if found is None:
+        found = _merged(problem, interval)
     combinations = math.prod(float(options.within(interval)) for options in problem.options)
     exact = _exact(problem, interval, found) if combinations <= EXACT_COMBINATIONS else None
     return exact if exact is not None else found
@@ -110,6 +120,61 @@ def _least_fits(problem: Problem, interval: int) -> bool:
     for options in problem.options:
         least = least + options.costs[: options.within(interval)].min(axis=0)
     return bool((least <= problem.budget).all())
+
+
+def _merged(problem: Problem, interval: int) -> Choice | None:
+    """A choice within the budget by dynamic programming over the engines; None where it finds none.
+
+    After each engine, of all partial sums that can still fit, those of one step of DSP and of block RAM are represented by the
+    one of fewest LUTs. Prices move all engines alike, this lets some take DSPs and others LUTs.
+    """
+    within = [options.costs[: options.within(interval)] for options in problem.options]
+    fronts = [_undominated(costs) for costs in within]
+    lists = [costs[front] for costs, front in zip(within, fronts, strict=True)]
+    least = [costs.min(axis=0) for costs in lists]
+    rest = np.sum(least, axis=0)
+    sums = problem.fixed[None, :]
+    trails: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = []
+    for costs, own in zip(lists, least, strict=True):
+        rest = rest - own
+        every = (sums[:, None, :] + costs[None, :, :]).reshape(-1, sums.shape[1])
+        able = np.flatnonzero((every + rest <= problem.budget).all(axis=1))
+        kept = able[_fewest_luts(every[able], problem.budget)]
+        if kept.size == 0:
+            return None
+        trails.append((kept // len(costs), kept % len(costs)))
+        sums = every[kept]
+    at = int(np.argmin(sums @ problem.prices))
+    total, picks = sums[at], []
+    for front, (parents, options_taken) in zip(reversed(fronts), reversed(trails), strict=True):
+        picks.append(int(front[options_taken[at]]))
+        at = int(parents[at])
+    return Choice(tuple(reversed(picks)), total)
+
+
+def _undominated(costs: CostArray) -> npt.NDArray[np.intp]:
+    """Indices of the options that take less of something than any other that takes no more of the rest; of equals the first.
+
+    Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
+    """
+    looked = np.delete(costs, _FF, axis=1)
+    no_more = (looked[:, None, :] <= looked[None, :, :]).all(axis=2)
+    first = np.arange(len(costs))
+    beaten = no_more & (~no_more.T | (first[:, None] < first[None, :]))
+    return np.flatnonzero(~beaten.any(axis=0))
+
+
+def _fewest_luts(sums: CostArray, budget: CostArray) -> npt.NDArray[np.intp]:
+    """Indices of the sums of fewest LUTs, one for each step of DSP and of block RAM."""
+    steps = [
+        sums[:, resource] * count // np.maximum(budget[resource], 1)
+        for resource, count in ((_DSP, DSP_STEPS), (_BRAM18, BRAM_STEPS))
+    ]
+    order = np.lexsort((sums[:, _LUT], steps[1], steps[0]))
+    ranked = np.stack(steps)[:, order]
+    first = np.ones(len(order), dtype=np.bool_)
+    first[1:] = (ranked[:, 1:] != ranked[:, :-1]).any(axis=0)
+    return np.asarray(order[first], dtype=np.intp)
 
 
 def _exact(problem: Problem, interval: int, known: Choice | None) -> Choice | None:
