@@ -31,6 +31,7 @@ MODEL = "model.onnx"
 QUANTIZED = "quantized.pt"
 INPUT = "input.npz"
 METRICS = "metrics.csv"
+PRUNED = "checkpoints/pruned.pt"
 CHECKED = (SPEC, MODEL, QUANTIZED, INPUT, METRICS)
 
 
@@ -128,9 +129,9 @@ def _take_up(path: Path, spec: TrainSpec, resume: bool) -> bool:
     if not resume:
         hint = "choose another --out" if state == "complete" else "continue it with --resume"
         raise RunError(f"holds a run already ({state})", where=str(path), hint=hint)
-    started = spec_to_dict(_started_with(path, manifest))
+    started = spec_to_dict(started_with(path, manifest))
     if started != spec_to_dict(spec):
-        differing = _differences(started, spec_to_dict(spec))
+        differing = differences(started, spec_to_dict(spec))
         raise RunError(
             f"the run was started with another request; different: {', '.join(differing)}",
             where=str(path),
@@ -139,7 +140,7 @@ def _take_up(path: Path, spec: TrainSpec, resume: bool) -> bool:
     return state == "complete"
 
 
-def _started_with(path: Path, manifest: Mapping[str, Any]) -> TrainSpec:
+def started_with(path: Path, manifest: Mapping[str, Any]) -> TrainSpec:
     """The request of a run; a key that its version of psp-hw did not know has the default of this one."""
     wanted = manifest.get("spec")
     if not isinstance(wanted, dict):
@@ -147,13 +148,13 @@ def _started_with(path: Path, manifest: Mapping[str, Any]) -> TrainSpec:
     return spec_from_dict(wanted, where=str(path / MANIFEST))
 
 
-def _differences(left: Any, right: Any, key: str = "") -> list[str]:
+def differences(left: Any, right: Any, key: str = "") -> list[str]:
     """Keys at which two nested mappings differ."""
     if not (isinstance(left, dict) and isinstance(right, dict)):
         return [key or "spec"] if left != right else []
     found = []
     for name in dict.fromkeys([*left, *right]):
-        found += _differences(left.get(name), right.get(name), f"{key}.{name}" if key else str(name))
+        found += differences(left.get(name), right.get(name), f"{key}.{name}" if key else str(name))
     return found
 
 
@@ -203,7 +204,8 @@ def load_run(path: Path) -> Run:
 
 def finish_run(path: Path, spec: TrainSpec, *, versions: dict[str, str], metrics: dict[str, Any]) -> None:
     """Write the manifest that makes the run complete; the last file to be written."""
-    checksums = {name: checksum(path / name) for name in CHECKED}
+    known = [*CHECKED, PRUNED] if (path / PRUNED).is_file() else CHECKED  # checkpoints may be removed later
+    checksums = {name: checksum(path / name) for name in known}
     manifest = {
         **_head(spec),
         "versions": versions,
