@@ -40,6 +40,15 @@ def command(
     spec: Annotated[
         Path | None, typer.Option(help="A YAML spec; the options given beside it win.", show_default=False)
     ] = None,
+    floats: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A run whose pruned floats are quantized again, with other --bits or --finetune-epochs.",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
     bits: Annotated[
         str | None,
         typer.Option(
@@ -82,12 +91,44 @@ def command(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the first phase.", show_default=False)] = None,
+    finetune_epochs: Annotated[
+        int | None, typer.Option(help="Epochs of fine-tuning with quantization.", show_default=False)
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Stop each phase after so many steps.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of everything random. [default: 1]", show_default=False)
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the first phase: float32, or bfloat16 (AMP). [default: float32]", show_default=False
+        ),
+    ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Keep tensors as NHWC in memory: faster convolutions.",
+            show_default=False,
+        ),
+    ] = None,
+    compile_net: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Let torch.compile fuse the first phase.", show_default=False
+        ),
+    ] = None,
+    accelerator: Annotated[
+        str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where the network is worth it.")
+    ] = "auto",
+    devices: Annotated[
+        int, typer.Option(help="GPUs (or processes on a CPU) of each machine that train together (DDP).")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(help="Machines that train together, started by torchrun or SLURM.")
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     out: Annotated[
         Path | None,
@@ -107,6 +148,7 @@ def command(
         data=data,
         data_dir=data_dir,
         spec=spec,
+        floats=floats,
         bits=bits,
         method=method,
         paper=paper,
@@ -114,8 +156,15 @@ def command(
         strength=strength,
         density=density,
         epochs=epochs,
+        finetune_epochs=finetune_epochs,
         steps=steps,
         seed=seed,
+        precision=precision,
+        channels_last=channels_last,
+        compile=compile_net,
+        accelerator=accelerator,
+        devices=devices,
+        nodes=nodes,
         resume=resume,
         out=out,
     )
@@ -126,6 +175,8 @@ def command(
         command = f"psp-hw train --resume --out {shlex.quote(str(stop.run))}"
         typer.echo(f"\npsp-hw: the run waits; go on with: {command}", err=True)
         raise
+    if not result.leads:
+        return  # the first of several processes speaks
     if as_json:
         console.show_json(flow.document(result))
         return

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from psp_hw.errors import RunError, SpecError
 from psp_hw.flow.defaults import RUNS
-from psp_hw.spec.enums import Method, StructureKind
+from psp_hw.spec.enums import Method, Precision, StructureKind
 from psp_hw.spec.load import load_spec
 from psp_hw.spec.names import suggestion
 from psp_hw.spec.presets import preset, with_bits, with_method, with_steps, with_structures
-from psp_hw.spec.train import PruningSpec, StructureSpec, TrainSpec
+from psp_hw.spec.train import EngineSpec, PruningSpec, StructureSpec, TrainSpec
+
+MAX_PROCESSES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class Request:
     data: str | None = None
     data_dir: Path | None = None
     spec: Path | None = None
+    floats: Path | None = None
     bits: str | None = None
     method: str | None = None
     paper: bool = False
@@ -31,15 +34,22 @@ class Request:
     strength: str | None = None
     density: float | None = None
     epochs: int | None = None
+    finetune_epochs: int | None = None
     steps: int | None = None
     seed: int | None = None
+    precision: str | None = None
+    channels_last: bool | None = None
+    compile: bool | None = None
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
     resume: bool = False
     out: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSummary:
-    """What came of it; accuracies and density in 0 .. 1."""
+    """What came of it; accuracies and density in 0 .. 1; `leads`: of several processes, this one reports."""
 
     accuracy: float
     accuracy_quantized: float
@@ -47,6 +57,7 @@ class TrainSummary:
     params: int
     macs: int
     run: Path
+    leads: bool = True
 
 
 class Interrupted(KeyboardInterrupt):
@@ -77,12 +88,25 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
         spec = training_spec(request) if _asks(request) else load_spec(out / "spec.yaml")
     else:
         spec = training_spec(request)
-        out = request.out or _new_run(spec)
+        out = request.out or _new_run(spec, request.floats)
     _check_names(spec)
+    _check_machine(request)
     from psp_hw.training import api
+    from psp_hw.training.machine import Accelerator, Machine, is_leader
 
+    machine = Machine(
+        accelerator=Accelerator(request.accelerator), devices=request.devices, nodes=request.nodes
+    )
     try:
-        result = api.train(spec, out, resume=request.resume, data_dir=request.data_dir, progress=progress)
+        result = api.train(
+            spec,
+            out,
+            machine=machine,
+            resume=request.resume,
+            floats=request.floats,
+            data_dir=request.data_dir,
+            progress=progress,
+        )
     except KeyboardInterrupt as stop:
         raise Interrupted(out) from stop
     return TrainSummary(
@@ -92,6 +116,7 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
         params=result.params,
         macs=result.macs,
         run=result.run,
+        leads=is_leader(),
     )
 
 
@@ -108,6 +133,32 @@ def _check_names(spec: TrainSpec) -> None:
         hint = f"{suggestion(spec.net.name, NETS)}, or your own as package.module:function"
         raise SpecError(f"unknown network '{spec.net.name}'", where="net", hint=hint)
     data_info(spec.data.name)
+
+
+ACCELERATORS = ("auto", "cpu", "cuda")
+
+
+def _check_machine(request: Request) -> None:
+    """Refuse what this machine does not have before any time is spent.
+
+    Raises:
+        SpecError: says what there is.
+    """
+    if request.accelerator not in ACCELERATORS:
+        hint = suggestion(request.accelerator, ACCELERATORS)
+        raise SpecError(f"unknown accelerator '{request.accelerator}'", where="--accelerator", hint=hint)
+    for option, count in {"--devices": request.devices, "--nodes": request.nodes}.items():
+        if not 1 <= count <= MAX_PROCESSES:
+            raise SpecError(f"{count} is outside 1 .. {MAX_PROCESSES}", where=option)
+    if request.devices * request.nodes > 1 and request.out is None:
+        raise SpecError("several processes write one run", where="--devices", hint="name its folder: --out")
+    if request.accelerator == "cuda":
+        import torch
+
+        found = torch.cuda.device_count()
+        if found < request.devices:
+            what = f"{request.devices} CUDA devices were asked for, this machine has {found}"
+            raise SpecError(what, where="--accelerator", hint="use --accelerator cpu, or fewer --devices")
 
 
 def document(result: TrainSummary) -> dict[str, object]:
@@ -128,11 +179,7 @@ def training_spec(request: Request) -> TrainSpec:
         if word == "":
             raise SpecError("is empty", where=option, hint="give a name, or leave the option out")
     kinds = tuple(dict.fromkeys(_structure(word) for word in request.structures))
-    if request.spec is not None:
-        spec = load_spec(request.spec, base=preset(request.net, request.data))
-        spec = _named(spec, request)
-    else:
-        spec = preset(request.net, request.data)
+    spec = _base(request)
     if kinds:
         spec = with_structures(spec, kinds, paper=request.paper)
     elif request.paper:
@@ -140,13 +187,43 @@ def training_spec(request: Request) -> TrainSpec:
     spec = replace(spec, pruning=_pruning(spec.pruning, request))
     if request.bits is not None:
         spec = with_bits(spec, request.bits)
+    spec = replace(spec, engine=_engine(spec.engine, request))
     if request.epochs is not None:
         spec = replace(spec, training=replace(spec.training, epochs=request.epochs))
+    if request.finetune_epochs is not None:
+        spec = replace(spec, finetune=replace(spec.finetune, epochs=request.finetune_epochs))
     if request.steps is not None:
-        spec = with_steps(spec, request.steps)
+        spec = with_steps(spec, request.steps, floats=request.floats is None)
     if request.seed is not None:
         spec = replace(spec, seed=request.seed)
     return spec
+
+
+def _engine(engine: EngineSpec, request: Request) -> EngineSpec:
+    """The options of the engine over the spec's."""
+    if request.precision is not None:
+        known = [precision.value for precision in Precision]
+        if request.precision not in known:
+            hint = suggestion(request.precision, known)
+            raise SpecError(f"unknown precision '{request.precision}'", where="--precision", hint=hint)
+        engine = replace(engine, precision=Precision(request.precision))
+    if request.channels_last is not None:
+        engine = replace(engine, channels_last=request.channels_last)
+    if request.compile is not None:
+        engine = replace(engine, compile=request.compile)
+    return engine
+
+
+def _base(request: Request) -> TrainSpec:
+    """What the options change: the recipe, the spec file over it, or the spec of the run whose floats are taken."""
+    if request.floats is not None:
+        from psp_hw.training.run import read_manifest, started_with
+
+        spec = started_with(request.floats, read_manifest(request.floats))
+        return _named(spec if request.spec is None else load_spec(request.spec, base=spec), request)
+    if request.spec is not None:
+        return _named(load_spec(request.spec, base=preset(request.net, request.data)), request)
+    return preset(request.net, request.data)
 
 
 def _named(spec: TrainSpec, request: Request) -> TrainSpec:
@@ -235,11 +312,13 @@ def _per_structure(
     return values
 
 
-def _new_run(spec: TrainSpec) -> Path:
-    """A folder in runs/ that is not there yet, named after the net, the data and the structures."""
+def _new_run(spec: TrainSpec, floats: Path | None) -> Path:
+    """A folder in runs/ that is not there yet, named after the net, the data and the structures, or after another run."""
     words = [spec.net.name.replace(":", "-").replace(".", "-"), spec.data.name]
     words += [structure.kind.value for structure in spec.pruning.structures]
     words = [word for i, word in enumerate(words) if word not in words[0] or i == 0]
+    if floats is not None:
+        words = [floats.resolve().name, f"w{spec.quant.weight_bits}a{spec.quant.act_bits}"]
     stem = "-".join(words)
     number = 1
     while (path := RUNS / (stem if number == 1 else f"{stem}-{number}")).exists():

@@ -26,6 +26,13 @@ class GradientRule(Enum):
     AS_PRINTED = "as-printed"
 
 
+class Precision(Enum):
+    """In what the first phase computes: float32, or bfloat16 under autocast with float32 weights (AMP)."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class Penalty(Enum):
     """What pulls the structure parameters to zero: weight decay (PSP Eq. 6), l1 (PSP Eq. 7) or nothing."""
 

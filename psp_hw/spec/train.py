@@ -14,6 +14,7 @@ from psp_hw.spec.enums import (
     Criterion,
     GradientRule,
     Penalty,
+    Precision,
     RateShape,
     StructureKind,
     WeightScale,
@@ -308,6 +309,21 @@ class ScheduleSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """How steps are computed. Part of the request, since each of these moves the last bits of a weight.
+
+    Args:
+        precision: of the first phase; the second is always float32, in which its integers are exact.
+        channels_last: keep tensors as [N, H, W, C] in memory: faster convolutions on CPUs and tensor cores.
+        compile: let torch.compile fuse the network of the first phase; minutes at the start, then faster steps.
+    """
+
+    precision: Precision = Precision.FLOAT32
+    channels_last: bool = False
+    compile: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSpec:
     """The whole request of ``psp-hw train``.
 
@@ -318,6 +334,7 @@ class TrainSpec:
         quant: the formats of the second phase.
         training: first phase: floats, pruning.
         finetune: second phase: quantization-aware, structures fixed.
+        engine: how steps are computed.
         seed: of initial weights, batch order and augmentation.
     """
 
@@ -327,6 +344,7 @@ class TrainSpec:
     quant: QuantSpec = field(default_factory=QuantSpec)
     training: ScheduleSpec = field(default_factory=ScheduleSpec)
     finetune: ScheduleSpec = field(default_factory=ScheduleSpec)
+    engine: EngineSpec = field(default_factory=EngineSpec)
     seed: int = 1
 
     def __post_init__(self) -> None:

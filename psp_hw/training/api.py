@@ -26,6 +26,7 @@ from psp_hw.spec.names import first_line
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.export import export_model
 from psp_hw.training.loop import check_checkpoint
+from psp_hw.training.machine import Machine, is_leader, wait_for_all
 from psp_hw.training.phases import (
     EVAL_BATCH,
     Pruned,
@@ -39,10 +40,12 @@ from psp_hw.training.phases import (
     save_tensors,
     survey,
 )
+from psp_hw.training.reuse import check_reusable, take_floats
 from psp_hw.training.run import (
     INPUT,
     METRICS,
     MODEL,
+    PRUNED,
     QUANTIZED,
     Run,
     finish_run,
@@ -82,14 +85,24 @@ class TrainResult:
 
 
 def train(
-    spec: TrainSpec, out: Path, *, resume: bool = False, data_dir: Path | None = None, progress: bool = True
+    spec: TrainSpec,
+    out: Path,
+    *,
+    machine: Machine | None = None,
+    resume: bool = False,
+    floats: Path | None = None,
+    data_dir: Path | None = None,
+    progress: bool = True,
 ) -> TrainResult:
     """Train, prune, quantize, export.
 
     Args:
         spec: the request.
-        out: the run folder; must not exist or be empty, unless `resume`.
+        out: the run folder; must not exist or be empty, unless `resume`. Several processes share it.
+        machine: what it runs on; None: one device, a GPU where there is one.
         resume: continue an unfinished run of the same spec.
+        floats: a run whose pruned floats are taken, so that only quantization and fine-tuning are done; its spec may
+            differ in those alone.
         data_dir: where fetched data sets are.
         progress: show a progress bar on stderr.
 
@@ -103,7 +116,16 @@ def train(
         check_name(spec.net)  # before the data: a wrong name should not send anyone to fetch a data set
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    return train_on(spec, training, testing, out, resume=resume, progress=progress)
+    return train_on(
+        spec,
+        training,
+        testing,
+        out,
+        machine=machine or Machine(),
+        resume=resume,
+        floats=floats,
+        progress=progress,
+    )
 
 
 def train_on(
@@ -112,19 +134,31 @@ def train_on(
     testing: Split,
     out: Path,
     *,
+    machine: Machine,
     resume: bool = False,
+    floats: Path | None = None,
     progress: bool = True,
 ) -> TrainResult:
     """As `train`, on splits that are in memory already; both with the same preprocessing."""
     check_net(spec, training)
-    if open_run(out, spec, resume=resume):
+    if floats is not None:
+        check_reusable(floats, spec)
+    if is_leader() and open_run(out, spec, resume=resume):
         return result_of(load_run(out))
     try:
-        pruned = float_phase(spec, training, out, resume=resume, progress=progress)
-        model = quant_phase(spec, training, pruned, out, resume=resume, progress=progress)
+        if floats is not None and is_leader() and not (out / PRUNED).exists():
+            take_floats(floats, out)
+        wait_for_all()
+        resume = resume or floats is not None
+        pruned = float_phase(spec, training, out, machine, resume=resume, progress=progress)
+        model = quant_phase(spec, training, pruned, out, machine, resume=resume, progress=progress)
+        if not is_leader():
+            wait_for_all()
+            return result_of(load_run(out))
         _write(out, model, training, spec.net.name.rpartition(":")[2])
         metrics = _measure(spec, pruned, model, testing)
         finish_run(out, spec, versions={name: version(name) for name in _VERSIONED}, metrics=metrics)
+        wait_for_all()
     except OSError as error:
         raise unwritable(out, error) from error
     return result_of(load_run(out))

@@ -18,9 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from psp_hw.errors import RunError, TrainingError
+from psp_hw.spec.enums import Precision
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec
 from psp_hw.training.batches import Batches
+from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.modules import Phase
 
 
@@ -31,19 +33,28 @@ def phase_steps(schedule: ScheduleSpec, batches_per_epoch: int) -> int:
 
 
 def run_phase(
-    phase: Phase, batches: Batches, *, name: str, run: Path, resume: bool, progress: bool, small: bool = False
+    phase: Phase,
+    batches: Batches,
+    machine: Machine,
+    *,
+    name: str,
+    run: Path,
+    resume: bool,
+    progress: bool,
+    small: bool = False,
 ) -> None:
     """Train a phase to its end.
 
     Args:
         phase: what learns; changed in place.
         batches: the training images.
+        machine: what it runs on.
         name: of the phase, in files and in the progress bar.
         run: the run folder.
         resume: continue from the last checkpoint of this phase, where there is one.
         progress: show a progress bar.
-        small: a step is too little work to share among threads; one thread is then faster, and the result
-            does not depend on the number of cores.
+        small: a step is too little work to share among threads or to send to an accelerator; one thread is then
+            faster, and the result does not depend on the number of cores.
 
     Raises:
         TrainingError: the loss is not a number, or all structures of a layer are gone.
@@ -51,16 +62,21 @@ def run_phase(
         KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is in place.
     """
     checkpoint = run / "checkpoints" / f"{name}-last.ckpt"
-    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     start = checkpoint if resume and checkpoint.exists() else None
     if start is not None:
         check_checkpoint(start)
-    callbacks: list[Callback] = [AtomicCheckpoint(checkpoint)]
-    if progress:
+    callbacks: list[Callback] = [AtomicCheckpoint(checkpoint), HoldImages(batches)]
+    if progress and is_leader():
         callbacks.append(PhaseProgress(name, phase.steps))
     with _quiet(), _threads(1 if small else torch.get_num_threads()):
         trainer = Trainer(
-            accelerator="cpu",
+            accelerator="gpu" if machine.on_gpu(small=small) else "cpu",
+            devices=machine.devices,
+            num_nodes=machine.nodes,
+            strategy="ddp" if machine.processes > 1 else "auto",
+            precision="bf16-mixed" if phase.engine.precision is Precision.BFLOAT16 else "32-true",
+            use_distributed_sampler=False,
             max_epochs=phase.schedule.epochs,
             logger=CSVLogger(run / "logs", name="", version=_free_version(run / "logs", name)),
             callbacks=callbacks,
@@ -130,10 +146,26 @@ class AtomicCheckpoint(Callback):
                 )
         aside = self.path.with_suffix(".tmp")
         try:
-            trainer.save_checkpoint(aside)
-            aside.replace(self.path)
+            trainer.save_checkpoint(aside)  # by all processes; the first writes
+            if trainer.is_global_zero:
+                aside.replace(self.path)
         finally:
-            aside.unlink(missing_ok=True)
+            if trainer.is_global_zero:
+                aside.unlink(missing_ok=True)
+
+
+class HoldImages(Callback):
+    """Lets the batches of an accelerator lie on it.
+
+    Args:
+        batches: the training images.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.batches.hold_on(pl_module.device)
 
 
 class PhaseProgress(Callback):

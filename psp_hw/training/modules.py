@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,11 +16,12 @@ from psp_hw.errors import TrainingError
 from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
 from psp_hw.quant.quantizers import freeze_scales
-from psp_hw.spec.enums import RateShape
-from psp_hw.spec.train import PruningSpec, ScheduleSpec
+from psp_hw.spec.enums import Precision, RateShape
+from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec
 
 _GRACE = 0.5  # share of the steps during which a layer may be empty: alpha starts small and may come back
 _WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
+_WATCH_EVERY = 64  # steps: reading the loss makes an accelerator wait for the host
 _STEP_DROPS = (0.5, 0.75)  # step: the rate falls to a tenth at these shares (He et al., Sec. 4.2)
 
 
@@ -49,13 +52,17 @@ class Phase(LightningModule):
         net: the network that learns.
         schedule: of the phase.
         steps: number of steps in the whole phase.
+        engine: how steps are computed.
     """
 
-    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int) -> None:
+    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int, engine: EngineSpec) -> None:
         super().__init__()
-        self.net = net
+        self.layout = torch.channels_last if engine.channels_last else torch.contiguous_format
+        self.net = net.to(memory_format=self.layout)
         self.schedule = schedule
         self.steps = steps
+        self.engine = engine
+        self.run: Callable[[Tensor], Tensor] = torch.compile(net) if engine.compile else net
 
     @property
     def progress(self) -> float:
@@ -64,20 +71,26 @@ class Phase(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        logits = self.net(images)  # [n, classes]
+        logits = self.run(images.contiguous(memory_format=self.layout))  # [n, classes]
         loss = functional.cross_entropy(logits, labels)
         penalty = self.penalty()
         total = loss if penalty is None else loss + penalty
-        if not math.isfinite(total.item()):
+        watched = self.device.type == "cpu" or self.global_step % _WATCH_EVERY == 0
+        if watched and not math.isfinite(total.item()):
             raise TrainingError(
                 f"the loss is {total.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
                 where="training",
                 hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
             )
         hits = (logits.detach().argmax(dim=1) == labels).float().mean()
-        self.log("loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
-        self.log("accuracy", hits, on_step=False, on_epoch=True, batch_size=len(labels))
+        self._note("loss", loss.detach(), len(labels))
+        self._note("accuracy", hits, len(labels))
         return total
+
+    def _note(self, name: str, value: Tensor, images: int) -> None:
+        """Log the mean over the epoch and over all processes."""
+        together = self.trainer.world_size > 1
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=images, sync_dist=together)
 
     def on_train_start(self) -> None:
         self._stop_when_done()
@@ -120,10 +133,18 @@ class PruningPhase(Phase):
         schedule: of the phase.
         steps: number of steps in the whole phase.
         pruning: how the structure parameters learn.
+        engine: how steps are computed.
     """
 
-    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int, pruning: PruningSpec) -> None:
-        super().__init__(net, schedule, steps)
+    def __init__(
+        self,
+        net: nn.Module,
+        schedule: ScheduleSpec,
+        steps: int,
+        pruning: PruningSpec,
+        engine: EngineSpec,
+    ) -> None:
+        super().__init__(net, schedule, steps, engine)
         self.pruning = pruning
 
     def penalty(self) -> Tensor | None:
@@ -157,10 +178,19 @@ class QuantizedPhase(Phase):
         schedule: of the phase.
         steps: number of steps in the whole phase.
         masks: kept weights of every pruned layer, by name; all others stay exactly zero.
+        engine: how steps are computed; never compiled, and always in float32, in which its integers are exact.
     """
 
-    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int, masks: dict[str, Tensor]) -> None:
-        super().__init__(net, schedule, steps)
+    def __init__(
+        self,
+        net: nn.Module,
+        schedule: ScheduleSpec,
+        steps: int,
+        masks: dict[str, Tensor],
+        engine: EngineSpec,
+    ) -> None:
+        exact = replace(engine, precision=Precision.FLOAT32, compile=False)
+        super().__init__(net, schedule, steps, exact)
         self.masks = masks
 
     def configure_optimizers(self) -> Any:

@@ -31,6 +31,7 @@ from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
 from psp_hw.training.loop import check_checkpoint, phase_steps, run_phase
+from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
 from psp_hw.training.run import write_aside
 
@@ -82,29 +83,42 @@ def check_net(spec: TrainSpec, split: Split) -> None:
     quantize(fold_batch_norm(trace_steps(net)), spec.quant)
 
 
-def float_phase(spec: TrainSpec, split: Split, run: Path, *, resume: bool, progress: bool) -> Pruned:
+def float_phase(
+    spec: TrainSpec, split: Split, run: Path, machine: Machine, *, resume: bool, progress: bool
+) -> Pruned:
     """Train in floats with pruning; then fold alpha into the weights."""
     net = fresh_net(spec, split)
     stored = run / PRUNED
     if resume and stored.exists():
         return _load_pruned(net, stored)
-    train_structures(net, spec, split, run, resume=resume, progress=progress)
+    train_structures(net, spec, split, run, machine, resume=resume, progress=progress)
+    net.to(memory_format=torch.contiguous_format)
     masks = fold(net)
     state = {"net": net.state_dict(), "masks": masks}
-    write_aside(stored, partial(save_tensors, state))
+    if is_leader():
+        write_aside(stored, partial(save_tensors, state))
     return Pruned(net=net, masks=masks)
 
 
 def train_structures(
-    net: nn.Module, spec: TrainSpec, split: Split, run: Path, *, resume: bool, progress: bool
+    net: nn.Module,
+    spec: TrainSpec,
+    split: Split,
+    run: Path,
+    machine: Machine,
+    *,
+    resume: bool,
+    progress: bool,
 ) -> None:
     """Train a fresh network in floats; its structure parameters stay on it."""
     prune(net, spec.pruning, first=first_layer(net, split.image_shape))
     batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
     steps = phase_steps(spec.training, len(batches))
-    phase = PruningPhase(net, spec.training, steps, spec.pruning)
+    phase = PruningPhase(net, spec.training, steps, spec.pruning, spec.engine)
     small = is_small(net, split, spec.training)
-    run_phase(phase, batches, name=FLOAT_PHASE, run=run, resume=resume, progress=progress, small=small)
+    run_phase(
+        phase, batches, machine, name=FLOAT_PHASE, run=run, resume=resume, progress=progress, small=small
+    )
     require_alive(net)
     net.eval()
 
@@ -128,7 +142,14 @@ def _load_pruned(net: nn.Module, path: Path) -> Pruned:
 
 
 def quant_phase(
-    spec: TrainSpec, split: Split, pruned: Pruned, run: Path, *, resume: bool, progress: bool
+    spec: TrainSpec,
+    split: Split,
+    pruned: Pruned,
+    run: Path,
+    machine: Machine,
+    *,
+    resume: bool,
+    progress: bool,
 ) -> fx.GraphModule:
     """Fold BN, quantize, calibrate, fine-tune with the structures fixed."""
     model = quantize(fold_batch_norm(trace_steps(pruned.net)), spec.quant)
@@ -137,9 +158,13 @@ def quant_phase(
         model, calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=256, seed=spec.seed)
     )
     batches = Batches(split, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
-    phase = QuantizedPhase(model, spec.finetune, phase_steps(spec.finetune, len(batches)), pruned.masks)
+    steps = phase_steps(spec.finetune, len(batches))
+    phase = QuantizedPhase(model, spec.finetune, steps, pruned.masks, spec.engine)
     small = is_small(pruned.net, split, spec.finetune)
-    run_phase(phase, batches, name=QUANT_PHASE, run=run, resume=resume, progress=progress, small=small)
+    run_phase(
+        phase, batches, machine, name=QUANT_PHASE, run=run, resume=resume, progress=progress, small=small
+    )
+    model.to(memory_format=torch.contiguous_format)
     apply_masks(model, pruned.masks)
     _drop_dead(model, spec, pruned)
     return model.eval()

@@ -18,6 +18,7 @@ from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers
 from psp_hw.spec.enums import Method, StructureKind
 from psp_hw.spec.presets import with_method
 from psp_hw.spec.train import PruningSpec, TrainSpec
+from psp_hw.training.machine import Machine
 from psp_hw.training.phases import accuracy, check_net, fresh_net, train_structures
 
 Told = Callable[[str, int, int], None]
@@ -154,5 +155,5 @@ def _unbounded(pruning: PruningSpec) -> PruningSpec:
 def _trained(spec: TrainSpec, training: Split) -> torch.nn.Module:
     net = fresh_net(spec, training)
     with tempfile.TemporaryDirectory() as scratch:
-        train_structures(net, spec, training, Path(scratch), resume=False, progress=False)
+        train_structures(net, spec, training, Path(scratch), Machine(), resume=False, progress=False)
     return net

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from psp_hw.data import cifar10
-from psp_hw.data.augment import pad_crop_flip
+from psp_hw.data.augment import draw_variations, vary
 from psp_hw.data.digits import raw_digits, split_indices
 from psp_hw.data.registry import DATA_SETS, load
 from psp_hw.data.split import MAX_STORED_BYTES, Preprocessing
@@ -111,7 +111,8 @@ def test_a_changed_batch_is_refused_and_a_right_one_is_read(tmp_path: Path) -> N
 
 def test_pad_crop_flip_yields_shifted_or_mirrored_originals() -> None:
     images = np.arange(1, 1 + 200 * 2 * 5 * 4, dtype=np.float32).reshape(200, 2, 5, 4)
-    varied = pad_crop_flip(images, np.random.default_rng(3), pad=1, flip=True)
+    how = draw_variations(200, np.random.default_rng(3), pad=1, flip=True)
+    varied = vary(images, how, pad=1)
 
     seen = set()
     for original, result in zip(images, varied, strict=True):
@@ -130,7 +131,8 @@ def test_pad_crop_flip_yields_shifted_or_mirrored_originals() -> None:
 
 def test_nothing_to_vary_means_nothing_changes() -> None:
     images = np.random.default_rng(0).normal(size=(3, 1, 4, 4)).astype(np.float32)
-    assert np.array_equal(images, pad_crop_flip(images, np.random.default_rng(0), pad=0, flip=False))
+    how = draw_variations(3, np.random.default_rng(0), pad=0, flip=False)
+    assert np.array_equal(images, vary(images, how, pad=0))
 
 
 def _archive(**arrays: object) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
 from psp_hw.spec.train import DataSpec
-from psp_hw.training.batches import Batches, calibration_batches
+from psp_hw.training.batches import Batches, DeviceImages, calibration_batches
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,31 @@ def test_order_depends_on_seed_and_epoch_alone(split: Split) -> None:
     assert not np.array_equal(_epoch(one, 5)[1], _epoch(one, 6)[1])
     other = Batches(split, DataSpec(), batch_size=50, seed=2)
     assert not np.array_equal(_epoch(one, 5)[1], _epoch(other, 5)[1])
+
+
+@pytest.mark.parametrize(("pad", "flip"), [(0, False), (0, True), (2, False), (2, True)])
+def test_images_held_on_a_device_give_the_same_batches(split: Split, pad: int, flip: bool) -> None:
+    spec = DataSpec(pad=pad, flip=flip)
+    memory = Batches(split, spec, batch_size=50, seed=1)
+    held = Batches(split, spec, batch_size=50, seed=1)
+    held.held = DeviceImages(split, torch.device("cpu"), pad=pad)
+
+    for expected, got in zip(_epoch(memory, 2), _epoch(held, 2), strict=True):
+        assert np.array_equal(expected, got)
+
+
+def test_processes_share_every_batch(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = DataSpec(pad=1, flip=True)
+    whole = list(Batches(split, spec, batch_size=50, seed=1))
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr("psp_hw.training.batches.shard", lambda rank=rank: (rank, 3))
+        shares.append(list(Batches(split, spec, batch_size=50, seed=1)))
+
+    for number, (images, labels) in enumerate(whole):
+        for rank, share in enumerate(shares):
+            assert torch.equal(images[rank::3], share[number][0])
+            assert torch.equal(labels[rank::3], share[number][1])
 
 
 @pytest.mark.parametrize(("images", "expected"), [(100, [64, 36]), (64, [64]), (10_000, [64] * 5 + [35])])

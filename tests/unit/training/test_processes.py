@@ -1,0 +1,64 @@
+"""Several processes train one network: gloo on the CPU, started as torchrun starts them and by psp-hw itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORKER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from psp_hw.data.registry import load
+from psp_hw.pruning.parametrization import parameters_of, pruned_layers
+from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.presets import preset, with_steps, with_structures
+from psp_hw.training.machine import Accelerator, Machine
+from psp_hw.training.phases import fresh_net, train_structures
+
+out = Path(sys.argv[1])
+spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)
+split = load("digits", None, "train")
+net = fresh_net(spec, split)
+machine = Machine(accelerator=Accelerator.CPU, devices=2)
+train_structures(net, spec, split, out, machine, resume=False, progress=False)
+alphas = {name: [p.alpha.detach() for p in parameters_of(layer)] for name, layer in pruned_layers(net).items()}
+torch.save(alphas, out / f"rank{distributed.get_rank()}.pt")
+"""
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_two_processes_of_torchrun_have_the_same_alphas(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "worker.py").write_text(WORKER)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    _run([*launcher, "worker.py", str(tmp_path)], tmp_path)
+
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert first
+    for name, alphas in first.items():
+        for one, two in zip(alphas, second[name], strict=True):
+            assert torch.equal(one, two)
+            assert not torch.equal(one, torch.ones_like(one))  # they learned
+
+
+def test_psp_hw_starts_its_own_processes_and_one_of_them_speaks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "psp_hw", "train", "--shape", "--steps", "4", "--out", "run", "--json"]
+    told = _run([*command, "--accelerator", "cpu", "--devices", "2"], tmp_path)
+
+    assert json.loads(told)["run"] == "run"
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["complete"]
