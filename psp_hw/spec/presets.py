@@ -100,13 +100,10 @@ def with_bits(spec: TrainSpec, bits: str) -> TrainSpec:
     return replace(spec, quant=replace(spec.quant, weight_bits=weight_bits, act_bits=act_bits))
 
 
-def with_steps(spec: TrainSpec, steps: int) -> TrainSpec:
-    """The same recipe, each phase stopped after `steps` steps."""
-    return replace(
-        spec,
-        training=replace(spec.training, max_steps=steps),
-        finetune=replace(spec.finetune, max_steps=steps),
-    )
+def with_steps(spec: TrainSpec, steps: int, *, floats: bool = True) -> TrainSpec:
+    """The same recipe, each phase stopped after `steps` steps; without `floats`, the second phase alone."""
+    training = replace(spec.training, max_steps=steps) if floats else spec.training
+    return replace(spec, training=training, finetune=replace(spec.finetune, max_steps=steps))
 
 
 _DIGITS = TrainSpec(

@@ -148,9 +148,7 @@ def train_on(
     try:
         if floats is not None and is_leader() and not (out / PRUNED).exists():
             take_floats(floats, out)
-        wait_for_all()
-        resume = resume or floats is not None
-        pruned = float_phase(spec, training, out, machine, resume=resume, progress=progress)
+        pruned = float_phase(spec, training, out, machine, resume=resume, floats=floats, progress=progress)
         model = quant_phase(spec, training, pruned, out, machine, resume=resume, progress=progress)
         if not is_leader():
             wait_for_all()

@@ -33,10 +33,9 @@ from psp_hw.training.batches import Batches, calibration_batches
 from psp_hw.training.loop import check_checkpoint, phase_steps, run_phase
 from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
-from psp_hw.training.run import write_aside
+from psp_hw.training.run import PRUNED, write_aside
 
 FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
-PRUNED = "checkpoints/pruned.pt"
 CALIBRATION_IMAGES = 1024
 EVAL_BATCH = 500
 PROBE_IMAGES = 32
@@ -84,11 +83,20 @@ def check_net(spec: TrainSpec, split: Split) -> None:
 
 
 def float_phase(
-    spec: TrainSpec, split: Split, run: Path, machine: Machine, *, resume: bool, progress: bool
+    spec: TrainSpec,
+    split: Split,
+    run: Path,
+    machine: Machine,
+    *,
+    resume: bool,
+    floats: Path | None = None,
+    progress: bool,
 ) -> Pruned:
-    """Train in floats with pruning; then fold alpha into the weights."""
+    """Train in floats with pruning, then fold alpha into the weights; or take what another run (`floats`) did."""
     net = fresh_net(spec, split)
     stored = run / PRUNED
+    if floats is not None:
+        return _load_pruned(net, floats / PRUNED)  # there for every process, before the first has copied it
     if resume and stored.exists():
         return _load_pruned(net, stored)
     train_structures(net, spec, split, run, machine, resume=resume, progress=progress)
