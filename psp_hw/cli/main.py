@@ -28,6 +28,7 @@ from psp_hw.cli import (
     parts,
     report,
     simulate,
+    sweep,
     train,
     validate_estimate,
 )
@@ -47,6 +48,7 @@ app = typer.Typer(
 for _module in (
     demo,
     train,
+    sweep,
     emit,
     estimate,
     explore,

@@ -89,7 +89,7 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
     else:
         spec = training_spec(request)
         out = request.out or _new_run(spec, request.floats)
-    _check_names(spec)
+    check_names(spec)
     _check_machine(request)
     from psp_hw.training import api
     from psp_hw.training.machine import Accelerator, Machine, is_leader
@@ -120,7 +120,7 @@ def train(request: Request, *, progress: bool = True) -> TrainSummary:
     )
 
 
-def _check_names(spec: TrainSpec) -> None:
+def check_names(spec: TrainSpec) -> None:
     """Refuse an unknown network or data set before torch is loaded.
 
     Raises:

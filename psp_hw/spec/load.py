@@ -31,7 +31,7 @@ def load_spec(path: Path, *, base: TrainSpec | None = None) -> TrainSpec:
         SpecError: the file is missing, too large, not YAML, or any of its values is not legal; the message
             names every problem that was found.
     """
-    values = _read_mapping(path)
+    values = read_mapping(path)
     if base is None:
         base = preset(_name_below(values, "net"), _name_below(values, "data"))
     return spec_from_dict(values, where=path.name, base=base)
@@ -44,7 +44,7 @@ def _name_below(values: Mapping[str, object], key: str) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _read_mapping(path: Path) -> Mapping[str, object]:
+def read_mapping(path: Path) -> Mapping[str, object]:
     """Read a YAML file whose top level is a mapping."""
     try:
         size = path.stat().st_size
