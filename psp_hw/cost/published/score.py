@@ -10,8 +10,10 @@ from typing import TypedDict
 import numpy as np
 
 from psp_hw.cost.published.fit import SMALL, fit
-from psp_hw.cost.published.records import Metric, Record, RefusedError, Skipped, StockLayer, stock_layer
-from psp_hw.cost.published.stock import features, is_resource, known
+from psp_hw.cost.published.layers import StockLayer, stock_layer
+from psp_hw.cost.published.records import Metric, Record, RefusedError, Skipped
+from psp_hw.cost.published.stock import expected, features, known
+from psp_hw.cost.published.timing import body_of, interval_of, latency_of
 
 # Repositories that a fit must rest on, without the one that is predicted; with fewer, layers of both kinds fit together.
 LEAST_REPOSITORIES = 2
@@ -117,8 +119,8 @@ def _predict(pairs: list[tuple[Record, StockLayer]], metric: Metric) -> list[Pre
 
 def _narrow(layer: StockLayer) -> tuple[str, ...]:
     """What layers of one fit share, the most telling first: the strategy that it comes down to decides the features."""
-    shared = "resource" if is_resource(layer) else "latency"
-    return (shared, layer.kind, "stream" if layer.stream else "parallel")
+    way = "shared" if layer.shared else "waiting" if layer.reuse > 1 else "unrolled"
+    return (way, layer.kind, "stream" if layer.stream else "parallel")
 
 
 def _training(
@@ -138,16 +140,45 @@ def _held_out(
     rows = np.array([features(layer, metric) for _, layer in held], dtype=np.float64)
     values = np.array([known(layer, metric) for _, layer in held], dtype=np.float64)
     if rows.shape[1]:
-        if not train:
+        samples = [
+            (layer, truth) for record, layer in train if (truth := _truth(record, layer, metric)) is not None
+        ]
+        if not samples:
             return []
-        others = np.array([features(layer, metric) for _, layer in train], dtype=np.float64)
-        rest = np.array([record.measured[metric] - known(layer, metric) for record, layer in train])
-        truth = np.array([record.measured[metric] for record, _ in train], dtype=np.float64)
-        values = values + rows @ fit(others, np.maximum(rest, 0.0), truth)
+        others = np.array([features(layer, metric) for layer, _ in samples], dtype=np.float64)
+        rest = np.array([truth - known(layer, metric) for layer, truth in samples])
+        truths = np.array([truth for _, truth in samples], dtype=np.float64)
+        values = values + rows @ fit(
+            others, np.maximum(rest, 0.0), truths, np.array(expected(held[0][1], metric))
+        )
     return [
-        Prediction(record=record, metric=metric, predicted=float(value), truth=record.measured[metric])
-        for (record, _), value in zip(held, values.tolist(), strict=True)
+        Prediction(
+            record=record,
+            metric=metric,
+            predicted=_whole(layer, metric, value),
+            truth=record.measured[metric],
+        )
+        for (record, layer), value in zip(held, values.tolist(), strict=True)
     ]
+
+
+def _truth(record: Record, layer: StockLayer, metric: Metric) -> float | None:
+    """What a fit has to explain; of cycles, the body."""
+    if metric in (Metric.LATENCY, Metric.II):
+        latency = record.measured.get(Metric.LATENCY)
+        return None if latency is None else body_of(layer, latency)
+    return float(record.measured[metric])
+
+
+def _whole(layer: StockLayer, metric: Metric, value: float) -> float:
+    """The metric that follows from what was fitted."""
+    match metric:
+        case Metric.LATENCY:
+            return float(latency_of(layer, round(value)))
+        case Metric.II:
+            return float(interval_of(layer, round(value)))
+        case _:
+            return value
 
 
 def _groups(records: Sequence[Record], predictions: Sequence[Prediction]) -> list[Group]:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from psp_hw.cost.published.fit import fit
-from psp_hw.cost.published.records import Metric, read_records, stock_layer
+from psp_hw.cost.published.layers import stock_layer
+from psp_hw.cost.published.records import Metric, read_records
 from psp_hw.cost.published.score import to_json, validate
 from psp_hw.cost.published.stock import known
 from psp_hw.errors import DataError

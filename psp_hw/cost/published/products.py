@@ -1,0 +1,88 @@
+"""Products of a layer with its constants: which cost a multiplier, which an adder, which nothing, and where they are made.
+
+Of the constants a record gives totals: how many there are, are zero, are powers of two, have how many signed digits in all, how
+many differ. A number of b bits has at most (b + 1) / 2 signed digits, so the digits beyond two are spread by a binomial law over
+those that a typical constant may have. Equal constants that multiply one input are one product.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from psp_hw.cost.pricing import SHIFT_ADD_DIGITS, uses_dsp
+from psp_hw.cost.published.layers import StockLayer
+from psp_hw.folding.plan import MultiplierKind
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Different products of all inputs, by what C synthesis makes of them.
+
+    Args:
+        wires: with a power of two.
+        adders: with a constant of two digits.
+        multipliers: with a constant of more.
+    """
+
+    wires: float
+    adders: float
+    multipliers: float
+
+    @property
+    def all(self) -> float:
+        return self.wires + self.adders + self.multipliers
+
+
+def products(layer: StockLayer) -> Products:
+    """Products of a layer that unrolls all of its weights."""
+    weights = layer.weights
+    rich = max(0, weights.alive - weights.powers)
+    excess = (weights.digits - weights.powers) / rich - SHIFT_ADD_DIGITS if rich else 0.0
+    most: int = max(1, math.ceil((typical_bits(layer) + 1) / 2) - SHIFT_ADD_DIGITS)
+    two = rich * (1.0 - min(1.0, max(0.0, excess) / most)) ** most
+    kinds = (min(weights.powers, weights.alive), two, rich - two)
+    return Products(*(_different(layer, kind) for kind in kinds))
+
+
+def _different(layer: StockLayer, count: float) -> float:
+    """How many of ``count`` products differ: those of one input draw their constants from the values there are."""
+    values = max(1, layer.weights.distinct - 1) * count / max(1, layer.weights.alive)
+    per_input = count / layer.inputs
+    if values <= 1.0 or per_input <= 1.0:
+        return count
+    return layer.inputs * values * (1.0 - (1.0 - 1.0 / values) ** per_input)
+
+
+def typical_bits(layer: StockLayer) -> int:
+    """Width of the magnitude of a typical constant [bits]: one less than that of the largest."""
+    return max(1, layer.weights.magnitude - 1)
+
+
+def in_dsp(layer: StockLayer) -> bool:
+    """Whether products of a layer go to DSPs."""
+    kind = MultiplierKind.TOOL
+    if layer.bound is not None:
+        kind = MultiplierKind.DSP if layer.bound else MultiplierKind.LUT
+    return uses_dsp(layer.entering.bits, layer.weight.bits, kind)
+
+
+def product_bits(layer: StockLayer) -> int:
+    """Width of a product as it enters the sum [bits], on the grid of the accumulator."""
+    dropped = max(0, layer.entering.fraction + layer.weight.fraction - layer.acc.fraction)
+    whole = layer.entering.bits + typical_bits(layer) - dropped
+    return max(1, min(layer.acc.bits, whole))
+
+
+def allowed(layer: StockLayer) -> int:
+    """Multipliers that hls4ml allows in latency strategy: ``multiplier_limit`` of its configuration."""
+    weights = layer.weights
+    return max(1, math.ceil(weights.count / layer.reuse) - weights.skipped // layer.reuse)
+
+
+def multipliers(layer: StockLayer) -> float:
+    """Multipliers of a layer."""
+    if layer.shared:
+        return math.ceil(layer.weights.count / layer.reuse)
+    needed = products(layer).multipliers
+    return min(needed, allowed(layer)) if layer.reuse > 1 else needed

@@ -1,0 +1,148 @@
+"""When a layer of hls4ml is done, and when it takes the next input.
+
+What is fitted is the *body*: cycles of the function that multiplies, or of one turn of the loop over pixels. Latency and initiation
+interval follow from it by rules that are the tools' and the templates'.
+
+Sources: nnet_dense_latency.h, nnet_dense_resource.h, nnet_dense_stream.h, nnet_conv2d_stream.h of hls4ml.
+"""
+
+from __future__ import annotations
+
+import math
+
+from psp_hw.cost.pipeline import DELAYS, ENTRY_STAGES, Level, Pipeline, cut
+from psp_hw.cost.published.layers import StockLayer, Tool, Window
+from psp_hw.cost.published.products import allowed, in_dsp, product_bits, products
+
+CALL_CYCLES = 2  # a function called by a process: the state before it, the state after it
+COPY_CYCLES = 3  # a loop that gathers tokens first, and the states around it
+LOOP_EXIT = 2  # cycles around a pipelined loop over pixels
+
+# Cycles of a turn of the loop over pixels outside the multiplications: a line buffer that is a pipeline; one whose kernel moves in
+# a loop of its own; a window in FIFOs.
+PIPELINED_WINDOW, LOOPED_WINDOW, FIFO_WINDOW = 3, 6, 6
+SHIFT_CYCLES = 3  # a value into the delay lines, where that loop is not unrolled
+
+
+def body_of(layer: StockLayer, latency: float) -> float | None:
+    """The body behind a latency; None where it does not follow."""
+    around = _around(layer)
+    if layer.kind == "dense":
+        return latency - around
+    if layer.shared:
+        return (latency - 1.0) / layer.pixels - around
+    if layer.reuse == 1:
+        return latency - layer.pixels - around
+    turn = (latency - LOOP_EXIT) / layer.pixels
+    return turn - around if turn < layer.reuse else None
+
+
+def latency_of(layer: StockLayer, body: float) -> float:
+    """Cycles from the first input to the last output."""
+    turn = max(0.0, body) + _around(layer)
+    if layer.kind == "dense":
+        return turn
+    if layer.shared:
+        return layer.pixels * turn + 1.0
+    if layer.reuse == 1:
+        return layer.pixels + turn
+    return layer.pixels * min(float(layer.reuse), turn) + LOOP_EXIT
+
+
+def interval_of(layer: StockLayer, body: float) -> float:
+    """Cycles from one input to the next."""
+    if layer.kind == "conv2d":
+        return latency_of(layer, body)
+    if layer.stream:
+        rewinds = layer.shared and layer.tool is Tool.VITIS_HLS
+        return float(layer.reuse) if rewinds else latency_of(layer, body)
+    if layer.shared or layer.reuse == 1:
+        return float(layer.reuse)
+    # No pipeline waits longer for its next input than it takes for one.
+    return max(1.0, min(float(layer.reuse), body + 1.0))
+
+
+def _around(layer: StockLayer) -> int:
+    """Cycles outside the body: gathering the tokens of a stream, calling the function; moving the window."""
+    if layer.kind == "conv2d":
+        return _window(layer) if layer.shared else CALL_CYCLES
+    if not layer.stream or (layer.shared and layer.tool is Tool.VITIS_HLS):
+        return 0
+    tokens = math.ceil(layer.inputs / layer.beat) if layer.beat else 1
+    return tokens + COPY_CYCLES if tokens > 1 else CALL_CYCLES
+
+
+def _window(layer: StockLayer) -> int:
+    match layer.window:
+        case Window.FIFOS:
+            return FIFO_WINDOW
+        case Window.PIPELINED:
+            return PIPELINED_WINDOW
+        case Window.LOOPED if layer.channels == 1:
+            return LOOPED_WINDOW
+        case Window.LOOPED:
+            # Channel by channel into the delay lines, then row by row into the window; a state before each loop.
+            loops = 1 + layer.rows
+            return LOOPED_WINDOW + layer.channels * (SHIFT_CYCLES + layer.rows) + loops
+
+
+def known_body(layer: StockLayer) -> float:
+    """The part of the body that needs no fit: turns of the loop over the reuse factor, products per shared multiplier, stages."""
+    if layer.shared:
+        return float(layer.reuse)
+    path = float(stages(layer))
+    return max(path, turns(layer)) if layer.reuse > 1 else path
+
+
+def turns(layer: StockLayer) -> float:
+    """Products that each multiplier of the latency strategy makes, one after the other."""
+    return float(math.ceil(products(layer).multipliers / allowed(layer)))
+
+
+def body_features(layer: StockLayer) -> tuple[float, ...]:
+    """What the fitted factors multiply: states around the data path, and its stages where they are not known."""
+    if layer.shared:
+        return (1.0, float(stages(layer)))
+    if layer.reuse > 1 and turns(layer) > stages(layer):
+        return (0.0, 1.0, float(product_stages(layer)))
+    return (1.0, 0.0, 0.0)
+
+
+def expected_body(layer: StockLayer) -> tuple[float, ...]:
+    """What the factors of ``body_features`` are expected to be: a state, a stage."""
+    return (1.0, 1.0) if layer.shared else (1.0, 1.0, 1.0)
+
+
+def stages(layer: StockLayer) -> int:
+    """Registers in the path of the products."""
+    return data_path(layer).depth - ENTRY_STAGES
+
+
+def product_stages(layer: StockLayer) -> int:
+    """Registers in a product and the two sums behind it."""
+    return cut(_levels(layer)[:4], layer.clock).depth - ENTRY_STAGES
+
+
+def data_path(layer: StockLayer) -> Pipeline:
+    """The pipeline of the products and of the tree behind them."""
+    return cut(_levels(layer), layer.clock)
+
+
+def _levels(layer: StockLayer) -> list[Level]:
+    """Operands, products, then the levels of the tree of sums; sums grow by a bit per level up to the accumulator."""
+    delays = DELAYS[layer.fabric]
+    made = products(layer)
+    terms = layer.weights.count / layer.reuse if layer.shared else float(layer.weights.alive)
+    shares = 1.0 if layer.shared else made.all / max(1, layer.weights.alive)
+    bits = product_bits(layer)
+    product = delays.dsp_product if in_dsp(layer) else delays.lut_product
+    read = delays.memory if layer.shared else 0.0
+    levels = [
+        Level(read, layer.inputs * layer.entering.bits),
+        Level(product, round(terms * shares * bits)),
+    ]
+    rest = terms / layer.outputs
+    while rest > 1:
+        rest, bits = math.ceil(rest / 2), min(layer.acc.bits, bits + 1)
+        levels.append(Level(delays.add + delays.add_per_bit * bits, round(rest * layer.outputs * bits)))
+    return levels
