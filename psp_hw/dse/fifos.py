@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.folding.engine import AddEngine, ConcatEngine, ForkEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
-from psp_hw.sim.cycles import Clockwork, DeadlockError, Timeline, simulate
+from psp_hw.sim.cycles import DeadlockError, Timeline, simulate
 
 # Depths tried for the FIFOs that no join makes deep: what two and one shift register per LUT hold. A FIFO that never holds
 # as much is made shallower afterwards.
@@ -52,9 +52,8 @@ def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
     """
     joins = [engine.name for engine in flow.engines if isinstance(engine, (AddEngine, ConcatEngine))]
     inputs = [channel.name for name in joins for channel in flow.inputs(name)]
-    clockwork = Clockwork(flow, depths=depths, unbounded=frozenset(inputs))
-    clockwork.run_frame()
-    held = {use.name: use.occupancy for use in clockwork.uses()}
+    timeline = simulate(flow, depths=depths, unbounded=frozenset(inputs), max_frames=1)
+    held = {use.name: use.occupancy for use in timeline.channels}
     early: set[str] = set()
     for name in joins:
         ordered = sorted(flow.inputs(name), key=lambda channel: (held[channel.name], channel.port))

@@ -8,7 +8,9 @@ the time of an action is
 
 over its inputs (token k must have been written a cycle earlier) and its outputs (the slot of token k must have been freed a
 cycle earlier). These recurrences have one solution, whatever the order in which engines are advanced; it is computed token
-by token, not cycle by cycle. ``stepper.py`` is the same semantics by brute force.
+by token, not cycle by cycle. ``sweeps.py`` solves them a whole frame of an engine at once, and nearly always at once is enough;
+what does not settle there (a standstill never does) is computed here, token by token. ``stepper.py`` is the same semantics by
+brute force.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.sim.process import Fifo, Process, Wait, program
+from psp_hw.sim.sweeps import Sweeps, occupancy
 
 # A pipeline depth of 0: the token is given in the cycle in which the step ends.
 NO_DEPTHS: Mapping[str, int] = {}
@@ -123,8 +126,8 @@ class Clockwork:
         self._last = dataflow.engines[-1].name
         self.frames = 0
 
-    def run_frame(self) -> None:
-        """Bring every engine to the end of one more frame.
+    def run_frame(self) -> bool:
+        """Bring every engine to the end of one more frame; always True, as it always comes to an end.
 
         Raises:
             DeadlockError: the engines wait for each other.
@@ -144,6 +147,7 @@ class Clockwork:
         stuck = {name: p.wait for name, p in self._processes.items() if p.wait is not None}
         if stuck:
             raise DeadlockError(_cycle(stuck))
+        return True
 
     @property
     def finished(self) -> tuple[int, ...]:
@@ -174,16 +178,14 @@ class Clockwork:
             lost[name] = process.times[-1] - process.times[-count] - busy
         return lost
 
-    def uses(self) -> tuple[ChannelUse, ...]:
-        """Occupancy of every channel so far."""
-        return tuple(ChannelUse(name=f.name, depth=f.depth, occupancy=_occupancy(f)) for f in self._fifos)
+    def occupancies(self) -> dict[str, int]:
+        """Most tokens that each channel held so far."""
+        arrays = {f.name: (np.asarray(f.written), np.asarray(f.read)) for f in self._fifos}
+        return {name: occupancy(written, read) for name, (written, read) in arrays.items()}
 
-
-def _occupancy(fifo: Fifo) -> int:
-    written = np.asarray(fifo.written, dtype=np.int64)
-    read = np.asarray(fifo.read, dtype=np.int64)
-    freed = np.searchsorted(read, written, side="left")  # slots free when each token is written
-    return int((np.arange(1, len(written) + 1) - freed).max(initial=0))
+    def bounds(self) -> dict[str, int | None]:
+        """Depth of each channel as simulated; None where it is unbounded."""
+        return {fifo.name: fifo.depth for fifo in self._fifos}
 
 
 def _cycle(stuck: Mapping[str, Wait | None]) -> tuple[Wait, ...]:
@@ -214,24 +216,39 @@ def simulate(
         depths: pipeline depth of each engine [cycles], by name; 0 where an engine is not named.
         unbounded: channels to be taken as unbounded.
         fifo_depths: depths that replace those of the channels [tokens], by name.
-        max_frames: frames after which the search for the steady state ends, at least 2.
+        max_frames: frames after which the search for the steady state ends; of a single one the interval is its latency.
 
     Raises:
         DeadlockError: engines wait for each other for ever.
     """
-    clockwork = Clockwork(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths)
-    clockwork.run_frame()
+    sweeps = Sweeps(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths)
+    found = _run(sweeps, max_frames)
+    if found is None:
+        tokens = Clockwork(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths)
+        found = _run(tokens, max_frames)
+    assert found is not None
+    return found
+
+
+def _run(engines: Sweeps | Clockwork, max_frames: int) -> Timeline | None:
+    """Frame after frame until the period stays; None where a frame does not settle."""
     period: int | None = None
-    while period is None and clockwork.frames < max(2, max_frames):
-        clockwork.run_frame()
-        period = clockwork.period
-    finished = clockwork.finished
+    while engines.frames < max_frames and period is None:
+        if not engines.run_frame():
+            return None
+        period = engines.period
+    finished = engines.finished
+    last = finished[-1] - finished[-2] if len(finished) > 1 else finished[0]
+    depths = engines.bounds()
     return Timeline(
         latency=finished[0],
-        interval=finished[-1] - finished[-2] if period is None else period,
+        interval=last if period is None else period,
         steady=period is not None,
-        frames=clockwork.frames,
+        frames=engines.frames,
         finished=finished,
-        channels=clockwork.uses(),
-        stalls=clockwork.stalls(),
+        channels=tuple(
+            ChannelUse(name=name, depth=depths[name], occupancy=held)
+            for name, held in engines.occupancies().items()
+        ),
+        stalls=engines.stalls(),
     )

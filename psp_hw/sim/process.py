@@ -43,13 +43,15 @@ def program(engine: Engine, depth: int) -> Program:
     """
     schedule = engine.schedule()
     ends = np.cumsum(schedule.cycles)
-    length = int(ends[-1]) + depth + RESTART_CYCLES
-    reads = np.zeros(length, dtype=np.bool_)
-    writes = np.zeros(length, dtype=np.bool_)
-    reads[(ends - schedule.cycles)[schedule.reads]] = True
-    writes[(ends - 1 + depth)[schedule.writes]] = True
-    at = np.flatnonzero(reads | writes)
-    return Program(at=at, reads=reads[at], writes=writes[at], length=length)
+    reading = (ends - schedule.cycles)[schedule.reads]
+    writing = (ends - 1 + depth)[schedule.writes]
+    both = np.sort(np.concatenate([reading, writing]), kind="stable")  # two ascending runs
+    at = both[np.concatenate([[True], both[1:] != both[:-1]])]
+    reads = np.zeros(len(at), dtype=np.bool_)
+    writes = np.zeros(len(at), dtype=np.bool_)
+    reads[np.searchsorted(at, reading)] = True
+    writes[np.searchsorted(at, writing)] = True
+    return Program(at=at, reads=reads, writes=writes, length=int(ends[-1]) + depth + RESTART_CYCLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sample_graphs import Builder, random_graph
+from sample_graphs import Builder, random_graph, resnet
 
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.ir.graph import Graph
-from psp_hw.sim.cycles import DeadlockError, simulate
+from psp_hw.sim import sweeps
+from psp_hw.sim.cycles import Clockwork, DeadlockError, simulate
 from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.sim.stepper import step
+from psp_hw.sim.sweeps import Sweeps
 
 
 def random_plan(graph: Graph, rng: np.random.Generator) -> FoldPlan:
@@ -108,3 +110,43 @@ def test_a_skip_fifo_that_is_too_small_is_a_deadlock_that_names_the_waiting_engi
     names = [wait.engine for wait in caught.value.waits]
     assert {"image_fork", "conv0", "add0"} == set(names)
     assert "deepen image_fork_to_add0" == caught.value.hint
+
+
+def timed(flow: Dataflow, depths, frames: int):
+    """A design in time by sweeps and token by token: what both say of every frame, FIFO and stall."""
+    swept = Sweeps(flow, depths=depths, unbounded=frozenset(), fifo_depths={})
+    tokens = Clockwork(flow, depths=depths)
+    for _ in range(frames):
+        assert swept.run_frame()
+        tokens.run_frame()
+    return [
+        (one.finished, one.period, one.occupancies(), one.stalls(), one.bounds()) for one in (swept, tokens)
+    ]
+
+
+@pytest.mark.parametrize("depth", [2, 5, 16, 200, 3000])
+def test_sweeps_equal_the_clockwork_of_tokens_on_a_network(depth):
+    rng = np.random.default_rng(depth)
+    graph = resnet(1, taps=4)
+    flow = build(graph, random_plan(graph, rng))
+    joins = {c.target for c in flow.channels if "add" in c.target}
+    channels = tuple(
+        dataclasses.replace(c, depth=depth + 1200 if c.target in joins else depth) for c in flow.channels
+    )
+    depths = {engine.name: int(rng.integers(1, 9)) for engine in flow.engines}
+
+    swept, tokens = timed(dataclasses.replace(flow, channels=channels), depths, 4)
+
+    assert tokens == swept
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_sweeps_leave_unsettled_is_computed_token_by_token(seed, monkeypatch):
+    rng = np.random.default_rng(3000 + seed)
+    graph = random_graph(rng)
+    flow = with_depths(build(graph, random_plan(graph, rng)), lambda: 48)
+    settled = simulate(flow, max_frames=5)
+
+    monkeypatch.setattr(sweeps, "MOST_UPDATES", 0)
+
+    assert settled == simulate(flow, max_frames=5)

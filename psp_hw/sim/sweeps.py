@@ -1,0 +1,256 @@
+"""The dataflow in time, an engine's whole frame at once: the same recurrences as ``cycles.py``, solved by repeated sweeps.
+
+An engine's time is its own clock plus the stalls so far, and stalls only grow. With what its neighbours did taken as given,
+the times of a whole frame are therefore one running maximum:
+
+    t[j] = at[j] + max over i <= j of (limit[i] - at[i]),
+
+``at`` the position on the engine's own clock and ``limit`` the earliest time that tokens and free slots allow. An engine is worked
+out anew whenever a neighbour's times have changed. An action depends on earlier ones only (else the design stands still),
+so whatever times one starts from, this ends, and with the one solution that the recurrences have: where nothing changes any
+more, every one of them holds. Sweeps go forward and backward in turn, and a frame starts from a guess after the one before it; a
+few sweeps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from psp_hw.folding.dataflow import Dataflow
+from psp_hw.sim.process import CycleArray, Program, program
+
+# Times that an engine is worked out per frame, on the average, before token by token is the faster way; a standstill never settles.
+MOST_UPDATES = 48
+
+_NEVER = np.int64(-(2**62))  # a slot that was free from the beginning
+
+_Places = slice | npt.NDArray[np.intp]
+
+
+def _places(taken: npt.NDArray[np.bool_]) -> _Places:
+    return slice(None) if taken.all() else np.flatnonzero(taken)
+
+
+class Link:
+    """A channel from the engine of index ``source`` to that of index ``target``; a depth of None is unbounded."""
+
+    __slots__ = ("depth", "name", "source", "target")
+
+    def __init__(self, name: str, depth: int | None, source: int, target: int) -> None:
+        self.name, self.depth, self.source, self.target = name, depth, source, target
+
+
+class Track:
+    """One engine's times, frame by frame.
+
+    ``read`` and ``written`` hold the times of its tokens [tokens], one array per frame; ``times`` those of every action of the
+    last frame [actions], ``before`` of the frame before it.
+    """
+
+    __slots__ = (
+        "at",
+        "before",
+        "inputs",
+        "late",
+        "length",
+        "name",
+        "outputs",
+        "read",
+        "read_early",
+        "reads",
+        "times",
+        "write_early",
+        "writes",
+        "written",
+    )
+
+    def __init__(self, name: str, steps: Program) -> None:
+        self.name, self.length = name, steps.length
+        self.at: CycleArray = (
+            steps.at - steps.length
+        )  # of the frame that comes next, once ``enter`` has moved it on
+        self.reads, self.writes = _places(steps.reads), _places(steps.writes)
+        self.inputs: list[Link] = []
+        self.outputs: list[Link] = []
+        self.late = 0
+        self.times: CycleArray = self.at  # of a frame before the first, without a stall
+        self.before: CycleArray = self.at
+        self.read: list[CycleArray] = []
+        self.written: list[CycleArray] = []
+
+    def enter(self) -> None:
+        """Begin a frame, with its times guessed: as far behind the last frame as that was behind the one before it."""
+        pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
+        self.late = int(self.times[-1] - self.at[-1])
+        self.at = self.at + self.length
+        self.read_early, self.write_early = self.at[self.reads] - 1, self.at[self.writes] - 1
+        self.before, self.times = self.times, self.times + pace
+        self.read.append(self.times[self.reads])
+        self.written.append(self.times[self.writes])
+
+
+class Sweeps:
+    """The engines of a design, advanced frame by frame.
+
+    Args:
+        dataflow: engines and channels.
+        depths: pipeline depth of each engine [cycles]; 0 where an engine is not named.
+        unbounded: channels whose depth is not looked at.
+        fifo_depths: depths that replace those of the channels [tokens].
+    """
+
+    def __init__(
+        self,
+        dataflow: Dataflow,
+        *,
+        depths: Mapping[str, int],
+        unbounded: frozenset[str],
+        fifo_depths: Mapping[str, int],
+    ) -> None:
+        self._tracks = [Track(e.name, program(e, depths.get(e.name, 0))) for e in dataflow.engines]
+        index = {track.name: place for place, track in enumerate(self._tracks)}
+        self._links: list[Link] = []
+        for channel in dataflow.channels:
+            depth = None if channel.name in unbounded else fifo_depths.get(channel.name, channel.depth)
+            link = Link(channel.name, depth, index[channel.source], index[channel.target])
+            self._links.append(link)
+            self._tracks[link.target].inputs.append(link)
+            self._tracks[link.source].outputs.append(link)
+        self._finished: list[int] = []
+
+    @property
+    def frames(self) -> int:
+        """Frames that are done."""
+        return len(self._finished)
+
+    def run_frame(self) -> bool:
+        """One more frame; False where it does not settle, and then the object is of no more use."""
+        for track in self._tracks:
+            track.enter()
+        order = range(len(self._tracks))
+        stale = [True] * len(order)
+        left = MOST_UPDATES * len(order)
+        forward = True
+        while any(stale):
+            for place in order if forward else reversed(order):
+                if not stale[place]:
+                    continue
+                stale[place] = False
+                self._update(self._tracks[place], stale)
+                left -= 1
+            if left <= 0:
+                return False
+            forward = not forward
+        self._finished.append(int(self._tracks[-1].times[-1]) + 1)
+        return True
+
+    def _update(self, track: Track, stale: list[bool]) -> None:
+        """Work one engine out anew; whom that concerns becomes stale."""
+        stalls = self._stalls(track)
+        np.maximum.accumulate(stalls, out=stalls)
+        stalls += track.at
+        track.times = stalls
+        if track.inputs:
+            read = stalls[track.reads]
+            if (read != track.read[-1]).any():
+                track.read[-1] = read
+                for link in track.inputs:
+                    # A FIFO that holds a whole frame is freed by frames that no longer change.
+                    if link.depth is not None and link.depth < len(read):
+                        stale[link.source] = True
+        if track.outputs:
+            written = stalls[track.writes]
+            if (written != track.written[-1]).any():
+                track.written[-1] = written
+                for link in track.outputs:
+                    stale[link.target] = True
+
+    def _stalls(self, track: Track) -> CycleArray:
+        """Least stall that each action of the frame asks for [actions], in cycles; the first no less than the last frame's."""
+        stalls: CycleArray | None = None
+        if track.inputs:
+            arrived = _latest([self._tracks[link.source].written[-1] for link in track.inputs])
+            asked = arrived - track.read_early
+            if isinstance(track.reads, slice):
+                stalls = asked
+            else:
+                stalls = np.full(len(track.at), track.late)
+                stalls[track.reads] = asked
+        if stalls is None:
+            stalls = np.full(len(track.at), track.late)
+        slots = [
+            freed(self._tracks[link.target].read, link.depth)
+            for link in track.outputs
+            if link.depth is not None
+        ]
+        if slots:
+            asked = _latest(slots) - track.write_early
+            if isinstance(track.writes, slice):
+                np.maximum(stalls, asked, out=stalls)
+            else:
+                stalls[track.writes] = np.maximum(stalls[track.writes], asked)
+        stalls[0] = max(stalls[0], track.late)
+        return stalls
+
+    @property
+    def finished(self) -> tuple[int, ...]:
+        """End of every frame at the output [frames]."""
+        return tuple(self._finished)
+
+    @property
+    def period(self) -> int | None:
+        """The one distance between all actions of the last two frames; None where they are not equally far apart."""
+        if self.frames < 2:
+            return None
+        period = self._finished[-1] - self._finished[-2]
+        same = all(np.array_equal(track.times, track.before + period) for track in self._tracks)
+        return period if same else None
+
+    def stalls(self) -> dict[str, int]:
+        """Cycles that each engine stood still within the last frame."""
+        lost = {}
+        for track in self._tracks:
+            lost[track.name] = int((track.times[-1] - track.times[0]) - (track.at[-1] - track.at[0]))
+        return lost
+
+    def occupancies(self) -> dict[str, int]:
+        """Most tokens that each channel held so far."""
+        held = {}
+        for link in self._links:
+            written = np.concatenate(self._tracks[link.source].written)
+            read = np.concatenate(self._tracks[link.target].read)
+            held[link.name] = occupancy(written, read)
+        return held
+
+    def bounds(self) -> dict[str, int | None]:
+        """Depth of each channel as simulated; None where it is unbounded."""
+        return {link.name: link.depth for link in self._links}
+
+
+def occupancy(written: CycleArray, read: CycleArray) -> int:
+    """Most tokens in a channel whose tokens were written and read at these times [tokens], ascending."""
+    gone = np.searchsorted(read, written, side="left")  # slots free when each token is written
+    return int((np.arange(1, len(written) + 1) - gone).max(initial=0))
+
+
+def freed(read: Sequence[CycleArray], depth: int) -> CycleArray:
+    """When the slot of each token of the last frame was freed: ``depth`` tokens were read since [tokens]."""
+    tokens = len(read[-1])
+    whole, part = divmod(depth, tokens)
+    frame = len(read) - 1 - whole
+    times = np.full(tokens, _NEVER, dtype=np.int64)
+    if frame >= 0:
+        times[part:] = read[frame][: tokens - part]
+    if part and frame >= 1:
+        times[:part] = read[frame - 1][tokens - part :]
+    return times
+
+
+def _latest(times: Sequence[CycleArray]) -> CycleArray:
+    latest = times[0]
+    for other in times[1:]:
+        latest = np.maximum(latest, other)
+    return latest
