@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from psp_hw.spec.enums import AlphaInit, StructureKind
+from psp_hw.spec.enums import AlphaInit, RateShape, StructureKind
 from psp_hw.spec.load import load_spec
 from psp_hw.spec.presets import preset, with_structures
 
@@ -40,3 +40,16 @@ def test_the_recipe_of_the_dense_network_has_the_epsilon_of_its_family() -> None
 
     assert expected == spec.pruning
     assert {0.1} == {structure.epsilon for structure in spec.pruning.structures}
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.glob("*-psp/spec.yaml")), ids=lambda path: path.parent.name)
+def test_the_recipes_of_the_paper_have_its_schedule(path: Path) -> None:
+    spec = load_spec(path)
+    schedule = spec.training
+    assert (300, 0.1, RateShape.STEP) == (schedule.epochs, schedule.rate, schedule.shape)
+    assert 64 == schedule.batch_size
+    if spec.pruning.structures:
+        kinds = tuple(structure.kind for structure in spec.pruning.structures)
+        assert with_structures(preset(spec.net.name), kinds, paper=True).pruning == spec.pruning
+    else:
+        assert "dense" in path.parent.name

@@ -1,0 +1,196 @@
+"""Put finished runs under models/, each with a card, and write the table of all of them.
+
+    python scripts/publish_models.py --commit HASH --hardware "2 cores of ..." --data-dir DIR RUN... [--report reports/cifar10]
+
+A published model is the run without its checkpoints: every command that takes a run takes it. The card and the table hold
+nothing that was not read from the run, measured by `psp-hw simulate` on the whole test split, or estimated by
+`psp-hw estimate`; they are written anew each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from psp_hw.training.run import CHECKED, MANIFEST
+
+BOARD = "pynq-z2"
+RESULT = "result.json"
+CARD = "README.md"
+
+
+def psp_hw(*words: str) -> dict[str, Any]:
+    """The JSON that a command prints."""
+    command = [sys.executable, "-m", "psp_hw", *words, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)}: {done.stderr}")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def measure(model: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """What the card says beyond the manifest."""
+    data = ("--data-dir", str(given.data_dir))
+    brevitas = psp_hw("simulate", str(model), "--against", "brevitas", *data)
+    csim = psp_hw("simulate", str(model), "--against", "csim", "--limit", str(given.csim_images), *data)
+    cost = psp_hw("estimate", str(model), "--board", BOARD)
+    return {
+        "commit": given.commit,
+        "hardware": given.hardware,
+        "brevitas": {key: brevitas[key] for key in ("images", "mismatches")},
+        "csim": {key: csim[key] for key in ("images", "mismatches")},
+        "estimate": {"board": BOARD, "interval": cost["cycles"]["interval"], "fps": cost["fps"]}
+        | {key: cost["resources"][key] for key in ("DSP", "LUT", "BRAM18")},
+    }
+
+
+def publish(run: Path, models: Path, given: argparse.Namespace) -> Path:
+    """Copy a run and note what was measured on the copy."""
+    model = models / run.name
+    if run.resolve() != model.resolve():
+        model.mkdir(parents=True, exist_ok=True)
+        for name in (*CHECKED, MANIFEST):
+            shutil.copyfile(run / name, model / name)
+    (model / RESULT).write_text(json.dumps(measure(model, given), indent=2) + "\n")
+    (model / CARD).write_text(card(model))
+    return model
+
+
+def read(model: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Manifest and measurements of a published model."""
+    return json.loads((model / MANIFEST).read_text()), json.loads((model / RESULT).read_text())
+
+
+def bits(spec: dict[str, Any]) -> str:
+    """Widths as on the command line."""
+    return f"{spec['quant']['weight_bits']},{spec['quant']['act_bits']}"
+
+
+def command(model: Path, spec: dict[str, Any]) -> str:
+    """What trains it again."""
+    return f"psp-hw train --spec models/{model.name}/spec.yaml --data-dir DIR --seed {spec['seed']}"
+
+
+def taps(layer: dict[str, Any]) -> str:
+    """The surviving positions of a layer as rows of a kernel."""
+    rows, columns = layer["kernel"]
+    kept = {tuple(tap) for tap in layer["taps"]}
+    return " ".join("".join("x" if (r, s) in kept else "." for s in range(columns)) for r in range(rows))
+
+
+def card(model: Path) -> str:
+    """README.md of a model."""
+    manifest, result = read(model)
+    spec, metrics = manifest["spec"], manifest["metrics"]
+    cost = result["estimate"]
+    structures = ", ".join(s["kind"] for s in spec["pruning"]["structures"]) or "nothing"
+    phase, tuning = spec["training"], spec["finetune"]
+    calibrated = metrics.get("accuracy_calibrated")
+    facts = [
+        ("accuracy, floats", f"{metrics['accuracy']:.2%}"),
+        (
+            "accuracy, quantized, before fine-tuning",
+            "not measured" if calibrated is None else f"{calibrated:.2%}",
+        ),
+        ("accuracy, quantized", f"{metrics['accuracy_quantized']:.2%}"),
+        ("weights, activations", f"{bits(spec)} bits"),
+        ("density of the pruned layers", f"{metrics['density']:.3f}"),
+        ("parameters", f"{metrics['params']:,}"),
+        ("multiplications per image", f"{metrics['macs']:,}"),
+        (
+            f"estimate on {cost['board']}",
+            f"{cost['fps']:,.0f} frames/s, one each {cost['interval']:,} cycles, "
+            f"{cost['DSP']} DSP, {cost['LUT']:,} LUT, {cost['BRAM18']} BRAM18",
+        ),
+        (
+            "integers against Brevitas",
+            f"{result['brevitas']['mismatches']} mismatches, {result['brevitas']['images']:,} images",
+        ),
+        (
+            "integers against the C++",
+            f"{result['csim']['mismatches']} mismatches, {result['csim']['images']:,} images",
+        ),
+    ]
+    lines = [
+        f"# {model.name}",
+        "",
+        f"{spec['net']['name']} on {spec['data']['name']}, pruned: {structures}. Accuracy is over the whole test split, which chose nothing.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in facts),
+        "",
+        "## Use",
+        "",
+        "```sh",
+        f"psp-hw emit models/{model.name} --target vivado --board {cost['board']}",
+        f"psp-hw simulate models/{model.name} --against csim --data-dir DIR --limit 100",
+        "```",
+        "",
+        "The preprocessing is in `input.npz`: subtract its mean from the raw pixels, divide by its divisor.",
+        "",
+        "## Surviving positions",
+        "",
+        "| layer | kernel | channels | weights kept |",
+        "|---|---|---|---|",
+        *(
+            f"| {layer['name']} | `{taps(layer)}` | {layer['channels'][0]} to {layer['channels'][1]} | {layer['kept']:,} of {layer['total']:,} |"
+            for layer in metrics["layers"]
+        ),
+        "",
+        "## Training",
+        "",
+        f"{phase['epochs']} epochs of {phase['batch_size']} images, largest rate {phase['rate']} ({phase['shape']}), in {spec['engine']['precision']}; "
+        f"then {tuning['epochs']} epochs quantization-aware, rate {tuning['rate']} ({tuning['shape']}). Seed {spec['seed']}, commit {result['commit']}, {result['hardware']}.",
+        "",
+        "```sh",
+        command(model, spec),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def report(models: list[Path], intro: str) -> str:
+    """The table of all models."""
+    head = "| model | W,A | density | float | quantized | lost | parameters | multiplications | frames/s on "
+    lines = [intro, head + f"{BOARD} | DSP |", "|---|---|---|---|---|---|---|---|---|---|"]
+    for model in models:
+        manifest, result = read(model)
+        spec, m, cost = manifest["spec"], manifest["metrics"], result["estimate"]
+        lost = 100 * (m["accuracy"] - m["accuracy_quantized"])
+        lines.append(
+            f"| [{model.name}](../../models/{model.name}) | {bits(spec)} | {m['density']:.3f} | {m['accuracy']:.2%} | "
+            f"{m['accuracy_quantized']:.2%} | {lost:+.2f} | {m['params']:,} | {m['macs']:,} | {cost['fps']:,.0f} | {cost['DSP']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Publish the runs and write the table."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("runs", nargs="*", type=Path)
+    arguments.add_argument("--models", type=Path, default=Path("models"))
+    arguments.add_argument("--data-dir", type=Path, required=True)
+    arguments.add_argument("--commit", required=True)
+    arguments.add_argument("--hardware", required=True)
+    arguments.add_argument("--csim-images", type=int, default=1000)
+    arguments.add_argument("--report", type=Path)
+    given = arguments.parse_args()
+    for run in given.runs:
+        print(publish(run, given.models, given))
+    if given.report is not None:
+        published = sorted(path.parent for path in given.models.glob(f"*/{RESULT}"))
+        intro = given.report / "intro.md"
+        table = report(published, intro.read_text() if intro.exists() else "# Trained networks\n")
+        (given.report / "report.md").write_text(table)
+
+
+if __name__ == "__main__":
+    main()
