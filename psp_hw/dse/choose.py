@@ -13,7 +13,7 @@ from psp_hw.dse.options import CostArray, Options
 
 FloatArray = npt.NDArray[np.float64]
 
-_DSP, _LUT, _FF, _BRAM18, _ = range(len(Resource))
+_DSP, _LUT, _, _BRAM18, _ = range(len(Resource))
 
 # Steps of the search over the prices of resources, and choices looked at by the exhaustive one that follows.
 PRICE_STEPS = 24
@@ -128,9 +128,8 @@ def _merged(problem: Problem, interval: int) -> Choice | None:
     After each engine, of all partial sums that can still fit, those of one step of DSP and of block RAM are represented by the
     one of fewest LUTs. Prices move all engines alike, this lets some take DSPs and others LUTs.
     """
-    within = [options.costs[: options.within(interval)] for options in problem.options]
-    fronts = [_undominated(costs) for costs in within]
-    lists = [costs[front] for costs, front in zip(within, fronts, strict=True)]
+    fronts = [options.front(options.within(interval)) for options in problem.options]
+    lists = [options.costs[front] for options, front in zip(problem.options, fronts, strict=True)]
     least = [costs.min(axis=0) for costs in lists]
     rest = np.sum(least, axis=0)
     sums = problem.fixed[None, :]
@@ -150,18 +149,6 @@ def _merged(problem: Problem, interval: int) -> Choice | None:
         picks.append(int(front[options_taken[at]]))
         at = int(parents[at])
     return Choice(tuple(reversed(picks)), total)
-
-
-def _undominated(costs: CostArray) -> npt.NDArray[np.intp]:
-    """Indices of the options that take less of something than any other that takes no more of the rest; of equals the first.
-
-    Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
-    """
-    looked = np.delete(costs, _FF, axis=1)
-    no_more = (looked[:, None, :] <= looked[None, :, :]).all(axis=2)
-    first = np.arange(len(costs))
-    beaten = no_more & (~no_more.T | (first[:, None] < first[None, :]))
-    return np.flatnonzero(~beaten.any(axis=0))
 
 
 def _fewest_luts(sums: CostArray, budget: CostArray) -> npt.NDArray[np.intp]:

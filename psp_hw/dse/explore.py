@@ -16,15 +16,14 @@ from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice
-from psp_hw.dse.fifos import quick_depths
 from psp_hw.dse.search import (
     NO_FOLDS,
     Space,
     fastest_fit,
     fifo_cost,
+    fifo_needs,
     finish,
     fit,
-    folded,
     interval_of,
     search_space,
 )
@@ -146,9 +145,7 @@ def _designed(space: Space, choice: Choice) -> Point:
 
 def _priced(space: Space, choice: Choice) -> Point:
     """A point at the interval of its slowest engine, FIFOs as a quick rule sizes them."""
-    flow, depths, _ = folded(space, choice)
-    total = choice.total + fifo_cost(space, quick_depths(flow, depths))
-    return _point(space, total, interval_of(space, choice), None)
+    return _point(space, choice.total + fifo_needs(space, choice), interval_of(space, choice), None)
 
 
 def _point(space: Space, total: IntArray, interval: int, plan: FoldPlan | None) -> Point:

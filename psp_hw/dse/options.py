@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from psp_hw.cost.engines import (
 )
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import fits_dsp, packed_bits, price, price_parts, uses_dsp
+from psp_hw.cost.resources import Resource
 from psp_hw.errors import SpecError
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divisors
@@ -49,16 +50,36 @@ class Options:
         plans: the choices [n].
         intervals: cycles from frame to frame when nothing waits [n], ascending.
         costs: resources in the order of ``Resource`` [n, 5].
+        fronts: what ``front`` found so far.
     """
 
     name: str
     plans: tuple[NodePlan, ...]
     intervals: CostArray
     costs: CostArray
+    fronts: dict[int, npt.NDArray[np.intp]] = field(default_factory=dict)
 
     def within(self, interval: int) -> int:
         """How many of the choices, from the first, meet an interval."""
         return int(np.searchsorted(self.intervals, interval, side="right"))
+
+    def front(self, count: int) -> npt.NDArray[np.intp]:
+        """Indices of those of the first ``count`` choices that take less of something than any other that takes no more of the rest."""
+        if count not in self.fronts:
+            self.fronts[count] = undominated(self.costs[:count])
+        return self.fronts[count]
+
+
+def undominated(costs: CostArray) -> npt.NDArray[np.intp]:
+    """Indices of the options that take less of something than any other that takes no more of the rest; of equals the first.
+
+    Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
+    """
+    looked = np.delete(costs, list(Resource).index(Resource.FF), axis=1)
+    no_more = (looked[:, None, :] <= looked[None, :, :]).all(axis=2)
+    first = np.arange(len(costs))
+    beaten = no_more & (~no_more.T | (first[:, None] < first[None, :]))
+    return np.flatnonzero(~beaten.any(axis=0))
 
 
 def folds_of(engine: ConvEngine) -> list[Fold]:

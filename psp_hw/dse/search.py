@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import numpy as np
@@ -52,12 +52,15 @@ class Space:
     flow: Dataflow
     problem: Problem
     floor: int  # interval of the slowest engine without a fold
+    needs: dict[tuple[int, ...], CostArray] = field(
+        default_factory=dict
+    )  # of FIFOs, by choice: ``fifo_needs``
 
     @property
     def intervals(self) -> list[int]:
         """Every interval that some choice brings, ascending."""
-        found = {int(i) for options in self.problem.options for i in options.intervals if i > self.floor}
-        return sorted({self.floor, *found})
+        every = np.unique(np.concatenate([[self.floor], *(one.intervals for one in self.problem.options)]))
+        return [int(interval) for interval in every[every >= self.floor]]
 
 
 def plan(
@@ -223,13 +226,41 @@ def _for_speed(space: Space, goal: MaxThroughput) -> FoldPlan:
 def fastest_fit(space: Space, budget: CostArray) -> Choice | None:
     """The choice of least interval that fits with its FIFOs.
 
-    Without FIFOs the intervals that fit are found by bisection. From the least of them on, steps of growing length find one
-    that fits with FIFOs, and a second bisection the least such.
+    Without FIFOs the intervals that fit are found by bisection. What the FIFOs of the fastest such choice take is set aside, and
+    the bisection repeated, until its choice fits with its own. Where that leads nowhere, longer intervals are tried one by one.
     """
-    least = _fastest(replace(space.problem, budget=budget), space.intervals)
-    if least is None:
-        return None
-    slower = [interval for interval in space.intervals if interval >= least]
+    reserve = np.zeros(len(Resource), dtype=np.int64)
+    first: int | None = None
+    for _ in range(ROUNDS):
+        least = _fastest(replace(space.problem, budget=budget - reserve), space.intervals)
+        if least is None:
+            break
+        first = least if first is None else first
+        choice = affordable(replace(space.problem, budget=budget - reserve), least)
+        assert choice is not None
+        needed = fifo_needs(space, choice)
+        if (choice.total + needed <= budget).all():
+            return _sooner(space, budget, choice, first)
+        reserve = np.maximum(reserve, needed)
+    return None if first is None else _one_by_one(space, budget, first)
+
+
+def _sooner(space: Space, budget: CostArray, found: Choice, first: int) -> Choice:
+    """A choice that fits, or a faster one that fits too: more may have been set aside than its own FIFOs take."""
+    for _ in range(ROUNDS):
+        intervals = [i for i in space.intervals if first <= i < interval_of(space, found)]
+        problem = replace(space.problem, budget=budget - fifo_needs(space, found))
+        least = _fastest(problem, intervals) if intervals else None
+        choice = affordable(problem, least) if least is not None else None
+        if choice is None or (choice.total + fifo_needs(space, choice) > budget).any():
+            break
+        found = choice
+    return found
+
+
+def _one_by_one(space: Space, budget: CostArray, first: int) -> Choice | None:
+    """From an interval on, steps of growing length find one that fits with FIFOs, and a bisection the least such."""
+    slower = [interval for interval in space.intervals if interval >= first]
     low, high, stride = 0, 0, 1
     found = fit(space, budget, slower[0])
     while found is None and high < len(slower) - 1:
@@ -252,11 +283,18 @@ def fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
         choice = affordable(replace(space.problem, budget=budget - reserve), interval)
         if choice is None:
             return None
-        flow, depths, _ = folded(space, choice)
-        reserve = fifo_cost(space, quick_depths(flow, depths))
+        reserve = fifo_needs(space, choice)
         if (choice.total + reserve <= budget).all():
             return choice
     return None
+
+
+def fifo_needs(space: Space, choice: Choice) -> CostArray:
+    """What the FIFOs of a choice take beyond the least depth, as a quick rule sizes them [5]."""
+    if choice.picks not in space.needs:
+        flow, depths, _ = folded(space, choice)
+        space.needs[choice.picks] = fifo_cost(space, quick_depths(flow, depths))
+    return space.needs[choice.picks]
 
 
 def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:

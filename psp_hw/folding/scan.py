@@ -12,6 +12,7 @@ because every other tap's pixel then lies a constant number of positions back. T
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -86,15 +87,31 @@ class Scan:
         return tuple(later - earlier for earlier, later in pairwise(places))
 
     def reads(self) -> BoolArray:
-        """Whether each step takes a pixel [steps]."""
-        at = np.arange(self.first, self.last + 1)
-        inside = (at // self.pitch < self.source.height) & (at % self.pitch < self.source.width)
-        return np.asarray((at >= 0) & inside)
+        """Whether each step takes a pixel [steps]; not to be written to."""
+        return _reads(self)
 
     def writes(self) -> BoolArray:
-        """Whether each step gives an output pixel [steps]."""
-        at = np.arange(self.first, self.last + 1) - self.lead
-        row, column = at // self.pitch, at % self.pitch
-        on_grid = (row % self.stride[0] == 0) & (column % self.stride[1] == 0)
-        inside = (row // self.stride[0] < self.out_height) & (column // self.stride[1] < self.out_width)
-        return np.asarray((at >= 0) & on_grid & inside)
+        """Whether each step gives an output pixel [steps]; not to be written to."""
+        return _writes(self)
+
+
+# A search asks for the same walks again and again.
+@lru_cache(maxsize=1024)
+def _reads(scan: Scan) -> BoolArray:
+    at = np.arange(scan.first, scan.last + 1)
+    inside = (at // scan.pitch < scan.source.height) & (at % scan.pitch < scan.source.width)
+    return _kept((at >= 0) & inside)
+
+
+@lru_cache(maxsize=1024)
+def _writes(scan: Scan) -> BoolArray:
+    at = np.arange(scan.first, scan.last + 1) - scan.lead
+    row, column = at // scan.pitch, at % scan.pitch
+    on_grid = (row % scan.stride[0] == 0) & (column % scan.stride[1] == 0)
+    inside = (row // scan.stride[0] < scan.out_height) & (column // scan.stride[1] < scan.out_width)
+    return _kept((at >= 0) & on_grid & inside)
+
+
+def _kept(steps: BoolArray) -> BoolArray:
+    steps.setflags(write=False)
+    return steps
