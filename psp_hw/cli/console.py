@@ -39,6 +39,11 @@ def show(text: str) -> None:
     typer.echo(plain(text))
 
 
+def note(sentence: str) -> None:
+    """A sentence on stderr about what needs no stop."""
+    typer.echo(f"psp-hw: {plain(sentence)}", err=True)
+
+
 # Whether the one document of the command that runs was printed; an error then adds no second one.
 _DOCUMENT_SHOWN: ContextVar[bool] = ContextVar("_DOCUMENT_SHOWN", default=False)
 

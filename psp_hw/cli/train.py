@@ -129,7 +129,21 @@ def command(
     nodes: Annotated[
         int, typer.Option(help="Machines that train together, started by torchrun or SLURM.")
     ] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    tensorboard: Annotated[
+        bool | None,
+        typer.Option(
+            "--tensorboard/--no-tensorboard",
+            help="Write event files to RUN/tensorboard. [default: where TensorBoard is installed]",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run; with what to train beside it, begin where none is.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The run folder. [default: a new one in runs/]", show_default=False),
@@ -165,12 +179,13 @@ def command(
         accelerator=accelerator,
         devices=devices,
         nodes=nodes,
+        tensorboard=tensorboard,
         resume=resume,
         out=out,
     )
     try:
         with console.stdout_for_json(as_json):
-            result = flow.train(request, progress=not as_json)
+            result = flow.train(request, progress=not as_json, note=console.note)
     except flow.Interrupted as stop:
         command = f"psp-hw train --resume --out {shlex.quote(str(stop.run))}"
         typer.echo(f"\npsp-hw: the run waits; go on with: {command}", err=True)

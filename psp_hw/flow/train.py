@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psp_hw.errors import RunError, SpecError
 from psp_hw.flow.defaults import RUNS
+from psp_hw.flow.runs import new_run, stem_of, waiting_run
+from psp_hw.flow.signals import stopping_at_signals
 from psp_hw.spec.enums import Method, Precision, StructureKind
 from psp_hw.spec.load import load_spec
 from psp_hw.spec.names import suggestion
 from psp_hw.spec.presets import preset, with_bits, with_method, with_steps, with_structures
 from psp_hw.spec.train import EngineSpec, PruningSpec, StructureSpec, TrainSpec
+
+if TYPE_CHECKING:
+    from psp_hw.pruning.survey import LayerSurvey
 
 MAX_PROCESSES = 4096
 
@@ -43,25 +51,44 @@ class Request:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
+    tensorboard: bool | None = None
     resume: bool = False
     out: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSummary:
-    """What came of it; accuracies and density in 0 .. 1; `leads`: of several processes, this one reports."""
+    """What came of it.
+
+    Args:
+        accuracy: of the pruned network in floats on the test split, 0 .. 1.
+        accuracy_calibrated: quantized, before fine-tuning; None in runs of earlier versions.
+        accuracy_quantized: quantized and fine-tuned.
+        density: kept weights per weight of the layers that may be pruned.
+        params: weights in surviving structures, and biases.
+        macs: multiply-accumulates per image of the surviving structures.
+        run: the folder.
+        spec: what was asked.
+        layers: what survives in each layer.
+        seconds: spent in the steps of each phase, over all starts [s].
+        leads: of several processes, this one reports.
+    """
 
     accuracy: float
+    accuracy_calibrated: float | None
     accuracy_quantized: float
     density: float
     params: int
     macs: int
     run: Path
+    spec: TrainSpec
+    layers: tuple[LayerSurvey, ...]
+    seconds: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     leads: bool = True
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a training.
+    """Ctrl-C, or a request of the system to stop, during a training.
 
     Args:
         run: where it waits to be resumed.
@@ -72,52 +99,86 @@ class Interrupted(KeyboardInterrupt):
         self.run = run
 
 
-def train(request: Request, *, progress: bool = True) -> TrainSummary:
+def train(
+    request: Request, *, progress: bool = True, note: Callable[[str], None] | None = None
+) -> TrainSummary:
     """Train, quantize and export.
 
     Args:
         request: the options.
         progress: whether to draw progress bars.
+        note: told in a sentence about what needs no stop.
 
     Raises:
         PspHwError: bad options, bad data, training that diverged.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
-    if request.resume:
-        out = _resumable(request)
-        spec = training_spec(request) if _asks(request) else load_spec(out / "spec.yaml")
-    else:
-        spec = training_spec(request)
-        out = request.out or _new_run(spec, request.floats)
+    spec, out = _what_and_where(request)
     check_names(spec)
     _check_machine(request)
+    with (
+        stopping_at_signals(),
+        nullcontext(out) if out is not None else new_run(stem_of(spec, request.floats)) as run,
+    ):
+        try:
+            return _trained(spec, run, request, progress=progress, note=note)
+        except KeyboardInterrupt as stop:
+            if not (run / "manifest.json").is_file():
+                raise  # before there was anything to go on with
+            raise Interrupted(run) from stop
+
+
+def _trained(
+    spec: TrainSpec, run: Path, request: Request, *, progress: bool, note: Callable[[str], None] | None
+) -> TrainSummary:
     from psp_hw.training import api
     from psp_hw.training.machine import Accelerator, Machine, is_leader
+    from psp_hw.training.manner import want_tensorboard
 
-    machine = Machine(
-        accelerator=Accelerator(request.accelerator), devices=request.devices, nodes=request.nodes
+    result = api.train(
+        spec,
+        run,
+        machine=Machine(
+            accelerator=Accelerator(request.accelerator), devices=request.devices, nodes=request.nodes
+        ),
+        resume=request.resume,
+        floats=request.floats,
+        data_dir=request.data_dir,
+        progress=progress,
+        tensorboard=want_tensorboard(request.tensorboard),
+        note=note,
     )
-    try:
-        result = api.train(
-            spec,
-            out,
-            machine=machine,
-            resume=request.resume,
-            floats=request.floats,
-            data_dir=request.data_dir,
-            progress=progress,
-        )
-    except KeyboardInterrupt as stop:
-        raise Interrupted(out) from stop
     return TrainSummary(
         accuracy=result.accuracy,
+        accuracy_calibrated=result.accuracy_calibrated,
         accuracy_quantized=result.accuracy_quantized,
         density=result.density,
         params=result.params,
         macs=result.macs,
         run=result.run,
+        spec=spec,
+        layers=result.layers,
+        seconds=result.seconds,
         leads=is_leader(),
     )
+
+
+def _what_and_where(request: Request) -> tuple[TrainSpec, Path | None]:
+    """The spec and the folder; None for a new one. A resumed run knows what it was started with.
+
+    ``--resume`` with a whole request beside it begins where nothing is yet, so that a job that is started again and
+    again needs one command line.
+    """
+    if not request.resume:
+        return training_spec(request), request.out
+    from psp_hw.training.run import read_manifest, started_with
+
+    out = request.out or waiting_run()
+    if _asks(request):
+        return training_spec(request), out
+    if not (out / "manifest.json").is_file():
+        raise RunError("there is no run to resume", where=str(out), hint="train without --resume")
+    return started_with(out, read_manifest(out)), out
 
 
 def check_names(spec: TrainSpec) -> None:
@@ -165,10 +226,12 @@ def document(result: TrainSummary) -> dict[str, object]:
     """The JSON of ``train --json``."""
     return {
         "accuracy": result.accuracy,
+        "accuracy_calibrated": result.accuracy_calibrated,
         "accuracy_quantized": result.accuracy_quantized,
         "density": result.density,
         "params": result.params,
         "macs": result.macs,
+        "seconds": dict(result.seconds),
         "run": str(result.run),
     }
 
@@ -312,37 +375,10 @@ def _per_structure(
     return values
 
 
-def _new_run(spec: TrainSpec, floats: Path | None) -> Path:
-    """A folder in runs/ that is not there yet, named after the net, the data and the structures, or after another run."""
-    words = [spec.net.name.replace(":", "-").replace(".", "-"), spec.data.name]
-    words += [structure.kind.value for structure in spec.pruning.structures]
-    words = [word for i, word in enumerate(words) if word not in words[0] or i == 0]
-    if floats is not None:
-        words = [floats.resolve().name, f"w{spec.quant.weight_bits}a{spec.quant.act_bits}"]
-    stem = "-".join(words)
-    number = 1
-    while (path := RUNS / (stem if number == 1 else f"{stem}-{number}")).exists():
-        number += 1
-    return path
-
-
 def _asks(request: Request) -> bool:
     """Whether any option says what to train; ``--resume`` alone goes on with what the run was started with."""
-    return request != Request(data_dir=request.data_dir, resume=request.resume, out=request.out)
-
-
-def _resumable(request: Request) -> Path:
-    """The run to go on with: the one named, else the newest incomplete one in runs/."""
-    from psp_hw.flow.source import incomplete_runs
-
-    if request.out is not None:
-        if not (request.out / "spec.yaml").is_file():
-            raise RunError("there is no run to resume", where=str(request.out), hint="train without --resume")
-        return request.out
-    candidates = incomplete_runs(RUNS)
-    if not candidates:
-        raise RunError(f"no interrupted run in {RUNS}/", where="--resume", hint="name it: --resume --out RUN")
-    return candidates[0]
+    how = ("data_dir", "resume", "out", "accelerator", "devices", "nodes", "tensorboard")
+    return request != Request(**{name: getattr(request, name) for name in how})
 
 
 def as_source(run: Path) -> str:

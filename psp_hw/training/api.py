@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import copy
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +23,24 @@ from psp_hw.pruning.survey import LayerSurvey, density
 from psp_hw.quant.convert import trace_values
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import TrainSpec
+from psp_hw.training.checkpoints import check_checkpoint
+from psp_hw.training.durable import alone_in, unwritable, write_aside, write_text
 from psp_hw.training.export import export_model
-from psp_hw.training.loop import check_checkpoint
+from psp_hw.training.log import merged_log
+from psp_hw.training.loop import LOGS
 from psp_hw.training.machine import Machine, is_leader, wait_for_all
+from psp_hw.training.manner import Manner, Note
 from psp_hw.training.phases import (
     EVAL_BATCH,
+    FLOAT_PHASE,
+    QUANT_PHASE,
     Pruned,
     accuracy,
+    calibrated,
     check_net,
+    fine_tune,
     float_phase,
     predict,
-    quant_phase,
     quantized_accuracy,
     rebuild,
     save_tensors,
@@ -49,16 +55,13 @@ from psp_hw.training.run import (
     QUANTIZED,
     Run,
     finish_run,
+    is_complete,
     load_run,
+    make_folder,
     open_run,
-    unwritable,
-    write_aside,
-    write_text,
 )
 
-Note = Callable[[str], None]
 _VERSIONED = ("torch", "brevitas", "lightning", "onnx", "numpy", "scikit-learn")
-_LOG_COLUMNS = ("phase", "epoch", "step", "loss", "accuracy", "density")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +70,26 @@ class TrainResult:
 
     Args:
         accuracy: of the pruned float network on the test split, 0 .. 1.
+        accuracy_calibrated: of the network on the test split after quantization, before fine-tuning; None in runs of
+            earlier versions.
         accuracy_quantized: of the quantized network on the test split, 0 .. 1.
         density: kept weights per weight over the prunable layers.
         params: weights in surviving structures, and biases, with BN folded.
         macs: multiply-accumulates per image of the surviving structures.
         run: the run folder.
         layers: what survives in each layer.
+        seconds: spent in the steps of each phase, over all starts [s]; empty in runs of earlier versions.
     """
 
     accuracy: float
     accuracy_quantized: float
+    accuracy_calibrated: float | None = None
     density: float
     params: int
     macs: int
     run: Path
     layers: tuple[LayerSurvey, ...]
+    seconds: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
 
 def train(
@@ -93,6 +101,8 @@ def train(
     floats: Path | None = None,
     data_dir: Path | None = None,
     progress: bool = True,
+    tensorboard: bool = False,
+    note: Note | None = None,
 ) -> TrainResult:
     """Train, prune, quantize, export.
 
@@ -100,15 +110,17 @@ def train(
         spec: the request.
         out: the run folder; must not exist or be empty, unless `resume`. Several processes share it.
         machine: what it runs on; None: one device, a GPU where there is one.
-        resume: continue an unfinished run of the same spec.
+        resume: continue an unfinished run of the same spec; begin it where there is none.
         floats: a run whose pruned floats are taken, so that only quantization and fine-tuning are done; its spec may
             differ in those alone.
         data_dir: where fetched data sets are.
         progress: show a progress bar on stderr.
+        tensorboard: write event files, too.
+        note: told in a sentence about what needs no stop: a damaged checkpoint whose forerunner is used.
 
     Raises:
         SpecError, DataError, ModelError: bad request; nothing was written.
-        RunError: the folder is not ours or cannot be written.
+        RunError: the folder is not ours, another process trains into it, or it cannot be written.
         TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
         KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
     """
@@ -116,16 +128,9 @@ def train(
         check_name(spec.net)  # before the data: a wrong name should not send anyone to fetch a data set
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    return train_on(
-        spec,
-        training,
-        testing,
-        out,
-        machine=machine or Machine(),
-        resume=resume,
-        floats=floats,
-        progress=progress,
-    )
+    heard = {} if note is None or not is_leader() else {"note": note}
+    manner = Manner(resume=resume, progress=progress, tensorboard=tensorboard, **heard)
+    return train_on(spec, training, testing, out, machine=machine or Machine(), manner=manner, floats=floats)
 
 
 def train_on(
@@ -134,79 +139,81 @@ def train_on(
     testing: Split,
     out: Path,
     *,
-    machine: Machine,
-    resume: bool = False,
+    machine: Machine | None = None,
+    manner: Manner | None = None,
     floats: Path | None = None,
-    progress: bool = True,
 ) -> TrainResult:
     """As `train`, on splits that are in memory already; both with the same preprocessing."""
+    machine, manner = machine or Machine(), manner or Manner()
     check_net(spec, training)
     if floats is not None:
         check_reusable(floats, spec)
-    if is_leader() and open_run(out, spec, resume=resume):
-        return result_of(load_run(out))
-    try:
-        if floats is not None and is_leader() and not (out / PRUNED).exists():
-            take_floats(floats, out)
-        pruned = float_phase(spec, training, out, machine, resume=resume, floats=floats, progress=progress)
-        model = quant_phase(spec, training, pruned, out, machine, resume=resume, progress=progress)
-        if not is_leader():
-            wait_for_all()
-            return result_of(load_run(out))
-        _write(out, model, training, spec.net.name.rpartition(":")[2])
-        metrics = _measure(spec, pruned, model, testing)
-        finish_run(out, spec, versions={name: version(name) for name in _VERSIONED}, metrics=metrics)
-        wait_for_all()
-    except OSError as error:
-        raise unwritable(out, error) from error
+    with ExitStack() as held:
+        if is_leader():
+            make_folder(out)
+            held.enter_context(alone_in(out))
+            open_run(out, spec, resume=manner.resume)
+        if not is_complete(out):
+            _train_and_write(spec, training, testing, out, machine, manner, floats)
     return result_of(load_run(out))
 
 
-def _write(out: Path, model: Any, split: Split, name: str) -> None:
+def _train_and_write(
+    spec: TrainSpec,
+    training: Split,
+    testing: Split,
+    out: Path,
+    machine: Machine,
+    manner: Manner,
+    floats: Path | None,
+) -> None:
+    """Both phases, then the files; of several processes, the first writes and the others wait."""
+    try:
+        if floats is not None and is_leader() and not (out / PRUNED).exists():
+            take_floats(floats, out)
+        pruned = float_phase(spec, training, out, machine, manner, floats=floats)
+        model = calibrated(spec, training, pruned)
+        before = quantized_accuracy(copy.deepcopy(model), testing) if is_leader() else 0.0
+        record = fine_tune(model, spec, training, pruned, out, machine, manner)
+        if is_leader():
+            records = {FLOAT_PHASE: pruned.record, QUANT_PHASE: record}
+            _write(out, model, training, spec.net.name.rpartition(":")[2], merged_log(records, out / LOGS))
+            finish_run(
+                out,
+                spec,
+                versions={name: version(name) for name in _VERSIONED},
+                metrics=_measure(spec, pruned, model, testing, before),
+                seconds={name: round(known.seconds, 1) for name, known in records.items() if known},
+            )
+        wait_for_all()
+    except OSError as error:
+        raise unwritable(out, error) from error
+
+
+def _write(out: Path, model: Any, split: Split, name: str, log: str) -> None:
     """Everything but the manifest."""
     write_aside(out / INPUT, split.preprocessing.save)
     write_aside(out / QUANTIZED, partial(save_tensors, model.state_dict()))
     write_aside(out / MODEL, partial(export_model, model, split.image_shape, name=name))
-    write_text(out / METRICS, _merged_log(out / "logs"))
+    write_text(out / METRICS, log)
 
 
-def _measure(spec: TrainSpec, pruned: Pruned, model: fx.GraphModule, testing: Split) -> dict[str, Any]:
+def _measure(
+    spec: TrainSpec, pruned: Pruned, model: fx.GraphModule, testing: Split, before: float
+) -> dict[str, Any]:
     """The metrics of the manifest."""
     layers = survey(spec, model, pruned, testing.image_shape)
     biases = sum(layer.channels[1] for layer in layers)
     float_accuracy = accuracy(pruned.net, testing)
     return {
         "accuracy": float_accuracy,
+        "accuracy_calibrated": before,
         "accuracy_quantized": quantized_accuracy(model, testing),
         "density": density(layers),
         "params": sum(layer.kept for layer in layers) + biases,
         "macs": sum(layer.macs for layer in layers),
         "layers": [asdict(layer) | {"density": layer.density} for layer in layers],
     }
-
-
-def _merged_log(logs: Path) -> str:
-    """The logs of both phases as one table; after a resume, the later line of an epoch holds."""
-    rows: dict[tuple[str, int], dict[str, str]] = {}
-    for folder in sorted(logs.iterdir(), key=_log_order):
-        phase = folder.name.rpartition("-")[0]
-        file = folder / "metrics.csv"
-        if not file.is_file():
-            continue
-        with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                rows.setdefault((phase, int(row["epoch"])), {}).update({k: v for k, v in row.items() if v})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _LOG_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for (phase, _), row in rows.items():
-        writer.writerow({"phase": phase, **row})
-    return text.getvalue()
-
-
-def _log_order(folder: Path) -> tuple[bool, int]:
-    phase, _, number = folder.name.rpartition("-")
-    return phase != "train", int(number) if number.isdigit() else 0
 
 
 def result_of(run: Run) -> TrainResult:
@@ -225,7 +232,8 @@ def result_of(run: Run) -> TrainResult:
         )
         for layer in metrics.pop("layers")
     )
-    return TrainResult(**metrics, run=run.path, layers=layers)
+    seconds = tuple((name, float(spent)) for name, spent in run.manifest.get("seconds", {}).items())
+    return TrainResult(**metrics, run=run.path, layers=layers, seconds=seconds)
 
 
 def load_quantized(run: Path) -> nn.Module:

@@ -10,7 +10,6 @@ import io
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from psp_hw.errors import RunError, TrainingError
 from psp_hw.training.durable import sync, unwritable, write_aside
-
-Note = Callable[[str], None]
-Row = dict[str, str]
+from psp_hw.training.manner import Note, Row
 
 DAMAGED = ".damaged"
 _BAD = "truncated or corrupt, or holds more than tensors; nothing in it was executed"

@@ -1,4 +1,4 @@
-"""One phase on the Lightning Trainer: progress bar, CSV log, atomic checkpoints, resume, Ctrl-C."""
+"""One phase on the Lightning Trainer: logs, checkpoints, resume, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from psp_hw.errors import RunError, TrainingError
+from psp_hw.errors import RunError
 from psp_hw.spec.enums import Precision
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec
 from psp_hw.training.batches import Batches
+from psp_hw.training.checkpoints import Keeper, Shelf, ShelfIO, check_checkpoint
 from psp_hw.training.machine import Machine, is_leader
+from psp_hw.training.manner import Manner, PhaseRecord
 from psp_hw.training.modules import Phase
+from psp_hw.training.progress import PhaseProgress
+
+LOGS, CHECKPOINTS, TENSORBOARD = "logs", "checkpoints", "tensorboard"
+
+__all__ = ["check_checkpoint", "phase_steps", "run_phase"]
 
 
 def phase_steps(schedule: ScheduleSpec, batches_per_epoch: int) -> int:
@@ -39,10 +45,9 @@ def run_phase(
     *,
     name: str,
     run: Path,
-    resume: bool,
-    progress: bool,
+    manner: Manner | None = None,
     small: bool = False,
-) -> None:
+) -> PhaseRecord:
     """Train a phase to its end.
 
     Args:
@@ -51,41 +56,73 @@ def run_phase(
         machine: what it runs on.
         name: of the phase, in files and in the progress bar.
         run: the run folder.
-        resume: continue from the last checkpoint of this phase, where there is one.
-        progress: show a progress bar.
+        manner: whether to resume, and what to show; None: neither.
         small: a step is too little work to share among threads or to send to an accelerator; one thread is then
             faster, and the result does not depend on the number of cores.
 
+    Returns:
+        What its log says and how long it took, the starts before this one included.
+
     Raises:
         TrainingError: the loss is not a number, or all structures of a layer are gone.
-        RunError: the checkpoint is corrupt or belongs to another network.
+        RunError: both checkpoints are damaged or belong to another network, or the disk is full.
         KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is in place.
     """
-    checkpoint = run / "checkpoints" / f"{name}-last.ckpt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    start = checkpoint if resume and checkpoint.exists() else None
-    if start is not None:
-        check_checkpoint(start)
-    callbacks: list[Callback] = [AtomicCheckpoint(checkpoint), HoldImages(batches)]
-    if progress and is_leader():
+    manner = manner or Manner()
+    shelf = Shelf(folder=run / CHECKPOINTS, phase=name)
+    shelf.folder.mkdir(parents=True, exist_ok=True)
+    start = shelf.newest(manner.note, leader=is_leader()) if manner.resume else None
+    keeper = Keeper(shelf)
+    callbacks: list[Callback] = [HoldImages(batches), keeper]
+    if manner.progress and is_leader():
         callbacks.append(PhaseProgress(name, phase.steps))
     with _quiet(), _threads(1 if small else torch.get_num_threads()):
         trainer = Trainer(
-            accelerator="gpu" if machine.on_gpu(small=small) else "cpu",
-            devices=machine.devices,
-            num_nodes=machine.nodes,
-            strategy="ddp" if machine.processes > 1 else "auto",
-            precision="bf16-mixed" if phase.engine.precision is Precision.BFLOAT16 else "32-true",
-            use_distributed_sampler=False,
+            **engine_options(phase, machine, small=small),
             max_epochs=phase.schedule.epochs,
-            logger=CSVLogger(run / "logs", name="", version=_free_version(run / "logs", name)),
+            logger=_loggers(run, name, tensorboard=manner.tensorboard, start=start),
             callbacks=callbacks,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            plugins=[ShelfIO(shelf), *_cluster()],
+            default_root_dir=shelf.folder,
             log_every_n_steps=1,
         )
         _fit(trainer, phase, batches, start)
+    return PhaseRecord(seconds=keeper.seconds, rows=tuple(keeper.rows))
+
+
+def engine_options(phase: Phase, machine: Machine, *, small: bool) -> dict[str, Any]:
+    """What a Trainer is told about the machine and the arithmetic of a phase."""
+    return {
+        "accelerator": "gpu" if machine.on_gpu(small=small) else "cpu",
+        "devices": machine.devices,
+        "num_nodes": machine.nodes,
+        "strategy": "ddp" if machine.processes > 1 else "auto",
+        "precision": "bf16-mixed" if phase.engine.precision is Precision.BFLOAT16 else "32-true",
+        "use_distributed_sampler": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+
+
+def _loggers(run: Path, name: str, *, tensorboard: bool, start: Path | None) -> list[Logger]:
+    """CSV always, a file per start; TensorBoard in one folder per phase, where a resume hides what it does again."""
+    folder = run / LOGS
+    found: list[Logger] = [
+        CSVLogger(folder, name="", version=_free_version(folder, name), flush_logs_every_n_steps=1)
+    ]
+    if tensorboard:
+        again = None if start is None else int(check_checkpoint(start)["global_step"])
+        found.append(
+            TensorBoardLogger(
+                run / TENSORBOARD, name="", version=name, default_hp_metric=False, purge_step=again
+            )
+        )
+    return found
+
+
+def _cluster() -> list[Any]:
+    """Under SLURM: psp-hw resumes by itself from its own checkpoints, Lightning shall not requeue the job."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def _fit(trainer: Trainer, phase: Phase, batches: Batches, start: Path | None) -> None:
@@ -107,53 +144,6 @@ def _fit(trainer: Trainer, phase: Phase, batches: Batches, start: Path | None) -
             signal.signal(signal.SIGINT, handler)
 
 
-def check_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a file of tensors without executing anything in it.
-
-    Raises:
-        RunError: truncated, corrupt, or not made of plain tensors.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch finds odd ends in the error below
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes make the reader raise anything
-        reason = "truncated or corrupt, or holds more than tensors; nothing in it was executed"
-        hint = "restore it, or train again; of an interrupted run: delete it to start this phase again"
-        raise RunError(reason, where=str(path), hint=hint) from error
-    if not isinstance(loaded, dict):
-        raise RunError(f"holds a {type(loaded).__name__}, not named tensors", where=str(path))
-    return loaded
-
-
-class AtomicCheckpoint(Callback):
-    """Writes the state after every epoch, aside and then renamed, only while all parameters are numbers.
-
-    Args:
-        path: of the checkpoint.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for name, parameter in pl_module.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise TrainingError(
-                    f"'{name}' is no longer a number in epoch {trainer.current_epoch + 1}",
-                    where="training",
-                    hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
-                )
-        aside = self.path.with_suffix(".tmp")
-        try:
-            trainer.save_checkpoint(aside)  # by all processes; the first writes
-            if trainer.is_global_zero:
-                aside.replace(self.path)
-        finally:
-            if trainer.is_global_zero:
-                aside.unlink(missing_ok=True)
-
-
 class HoldImages(Callback):
     """Lets the batches of an accelerator lie on it.
 
@@ -166,48 +156,6 @@ class HoldImages(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.batches.hold_on(pl_module.device)
-
-
-class PhaseProgress(Callback):
-    """One line on stderr: bar, epoch, loss, accuracy, density.
-
-    Args:
-        name: of the phase.
-        steps: in the whole phase.
-    """
-
-    def __init__(self, name: str, steps: int) -> None:
-        columns = (
-            TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
-        )
-        self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
-        self.task = self.bar.add_task(name, total=steps, facts="")
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.bar.start()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.bar.update(self.task, completed=trainer.global_step)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = trainer.callback_metrics
-        facts = [f"epoch {trainer.current_epoch + 1}"]
-        facts += [
-            f"{key} {float(metrics[key]):.3f}" for key in ("loss", "accuracy", "density") if key in metrics
-        ]
-        self.bar.update(self.task, facts="  ".join(facts))
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.bar.stop()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.bar.stop()
 
 
 def _free_version(folder: Path, name: str) -> str:

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from psp_hw.errors import TrainingError
-from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress
+from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress, tightness
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
 from psp_hw.quant.quantizers import freeze_scales
 from psp_hw.spec.enums import Precision, RateShape
 from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec
 
+_RECENT = 0.05  # share of a step in the smoothed values that people see
 _GRACE = 0.5  # share of the steps during which a layer may be empty: alpha starts small and may come back
 _WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
 _WATCH_EVERY = 64  # steps: reading the loss makes an accelerator wait for the host
@@ -62,6 +63,7 @@ class Phase(LightningModule):
         self.schedule = schedule
         self.steps = steps
         self.engine = engine
+        self.recent: dict[str, Tensor] = {}  # for people: means over the last steps, in no log
         self.run: Callable[[Tensor], Tensor] = torch.compile(net) if engine.compile else net
 
     @property
@@ -89,8 +91,14 @@ class Phase(LightningModule):
 
     def _note(self, name: str, value: Tensor, images: int) -> None:
         """Log the mean over the epoch and over all processes."""
+        before = self.recent.get(name, value)
+        self.recent[name] = before + _RECENT * (value - before)
         together = self.trainer.world_size > 1
         self.log(name, value, on_step=False, on_epoch=True, batch_size=images, sync_dist=together)
+
+    def pruning_facts(self) -> dict[str, float]:
+        """What pruning is doing now, by name."""
+        return {}
 
     def on_train_start(self) -> None:
         self._stop_when_done()
@@ -160,7 +168,17 @@ class PruningPhase(Phase):
     def on_train_epoch_end(self) -> None:
         if self.progress >= _GRACE or self.progress >= 1.0 - self.pruning.settle:
             require_alive(self.net)
-        self.log("density", self.density())
+        for name, value in self.pruning_facts().items():
+            self.log(name, value)
+
+    def pruning_facts(self) -> dict[str, float]:
+        """Density, and the threshold that applies now where one threshold decides."""
+        facts = {"density": self.density()}
+        parameters = [p for layer in pruned_layers(self.net).values() for p in parameters_of(layer)]
+        thresholds = {p.structure.epsilon for p in parameters if p.structure.density is None}
+        if len(thresholds) == 1:
+            facts["epsilon"] = thresholds.pop() * tightness(self.progress, self.pruning)
+        return facts
 
     @torch.no_grad()
     def density(self) -> float:

@@ -30,10 +30,13 @@ from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
-from psp_hw.training.loop import check_checkpoint, phase_steps, run_phase
+from psp_hw.training.checkpoints import check_checkpoint
+from psp_hw.training.durable import write_aside
+from psp_hw.training.loop import phase_steps, run_phase
 from psp_hw.training.machine import Machine, is_leader
+from psp_hw.training.manner import Manner, PhaseRecord
 from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
-from psp_hw.training.run import PRUNED, write_aside
+from psp_hw.training.run import PRUNED
 
 FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
 CALIBRATION_IMAGES = 1024
@@ -49,10 +52,12 @@ class Pruned:
     Args:
         net: a plain module.
         masks: kept weights of every pruned layer.
+        record: of the first phase; None where an earlier version trained it.
     """
 
     net: nn.Module
     masks: dict[str, Tensor]
+    record: PhaseRecord | None
 
 
 def fresh_net(spec: TrainSpec, split: Split) -> nn.Module:
@@ -87,25 +92,24 @@ def float_phase(
     split: Split,
     run: Path,
     machine: Machine,
+    manner: Manner,
     *,
-    resume: bool,
     floats: Path | None = None,
-    progress: bool,
 ) -> Pruned:
     """Train in floats with pruning, then fold alpha into the weights; or take what another run (`floats`) did."""
     net = fresh_net(spec, split)
     stored = run / PRUNED
     if floats is not None:
         return _load_pruned(net, floats / PRUNED)  # there for every process, before the first has copied it
-    if resume and stored.exists():
+    if manner.resume and stored.exists():
         return _load_pruned(net, stored)
-    train_structures(net, spec, split, run, machine, resume=resume, progress=progress)
+    record = train_structures(net, spec, split, run, machine, manner)
     net.to(memory_format=torch.contiguous_format)
     masks = fold(net)
-    state = {"net": net.state_dict(), "masks": masks}
+    state = {"net": net.state_dict(), "masks": masks, "record": record.to_dict()}
     if is_leader():
         write_aside(stored, partial(save_tensors, state))
-    return Pruned(net=net, masks=masks)
+    return Pruned(net=net, masks=masks, record=record)
 
 
 def train_structures(
@@ -114,21 +118,18 @@ def train_structures(
     split: Split,
     run: Path,
     machine: Machine,
-    *,
-    resume: bool,
-    progress: bool,
-) -> None:
+    manner: Manner | None = None,
+) -> PhaseRecord:
     """Train a fresh network in floats; its structure parameters stay on it."""
     prune(net, spec.pruning, first=first_layer(net, split.image_shape))
     batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
     steps = phase_steps(spec.training, len(batches))
     phase = PruningPhase(net, spec.training, steps, spec.pruning, spec.engine)
     small = is_small(net, split, spec.training)
-    run_phase(
-        phase, batches, machine, name=FLOAT_PHASE, run=run, resume=resume, progress=progress, small=small
-    )
+    record = run_phase(phase, batches, machine, name=FLOAT_PHASE, run=run, manner=manner, small=small)
     require_alive(net)
     net.eval()
+    return record
 
 
 def save_tensors(state: dict[str, Any], path: Path) -> None:
@@ -143,39 +144,43 @@ def _load_pruned(net: nn.Module, path: Path) -> Pruned:
     try:
         net.load_state_dict(state["net"])
         masks = dict(state["masks"])
+        record = PhaseRecord.from_dict(state["record"]) if "record" in state else None
     except (KeyError, RuntimeError, TypeError) as error:
         what = f"does not fit this network: {first_line(error)}"
         raise RunError(what, where=str(path), hint="delete the file to train again") from error
-    return Pruned(net=net.eval(), masks=masks)
+    return Pruned(net=net.eval(), masks=masks, record=record)
 
 
-def quant_phase(
-    spec: TrainSpec,
-    split: Split,
-    pruned: Pruned,
-    run: Path,
-    machine: Machine,
-    *,
-    resume: bool,
-    progress: bool,
-) -> fx.GraphModule:
-    """Fold BN, quantize, calibrate, fine-tune with the structures fixed."""
+def calibrated(spec: TrainSpec, split: Split, pruned: Pruned) -> fx.GraphModule:
+    """Fold BN, quantize, choose the scales: quantization without any training."""
     model = quantize(fold_batch_norm(trace_steps(pruned.net)), spec.quant)
     calibrate_weights(model, spec.quant)
     calibrate_activations(
         model, calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=256, seed=spec.seed)
     )
+    return model.eval()
+
+
+def fine_tune(
+    model: fx.GraphModule,
+    spec: TrainSpec,
+    split: Split,
+    pruned: Pruned,
+    run: Path,
+    machine: Machine,
+    manner: Manner,
+) -> PhaseRecord:
+    """Train a calibrated network, in place, with scales and structures fixed."""
     batches = Batches(split, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
     steps = phase_steps(spec.finetune, len(batches))
     phase = QuantizedPhase(model, spec.finetune, steps, pruned.masks, spec.engine)
     small = is_small(pruned.net, split, spec.finetune)
-    run_phase(
-        phase, batches, machine, name=QUANT_PHASE, run=run, resume=resume, progress=progress, small=small
-    )
+    record = run_phase(phase, batches, machine, name=QUANT_PHASE, run=run, manner=manner, small=small)
     model.to(memory_format=torch.contiguous_format)
     apply_masks(model, pruned.masks)
     _drop_dead(model, spec, pruned)
-    return model.eval()
+    model.eval()
+    return record
 
 
 def _drop_dead(model: nn.Module, spec: TrainSpec, pruned: Pruned) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from psp_hw.errors import RunError, SpecError
 from psp_hw.spec.load import spec_to_dict
 from psp_hw.spec.train import TrainSpec
-from psp_hw.training.run import PRUNED, checksum, differences, read_manifest, started_with, write_aside
+from psp_hw.training.durable import write_aside
+from psp_hw.training.run import PRUNED, checksum, differences, read_manifest, started_with
 
 OPTION = "--from"
 _AFTER_THE_FLOATS = ("quant", "finetune")

@@ -1,20 +1,20 @@
 """The run folder: what a training leaves behind. Reading it needs no torch.
 
-RUN/manifest.json    kind, version, spec, seed, versions, metrics, checksums, complete
+RUN/manifest.json    kind, version, spec, seed, versions, metrics, seconds per phase, checksums, complete
 RUN/spec.yaml        the request; ``psp-hw train --spec RUN/spec.yaml`` trains the same again
 RUN/model.onnx       QONNX: the hand-off to the integer world
 RUN/quantized.pt     state of the Brevitas network (tensors only)
 RUN/input.npz        the preprocessing of the images
 RUN/metrics.csv      one line per epoch of both phases
-RUN/checkpoints/     to resume from; RUN/logs/: what Lightning wrote
+RUN/checkpoints/     to resume from: of each phase the last and the one before, and the pruned network between them
+RUN/logs/            CSV per start, by Lightning; RUN/tensorboard/: event files, where TensorBoard is installed
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from psp_hw import __version__
 from psp_hw.errors import RunError
 from psp_hw.spec.load import spec_from_dict, spec_to_dict, spec_to_yaml
 from psp_hw.spec.train import TrainSpec
+from psp_hw.training.durable import tidy, write_text
 
 KIND = "psp-hw run"
 MANIFEST = "manifest.json"
@@ -32,6 +33,7 @@ QUANTIZED = "quantized.pt"
 INPUT = "input.npz"
 METRICS = "metrics.csv"
 PRUNED = "checkpoints/pruned.pt"
+_BARELY_BEGUN = {f".{MANIFEST}.tmp"}  # what a process leaves that was killed before the folder was ours
 CHECKED = (SPEC, MODEL, QUANTIZED, INPUT, METRICS)
 
 
@@ -51,7 +53,7 @@ class Run:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """accuracy, accuracy_quantized, density, params, macs, layers."""
+        """accuracy, accuracy_calibrated (since 0.2), accuracy_quantized, density, params, macs, layers."""
         metrics: Mapping[str, Any] = self.manifest["metrics"]
         return metrics
 
@@ -64,28 +66,6 @@ class Run:
     def input(self) -> Path:
         """The stored preprocessing."""
         return self.path / INPUT
-
-
-def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name, then rename it: it is whole or not there.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        write(aside)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> RunError:
-    """The error for a file or folder that the system refuses to write."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    hint = "free some space, then continue with --resume" if full else "check the permissions of the folder"
-    return RunError(f"cannot be written: {error.strerror or error}", where=str(path), hint=hint)
 
 
 def open_run(path: Path, spec: TrainSpec, *, resume: bool) -> bool:
@@ -102,21 +82,26 @@ def open_run(path: Path, spec: TrainSpec, *, resume: bool) -> bool:
     Raises:
         RunError: the folder holds something else, another run, or cannot be made.
     """
+    make_folder(path)
+    if not {entry.name for entry in path.iterdir()} <= _BARELY_BEGUN:
+        return _take_up(path, spec, resume)
+    write_text(path / MANIFEST, _json({**_head(spec), "complete": False}))  # from here on the folder is ours
+    write_text(path / SPEC, spec_to_yaml(spec))
+    return False
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a run, unless it is there.
+
+    Raises:
+        RunError: it is a file, or cannot be made.
+    """
     if path.exists() and not path.is_dir():
         raise RunError("is a file, not a folder", where=str(path), hint="choose another --out")
-    if path.is_dir() and any(path.iterdir()):
-        return _take_up(path, spec, resume)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot be made: {error.strerror}", where=str(path)) from error
-    try:
-        write_text(path / SPEC, spec_to_yaml(spec))
-        write_text(path / MANIFEST, _json({**_head(spec), "complete": False}))
-    except RunError:
-        (path / SPEC).unlink(missing_ok=True)  # without its manifest nobody would know it as ours
-        raise
-    return False
 
 
 def _take_up(path: Path, spec: TrainSpec, resume: bool) -> bool:
@@ -137,6 +122,9 @@ def _take_up(path: Path, spec: TrainSpec, resume: bool) -> bool:
             where=str(path),
             hint=f"resume with --spec {path / SPEC}, or choose another --out",
         )
+    tidy(path)
+    if not (path / SPEC).is_file():
+        write_text(path / SPEC, spec_to_yaml(started_with(path, manifest)))
     return state == "complete"
 
 
@@ -176,6 +164,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def is_complete(path: Path) -> bool:
+    """Whether a folder holds a run that was finished."""
+    return (path / MANIFEST).is_file() and read_manifest(path).get("complete") is True
+
+
 def load_run(path: Path) -> Run:
     """A complete run, every file checked against its checksum.
 
@@ -202,7 +195,14 @@ def load_run(path: Path) -> Run:
     return Run(path=path, spec=spec, manifest=manifest)
 
 
-def finish_run(path: Path, spec: TrainSpec, *, versions: dict[str, str], metrics: dict[str, Any]) -> None:
+def finish_run(
+    path: Path,
+    spec: TrainSpec,
+    *,
+    versions: dict[str, str],
+    metrics: dict[str, Any],
+    seconds: dict[str, float],
+) -> None:
     """Write the manifest that makes the run complete; the last file to be written."""
     known = [*CHECKED, PRUNED] if (path / PRUNED).is_file() else CHECKED  # checkpoints may be removed later
     checksums = {name: checksum(path / name) for name in known}
@@ -210,6 +210,7 @@ def finish_run(path: Path, spec: TrainSpec, *, versions: dict[str, str], metrics
         **_head(spec),
         "versions": versions,
         "metrics": metrics,
+        "seconds": seconds,
         "checksums": checksums,
         "complete": True,
     }
@@ -220,11 +221,6 @@ def checksum(path: Path) -> str:
     """sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file aside, then rename it."""
-    write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def _head(spec: TrainSpec) -> dict[str, Any]:

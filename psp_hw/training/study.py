@@ -155,5 +155,5 @@ def _unbounded(pruning: PruningSpec) -> PruningSpec:
 def _trained(spec: TrainSpec, training: Split) -> torch.nn.Module:
     net = fresh_net(spec, training)
     with tempfile.TemporaryDirectory() as scratch:
-        train_structures(net, spec, training, Path(scratch), Machine(), resume=False, progress=False)
+        train_structures(net, spec, training, Path(scratch), Machine())
     return net

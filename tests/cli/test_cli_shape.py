@@ -136,7 +136,9 @@ def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 def test_ctrl_c_names_the_way_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object, **__: object) -> None:
+    def interrupted(spec: object, out: Path, **__: object) -> None:
+        out.mkdir(exist_ok=True)
+        (out / "manifest.json").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("psp_hw.training.api.train", interrupted)

@@ -29,7 +29,7 @@ spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)
 split = load("digits", None, "train")
 net = fresh_net(spec, split)
 machine = Machine(accelerator=Accelerator.CPU, devices=2)
-train_structures(net, spec, split, out, machine, resume=False, progress=False)
+train_structures(net, spec, split, out, machine)
 alphas = {name: [p.alpha.detach() for p in parameters_of(layer)] for name, layer in pruned_layers(net).items()}
 torch.save(alphas, out / f"rank{distributed.get_rank()}.pt")
 """

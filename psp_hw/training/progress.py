@@ -1,0 +1,92 @@
+"""What a person sees of a phase while it runs: one moving line on a terminal, a line now and then in a log file."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from psp_hw.training.modules import Phase
+
+_WIDE = 100  # columns from which the bar has room
+_MOVE_EVERY = 0.5  # [s] on a terminal; reading a value of an accelerator waits for it
+_LINE_EVERY = 30.0  # [s] in a log file
+
+
+class PhaseProgress(Callback):
+    """Epoch, loss, accuracy, density, epsilon and the time left, on stderr.
+
+    Args:
+        name: of the phase.
+        steps: in the whole phase.
+        console: where to; None: stderr.
+    """
+
+    def __init__(self, name: str, steps: int, console: Console | None = None) -> None:
+        self.name = name
+        self.steps = steps
+        self.console = console or Console(stderr=True, highlight=False)
+        self.every = _MOVE_EVERY if self.console.is_terminal else _LINE_EVERY
+        self.told = self.begun = time.perf_counter()
+        self.first_step = 0
+        self.bar: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.told = self.begun = time.perf_counter()
+        self.first_step = trainer.global_step
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20 if self.console.width >= _WIDE else 4),
+                TextColumn("{task.fields[facts]}"),
+                TimeRemainingColumn(compact=True),
+            )
+            self.bar = Progress(*columns, console=self.console, refresh_per_second=4)
+            self.bar.add_task(self.name, total=self.steps, completed=trainer.global_step, facts="")
+            self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        done = trainer.global_step >= self.steps
+        if not done and time.perf_counter() - self.told < self.every:
+            return
+        self.told = time.perf_counter()
+        assert isinstance(pl_module, Phase)
+        epochs = min(pl_module.schedule.epochs, -(-self.steps // max(1, int(trainer.num_training_batches))))
+        title = f"{self.name} {trainer.current_epoch + 1}/{epochs}"
+        facts = facts_of(pl_module)
+        if self.bar is not None:
+            task = self.bar.task_ids[0]
+            self.bar.update(task, description=title, completed=trainer.global_step, facts=facts)
+        else:
+            self.console.out(f"{title}  {facts}  {self._left(trainer.global_step)}", highlight=False)
+
+    def _left(self, step: int) -> str:
+        """The time that the rest of the phase takes at the speed so far."""
+        if step >= self.steps:
+            return "done"
+        share = (self.steps - step) / max(1, step - self.first_step)
+        return f"{timedelta(seconds=round(share * (time.perf_counter() - self.begun)))} left"
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def facts_of(phase: Phase) -> str:
+    """Loss and accuracy, smoothed over the last steps; density and epsilon, as they are now."""
+    facts = [f"loss {float(phase.recent['loss']):.3f}", f"accuracy {float(phase.recent['accuracy']):.1%}"]
+    facts += [f"{name} {value:.3f}" for name, value in phase.pruning_facts().items()]
+    return " ".join(facts)
