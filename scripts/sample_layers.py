@@ -13,9 +13,20 @@ from collections import defaultdict
 from pathlib import Path
 
 STOCK = 3  # layers of each group
-HANDWRITTEN = 6
+HANDWRITTEN = 8
 KEPT = {
-    "": ("uid", "framework", "kind", "stage", "grade", "tool", "version", "family", "clk_target_ns"),
+    "": (
+        "uid",
+        "framework",
+        "kind",
+        "stage",
+        "grade",
+        "tool",
+        "version",
+        "family",
+        "clk_target_ns",
+        "layer_label",
+    ),
     "precision": ("input", "output", "weight", "accum"),
     "weights": (
         "n",
@@ -74,7 +85,8 @@ def main() -> None:
             continue
         if record["stage"] == "hls_estimate" and record["framework"] in ("hls4ml", "handwritten"):
             strategy = record["hls"].get("strategy") or record["framework"]
-            if strategy == "handwritten" or "n" in record["weights"]:
+            told = record["hls"].get("loop_nest") if strategy == "handwritten" else "n" in record["weights"]
+            if told:
                 groups[record["source"]["repo"], record["kind"], strategy].append(record)
     chosen = [
         record

@@ -113,8 +113,6 @@ def stock_layer(record: Record) -> StockLayer:
     Raises:
         RefusedError: it is not modelled, or lacks what the model needs.
     """
-    if record.framework != "hls4ml":
-        raise RefusedError(f"{record.framework} layers are not modelled")
     if record.kind not in ("dense", "conv2d"):
         raise RefusedError(f"{record.kind} is not modelled")
     if record.stage != "hls_estimate":
@@ -160,7 +158,7 @@ def _layer(
         entering=fixed_of(precision, "input"),
         weight=fixed_of(precision, "weight"),
         acc=fixed_of(precision, "accum"),
-        weights=_weights(weights),
+        weights=weights_of(weights),
         bound=_bound(script),
         tool=tool_of(record.fields),
         fabric=fabric_of(record.fields),
@@ -168,7 +166,8 @@ def _layer(
     )
 
 
-def _weights(found: Mapping[str, object]) -> Weights:
+def weights_of(found: Mapping[str, object]) -> Weights:
+    """The constants that a record describes, else ValueError."""
     count, zeros = count_of(found, "n"), number_of(found, "n_zero_q")
     skipped = found.get("n_zeros_hls4ml")
     return Weights(

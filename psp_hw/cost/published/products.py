@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from psp_hw.cost.pricing import SHIFT_ADD_DIGITS, uses_dsp
-from psp_hw.cost.published.layers import StockLayer
+from psp_hw.cost.published.layers import StockLayer, Weights
 from psp_hw.folding.plan import MultiplierKind
 
 
@@ -36,13 +36,17 @@ class Products:
 
 def products(layer: StockLayer) -> Products:
     """Products of a layer that unrolls all of its weights."""
-    weights = layer.weights
+    spread = spread_of(layer.weights)
+    return Products(*(_different(layer, kind) for kind in (spread.wires, spread.adders, spread.multipliers)))
+
+
+def spread_of(weights: Weights) -> Products:
+    """A product for every constant that is not zero."""
     rich = max(0, weights.alive - weights.powers)
     excess = (weights.digits - weights.powers) / rich - SHIFT_ADD_DIGITS if rich else 0.0
-    most: int = max(1, math.ceil((typical_bits(layer) + 1) / 2) - SHIFT_ADD_DIGITS)
-    two = rich * (1.0 - min(1.0, max(0.0, excess) / most)) ** most
-    kinds = (min(weights.powers, weights.alive), two, rich - two)
-    return Products(*(_different(layer, kind) for kind in kinds))
+    most = max(1, math.ceil((typical_bits(weights) + 1) / 2) - SHIFT_ADD_DIGITS)
+    two = rich * math.pow(1.0 - min(1.0, max(0.0, excess) / most), most)
+    return Products(min(weights.powers, weights.alive), two, rich - two)
 
 
 def _different(layer: StockLayer, count: float) -> float:
@@ -51,12 +55,12 @@ def _different(layer: StockLayer, count: float) -> float:
     per_input = count / layer.inputs
     if values <= 1.0 or per_input <= 1.0:
         return count
-    return layer.inputs * values * (1.0 - (1.0 - 1.0 / values) ** per_input)
+    return layer.inputs * values * (1.0 - math.pow(1.0 - 1.0 / values, per_input))
 
 
-def typical_bits(layer: StockLayer) -> int:
+def typical_bits(weights: Weights) -> int:
     """Width of the magnitude of a typical constant [bits]: one less than that of the largest."""
-    return max(1, layer.weights.magnitude - 1)
+    return max(1, weights.magnitude - 1)
 
 
 def in_dsp(layer: StockLayer) -> bool:
@@ -70,7 +74,7 @@ def in_dsp(layer: StockLayer) -> bool:
 def product_bits(layer: StockLayer) -> int:
     """Width of a product as it enters the sum [bits], on the grid of the accumulator."""
     dropped = max(0, layer.entering.fraction + layer.weight.fraction - layer.acc.fraction)
-    whole = layer.entering.bits + typical_bits(layer) - dropped
+    whole = layer.entering.bits + typical_bits(layer.weights) - dropped
     return max(1, min(layer.acc.bits, whole))
 
 

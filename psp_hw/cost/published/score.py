@@ -1,22 +1,17 @@
-"""Predict published layers, each with factors fitted on other repositories only, and say how far off that is."""
+"""How far off predictions of published layers are, by kind, framework, strategy and stage, and over all of them."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 
-from psp_hw.cost.published.fit import SMALL, fit
-from psp_hw.cost.published.layers import StockLayer, stock_layer
-from psp_hw.cost.published.records import Metric, Record, RefusedError, Skipped
-from psp_hw.cost.published.stock import expected, features, known
-from psp_hw.cost.published.timing import body_of, interval_of, latency_of
-
-# Repositories that a fit must rest on, without the one that is predicted; with fewer, layers of both kinds fit together.
-LEAST_REPOSITORIES = 2
+from psp_hw.cost.published.fit import SMALL
+from psp_hw.cost.published.predict import Prediction, predict
+from psp_hw.cost.published.records import Metric, Record, Skipped
 
 # Median errors to reach on conv2d and dense of grade A [%].
 GOALS = {
@@ -29,14 +24,7 @@ GOALS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """A metric of a layer as predicted and as published."""
-
-    record: Record
-    metric: Metric
-    predicted: float
-    truth: int
+Overall = tuple[tuple[Metric, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,117 +56,39 @@ class Validation:
     """How close the estimator comes to published results.
 
     Args:
-        overall: per metric, the median error over conv2d and dense of grade A [%], and the share of them that is covered.
+        overall: per metric, the median error over conv2d and dense of grade A [%].
+        frameworks: the same, for each framework by itself.
+        coverage: share of conv2d and dense of grade A that is covered.
     """
 
     groups: tuple[Group, ...]
     predictions: tuple[Prediction, ...]
     refused: tuple[tuple[str, int], ...]
     skipped: tuple[Skipped, ...]
-    overall: tuple[tuple[Metric, float | None], ...]
+    overall: Overall
+    frameworks: tuple[tuple[str, Overall], ...]
     coverage: float
 
 
 def validate(records: Sequence[Record], skipped: Sequence[Skipped] = ()) -> Validation:
     """Score an estimator that never saw the repository it predicts."""
-    layers: dict[int, StockLayer] = {}
-    reasons: Counter[str] = Counter()
-    for record in records:
-        try:
-            layers[record.line] = stock_layer(record)
-        except RefusedError as reason:
-            reasons[str(reason)] += 1
-    pairs = [(record, layers[record.line]) for record in records if record.line in layers]
-    predictions = [found for metric in Metric for found in _predict(pairs, metric)]
+    found = predict(records)
     goal = [
         r for r in records if r.grade == "A" and r.kind in ("conv2d", "dense") and r.stage == "hls_estimate"
     ]
+    frameworks = sorted({one.record.framework for one in found.predictions})
     return Validation(
-        groups=tuple(_groups(records, predictions)),
-        predictions=tuple(predictions),
-        refused=tuple(reasons.most_common()),
+        groups=tuple(_groups(records, found.predictions)),
+        predictions=found.predictions,
+        refused=found.refused,
         skipped=tuple(skipped),
-        overall=tuple((metric, _overall(predictions, metric)) for metric in Metric),
-        coverage=sum(record.line in layers for record in goal) / len(goal) if goal else 0.0,
+        overall=_overall(found.predictions),
+        frameworks=tuple(
+            (name, _overall([one for one in found.predictions if one.record.framework == name]))
+            for name in frameworks
+        ),
+        coverage=sum(record.line in found.covered for record in goal) / len(goal) if goal else 0.0,
     )
-
-
-def _predict(pairs: list[tuple[Record, StockLayer]], metric: Metric) -> list[Prediction]:
-    pairs = [pair for pair in pairs if metric in pair[0].measured]
-    classes: dict[tuple[str, ...], list[tuple[Record, StockLayer]]] = defaultdict(list)
-    for record, layer in pairs:
-        classes[_narrow(layer)].append((record, layer))
-    found = []
-    for name, members in classes.items():
-        for repository in sorted({record.repository for record, _ in members}):
-            held = [pair for pair in members if pair[0].repository == repository]
-            train = _training(pairs, name, repository)
-            found += _held_out(train, held, metric)
-    return found
-
-
-def _narrow(layer: StockLayer) -> tuple[str, ...]:
-    """What layers of one fit share, the most telling first: the strategy that it comes down to decides the features."""
-    way = "shared" if layer.shared else "waiting" if layer.reuse > 1 else "unrolled"
-    return (way, layer.kind, "stream" if layer.stream else "parallel")
-
-
-def _training(
-    pairs: list[tuple[Record, StockLayer]], name: tuple[str, ...], repository: str
-) -> list[tuple[Record, StockLayer]]:
-    """Layers of other repositories: as alike as leaves enough repositories to learn from."""
-    for alike in range(len(name), 0, -1):
-        train = [p for p in pairs if p[0].repository != repository and _narrow(p[1])[:alike] == name[:alike]]
-        if len({record.repository for record, _ in train}) >= LEAST_REPOSITORIES:
-            return train
-    return [p for p in pairs if p[0].repository != repository and _narrow(p[1])[0] == name[0]]
-
-
-def _held_out(
-    train: list[tuple[Record, StockLayer]], held: list[tuple[Record, StockLayer]], metric: Metric
-) -> list[Prediction]:
-    rows = np.array([features(layer, metric) for _, layer in held], dtype=np.float64)
-    values = np.array([known(layer, metric) for _, layer in held], dtype=np.float64)
-    if rows.shape[1]:
-        samples = [
-            (layer, truth) for record, layer in train if (truth := _truth(record, layer, metric)) is not None
-        ]
-        if not samples:
-            return []
-        others = np.array([features(layer, metric) for layer, _ in samples], dtype=np.float64)
-        rest = np.array([truth - known(layer, metric) for layer, truth in samples])
-        truths = np.array([truth for _, truth in samples], dtype=np.float64)
-        values = values + rows @ fit(
-            others, np.maximum(rest, 0.0), truths, np.array(expected(held[0][1], metric))
-        )
-    return [
-        Prediction(
-            record=record,
-            metric=metric,
-            predicted=_whole(layer, metric, value),
-            truth=record.measured[metric],
-        )
-        for (record, layer), value in zip(held, values.tolist(), strict=True)
-    ]
-
-
-def _truth(record: Record, layer: StockLayer, metric: Metric) -> float | None:
-    """What a fit has to explain; of cycles, the body."""
-    if metric in (Metric.LATENCY, Metric.II):
-        latency = record.measured.get(Metric.LATENCY)
-        return None if latency is None else body_of(layer, latency)
-    return float(record.measured[metric])
-
-
-def _whole(layer: StockLayer, metric: Metric, value: float) -> float:
-    """The metric that follows from what was fitted."""
-    match metric:
-        case Metric.LATENCY:
-            return float(latency_of(layer, round(value)))
-        case Metric.II:
-            return float(interval_of(layer, round(value)))
-        case _:
-            return value
 
 
 def _groups(records: Sequence[Record], predictions: Sequence[Prediction]) -> list[Group]:
@@ -220,9 +130,16 @@ def _median(values: list[float]) -> float | None:
     return round(float(np.median(values)), 2) if values else None
 
 
-def _overall(predictions: Sequence[Prediction], metric: Metric) -> float | None:
-    graded = [one for one in predictions if one.metric is metric and one.record.grade == "A"]
-    return _median([abs(error) for error in _relative(graded)])
+def _overall(predictions: Sequence[Prediction]) -> Overall:
+    """Median errors on layers of grade A, per metric."""
+    graded = [one for one in predictions if one.record.grade == "A"]
+    return tuple(
+        (
+            metric,
+            _median([abs(error) for error in _relative([one for one in graded if one.metric is metric])]),
+        )
+        for metric in Metric
+    )
 
 
 class GroupJson(TypedDict):
@@ -249,6 +166,7 @@ class ValidationJson(TypedDict):
     skipped: list[dict[str, str | int]]
     coverage: float
     overall: dict[str, float | None]
+    frameworks: dict[str, dict[str, float | None]]
     goals: dict[str, float]
 
 
@@ -275,5 +193,8 @@ def to_json(found: Validation) -> ValidationJson:
         skipped=[{"line": one.line, "reason": one.reason} for one in found.skipped],
         coverage=round(found.coverage, 4),
         overall={metric.value: value for metric, value in found.overall},
+        frameworks={
+            name: {metric.value: value for metric, value in overall} for name, overall in found.frameworks
+        },
         goals={metric.value: goal for metric, goal in GOALS.items()},
     )

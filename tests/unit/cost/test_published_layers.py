@@ -24,10 +24,10 @@ SAMPLE = Path(__file__).with_name("published_layers.jsonl")
 LIMITS = {
     Metric.DSP: 2.0,
     Metric.LUT: 25.0,
-    Metric.FF: 55.0,
+    Metric.FF: 38.0,
     Metric.BRAM18: 1.0,
-    Metric.LATENCY: 8.0,
-    Metric.II: 8.0,
+    Metric.LATENCY: 4.0,
+    Metric.II: 3.0,
 }
 
 
