@@ -63,9 +63,7 @@ def one(given: argparse.Namespace, structure: str, folder: Path) -> dict[str, ob
     training = load("cifar10", given.data_dir, "train")
     testing = load("cifar10", given.data_dir, "test", preprocessing=training.preprocessing)
     run, design = folder / "run", folder / "design"
-    result = train_on(
-        spec, first(training, TRAINED_IMAGES), first(testing, given.images), run, progress=False
-    )
+    result = train_on(spec, first(training, TRAINED_IMAGES), first(testing, given.images), run)
     common = ["--data-dir", str(given.data_dir), "--limit", str(given.images), "--json"]
     brevitas = psp_hw("simulate", str(run), "--against", "brevitas", *common)
     emitted = psp_hw("emit", str(run), "--part", given.part, "--out", str(design), "--force", "--json")
