@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 2.0
 _FOLDERS = 9
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
 Told = Callable[[str], None]
 
@@ -54,6 +56,7 @@ def sweep(request: SweepRequest, *, told: Told = lambda line: None, progress: bo
         Interrupted: Ctrl-C.
     """
     plan = planned(request)
+    load(plan.spec.data.name, request.data_dir, "test")  # what is missing is said before a trial is taken
     directions: list[Direction] = ["maximize"]
     directions += ["minimize" for _ in plan.costs]
     ledger = open_ledger(
@@ -68,36 +71,55 @@ def sweep(request: SweepRequest, *, told: Told = lambda line: None, progress: bo
         request=record(plan),
         grace_s=request.grace_s,
     )
-    load(plan.spec.data.name, request.data_dir, "test")  # what is missing is said before a trial is taken
-    waiting = False
     try:
-        while True:
-            taken = ledger.take(plan.trials)
-            if taken is not None:
-                _work(plan, ledger, taken, told, progress)
-                write(plan, ledger.entries())
-            elif others := ledger.others():
-                if not waiting:
-                    told(f"waiting for {len(others)} of other workers; Ctrl-C leaves them alone")
-                waiting = True
-                time.sleep(_POLL_S)
-            else:
-                break
+        with _alone():
+            _work_through(plan, ledger, told, progress)
     except KeyboardInterrupt as stop:
         raise Interrupted from stop
     result = write(plan, ledger.entries())
     if not result.fronts.trained:
         first = result.failed[0]
         what = (
-            f"none of the {len(result.failed)} trials could be trained; trial {first.number}: {first.error}"
+            f"none of the {len(result.failed)} trials could be trained; trial {first.run}: {first.error}"
         )
         raise TrainingError(what, where=str(plan.folder), hint="look at the ranges of the sweep")
     return result
 
 
+def _work_through(plan: Plan, ledger: Ledger, told: Told, progress: bool) -> None:
+    """Take trials until there are none, then wait for those of the other workers, in case one of them dies."""
+    waiting = False
+    while True:
+        taken = ledger.take(plan.trials)
+        if taken is not None:
+            _work(plan, ledger, taken, told, progress)
+            write(plan, ledger.entries())
+        elif others := ledger.others():
+            if not waiting:
+                told(f"waiting for {len(others)} of other workers; Ctrl-C leaves them alone")
+            waiting = True
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Hide what torchrun and SLURM say of ranks: each worker of a sweep trains alone, however many were started at once."""
+    hidden = {
+        name: value for name, value in os.environ.items() if name.startswith("SLURM_") or name in _RANKS
+    }
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
 def _work(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool) -> None:
     """One trial: train it, estimate it, write down what came of it."""
-    told(f"trial {taken.number}: {_words(plan, taken)}")
+    told(f"trial {taken.run}: {_words(plan, taken)}")
     with taken:
         known = ledger.same_as(taken)
         try:
@@ -112,13 +134,13 @@ def _work(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool) 
                 raise TrainingError(known.error)
         except (TrainingError, SpecError, ModelError) as error:
             ledger.fail(taken, str(error))
-            told(f"trial {taken.number} failed: {error}")
+            told(f"trial {taken.run} failed: {error}")
             return
         except BaseException:
             ledger.give_back(taken)
             raise
     costs = ", ".join(_said(cost, amount) for cost, amount in zip(plan.costs, objectives[1:], strict=True))
-    told(f"trial {taken.number}: accuracy {objectives[0]:.2%}, {costs}")
+    told(f"trial {taken.run}: accuracy {objectives[0]:.2%}, {costs}")
 
 
 def _words(plan: Plan, taken: Taken) -> str:
@@ -156,7 +178,7 @@ def _train(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool)
             except RunError as error:
                 if not begun or isinstance(error.__cause__, OSError):
                     raise
-                told(f"{error}; trial {taken.number} begins again")
+                told(f"{error}; trial {taken.run} begins again")
                 continue
             return result, name
     raise RunError(f"{_FOLDERS} folders cannot be used", where=str(plan.runs / taken.run))

@@ -17,7 +17,7 @@ class Dot:
     """A network.
 
     Args:
-        name: its number.
+        name: how it is marked where it is on a front.
         group: what it is drawn as; those of one group look alike.
         height: accuracy [%].
     """
@@ -68,7 +68,7 @@ def panels(dots: Sequence[Dot], found: Sequence[Panel], *, title: str, y: str) -
             )
         for i in panel.front:
             axes.annotate(dots[i].name, places[i], textcoords="offset points", xytext=(4, -10))
-        axes.set(xlabel=panel.title, ylabel=y if index == 0 else "", xscale="log")
+        axes.set(xlabel=panel.title, ylabel=y if index == 0 else "", xscale="log" if places else "linear")
         axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
         if index == 0 and len(groups) > 1:
             axes.legend(fontsize="small", frameon=False)

@@ -95,7 +95,7 @@ def _unbeaten(points: Sequence[tuple[float, ...]]) -> list[int]:
 
 def head(axes: Sequence[str], costs: Sequence[Cost]) -> tuple[str, ...]:
     """The titles of the table: words first, then numbers."""
-    words = ("Trial", *(axis.capitalize() for axis in axes), "On the front of")
+    words = ("Run", *(axis.capitalize() for axis in axes), "On the front of")
     return (*words, "Accuracy", *(_TITLES[cost] for cost in costs))
 
 
@@ -103,7 +103,7 @@ def row(found: Fronts, index: int, axes: Sequence[str]) -> tuple[str, ...]:
     """A trial in words and numbers, as `head` names them."""
     one = found.trained[index]
     return (
-        str(one.number),
+        one.run,
         *(_shown(one.values[axis]) for axis in axes),
         ", ".join(found.names(index)) or "-",
         f"{one.accuracy:.2%}",
@@ -129,7 +129,7 @@ def table(found: Fronts, indices: Sequence[int], axes: Sequence[str]) -> list[st
 def picture(found: Fronts, *, title: str) -> bytes:
     """Accuracy against each cost, as PNG."""
     dots = [
-        Dot(name=str(one.number), group=_group(one.values), height=100.0 * one.accuracy)
+        Dot(name=one.run.lstrip("0") or "0", group=_group(one.values), height=100.0 * one.accuracy)
         for one in found.trained
     ]
     drawn = [

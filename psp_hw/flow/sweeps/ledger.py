@@ -31,6 +31,7 @@ from psp_hw.spec.train import TrainSpec
 BEAT_S = 20.0  # a worker shows this often that it lives
 GRACE_S = 120.0  # where nothing else can be seen of a worker, it is dead after so long a silence
 MAX_DEATHS = 3  # a trial over which so many workers died is not tried again
+_CHOOSING_S = 5.0
 _REQUEST, _WALK = "request", "walk"
 
 Direction = Literal["maximize", "minimize"]
@@ -132,12 +133,22 @@ class Ledger:
         if not isinstance(run, str):
             run = f"{trial.number:04d}"
             trial.set_user_attr(Note.RUN.value, run)
-        before = [entry for entry in self.entries()[: trial.number] if entry.counts]
+        before = self._before(trial.number)
         doubled = any(entry.values == values for entry in before)
         if doubled if self._walks else len(before) >= trials:
             self._study.tell(trial, state=TrialState.FAIL)
             return None
         return Taken(trial, values, run)
+
+    def _before(self, number: int) -> list[Entry]:
+        """The trials before one that count, once their workers have chosen, or had the time to."""
+        until = time.monotonic() + _CHOOSING_S
+        while True:
+            before = [entry for entry in self.entries()[:number] if entry.counts]
+            choosing = any(len(entry.values) < len(self._space.axes) for entry in before)
+            if not choosing or time.monotonic() > until:
+                return before
+            time.sleep(0.05)
 
     def same_as(self, taken: Taken) -> Entry | None:
         """An earlier trial that trained the very same, if there is one: what came of it holds again."""

@@ -87,7 +87,7 @@ def page(result: SweepResult) -> str:
     ]
     if result.failed:
         lines += ["## Failed", ""]
-        lines += [f"- {entry.number}: {dict(entry.values)}: {entry.error}" for entry in result.failed]
+        lines += [f"- {entry.run}: {dict(entry.values)}: {entry.error}" for entry in result.failed]
     return "\n".join(lines).rstrip() + "\n"
 
 

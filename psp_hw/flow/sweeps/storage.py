@@ -65,7 +65,8 @@ def open_storage(storage: str | None, folder: Path, where: str) -> BaseStorage:
             hint = "install the driver of that database"
             raise SpecError(f"cannot be opened: {first_line(error)}", where=where, hint=hint) from error
         except Exception as error:
-            if not left or "already exists" not in str(error):  # two workers make the tables at once
+            at_once = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
+            if not left or not at_once:  # else another worker made the tables at the same time
                 raise SpecError(f"cannot be opened: {first_line(error)}", where=where) from error
             time.sleep(0.2)
     raise AssertionError
