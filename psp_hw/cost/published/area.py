@@ -4,16 +4,59 @@ from __future__ import annotations
 
 import math
 
-from psp_hw.cost.bill import Multiply
-from psp_hw.cost.prices import Stage
+from psp_hw.cost.bill import Add, Compare, Multiply
+from psp_hw.cost.devices import Fabric
+from psp_hw.cost.memories import fifo
+from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import LUT_PRODUCT_BITS, price
-from psp_hw.cost.published.layers import StockLayer
-from psp_hw.cost.published.products import in_dsp, multipliers, product_bits, products
+from psp_hw.cost.published.layers import StockLayer, Tool, Window
+from psp_hw.cost.published.products import in_dsp, multipliers, product_bits, products, weight_bits
 from psp_hw.cost.published.timing import data_path, turns
+from psp_hw.cost.resources import Resources
+from psp_hw.folding.plan import MultiplierKind
+
+# Position of the window of a convolution: row, column and their strides, each an int.
+POSITION_COUNTERS, COUNTER_BITS = 4, 32
+
+OPERANDS = 2  # of a product
+DSP_LUTS = {Tool.VIVADO_HLS: 2.0, Tool.VITIS_HLS: 5.0}  # listed beside one DSP that multiplies
+
+
+def known_luts(layer: StockLayer) -> float:
+    """LUTs that need no fit: products, multiplexers of a state machine, registers of a stream."""
+    used = multipliers(layer)
+    share = in_dsp(layer)
+    total = used * (share * DSP_LUTS[layer.tool] + (1.0 - share) * lut_product(layer))
+    if layer.stream:
+        total += state_mux(2.0) * (layer.inputs + layer.outputs)
+    counter = Add(COUNTER_BITS), Compare(COUNTER_BITS), Compare(COUNTER_BITS)
+    total += _position_counters(layer) * sum(
+        price(one, layer.fabric, Stage.C_SYNTHESIS).lut for one in counter
+    )
+    total += _window_fifos(layer).lut
+    if not layer.shared and layer.reuse > 1:
+        total += used * OPERANDS * state_mux(turns(layer))
+    return total
+
+
+def known_registers(layer: StockLayer) -> float:
+    """Flip-flops that need no fit: the position of a window, FIFOs that hold one."""
+    return COUNTER_BITS * _position_counters(layer) + _window_fifos(layer).ff
+
+
+def _position_counters(layer: StockLayer) -> int:
+    return POSITION_COUNTERS if layer.kind == "conv2d" and layer.window is not Window.FIFOS else 0
+
+
+def _window_fifos(layer: StockLayer) -> Resources:
+    if layer.kind != "conv2d" or layer.window is not Window.FIFOS:
+        return Resources()
+    prices = prices_of(layer.fabric)
+    return fifo(layer.columns, layer.entering.bits, prices, rtl=False).times(layer.inputs)
 
 
 def luts(layer: StockLayer) -> tuple[float, ...]:
-    """Operators that take LUTs."""
+    """Operators that take LUTs, with a fitted price."""
     return _shared_luts(layer) if layer.shared else _unrolled_luts(layer)
 
 
@@ -25,14 +68,14 @@ def registers(layer: StockLayer) -> tuple[float, ...]:
 def expected_luts(layer: StockLayer) -> tuple[float, ...]:
     """What the factors of ``luts`` are expected to be: operators at their prices."""
     if layer.shared:
-        return (100.0, 1.2, 1.0, 1.0, 20.0, 18.0, 1.0, 0.5)
-    return (30.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+        return (100.0, 1.2, 1.0, 20.0, 18.0, 1.0, 0.5)
+    return (30.0, 1.0, 0.2, 2.0, 1.2)
 
 
 def expected_registers(layer: StockLayer) -> tuple[float, ...]:
     """What the factors of ``registers`` are expected to be."""
     if layer.shared:
-        return (50.0, 0.5, 0.5, 0.3, 2.0, 1.0, 2.0)
+        return (50.0, 1.0, 1.0, 1.0, 0.5)
     return (10.0, 1.0, 1.0, 0.2, 1.0, 1.0, 0.5)
 
 
@@ -45,9 +88,11 @@ def state_mux(ways: float) -> float:
 
 def lut_product(layer: StockLayer) -> float:
     """LUTs of one product; bound to LUTs, the tools list it at the price of the widest product that they would leave there."""
-    narrow = LUT_PRODUCT_BITS if layer.bound is False else 1
-    left, right = max(narrow, layer.entering.bits), max(narrow, layer.weights.magnitude + 1)
-    return float(price(Multiply(left, right), layer.fabric, Stage.C_SYNTHESIS).lut)
+    if layer.bound is False:
+        widths = (LUT_PRODUCT_BITS, LUT_PRODUCT_BITS)
+    else:
+        widths = (min(layer.entering.bits, LUT_PRODUCT_BITS), min(weight_bits(layer), LUT_PRODUCT_BITS))
+    return float(price(Multiply(*widths, MultiplierKind.LUT), layer.fabric, Stage.C_SYNTHESIS).lut)
 
 
 def sums(layer: StockLayer) -> tuple[float, float]:
@@ -61,18 +106,14 @@ def sums(layer: StockLayer) -> tuple[float, float]:
 
 
 def _unrolled_luts(layer: StockLayer) -> tuple[float, ...]:
-    made, used = products(layer), multipliers(layer)
+    made = products(layer)
     adders, bits = sums(layer)
-    ways = turns(layer)
     return (
         1.0,
         bits,
+        0.0 if layer.fabric is Fabric.SERIES7 else bits,
         adders,
         made.adders * (layer.entering.bits + 4),
-        used * (5.0 if in_dsp(layer) else lut_product(layer)),
-        used * 2.0 * state_mux(ways) if layer.reuse > 1 else 0.0,
-        made.all if layer.reuse > 1 else 0.0,
-        9.0 * (layer.inputs + layer.outputs) if layer.stream else 0.0,
     )
 
 
@@ -84,7 +125,6 @@ def _shared_luts(layer: StockLayer) -> tuple[float, ...]:
     return (
         1.0,
         used * layer.acc.bits,
-        used * (2.0 if in_dsp(layer) else lut_product(layer)),
         (1 if whole else used) * (state_mux(ways) if ways > 2 else float(layer.entering.bits)),
         float(layer.inputs),
         float(layer.outputs),
@@ -112,12 +152,22 @@ def _unrolled_registers(layer: StockLayer) -> tuple[float, ...]:
 def _shared_registers(layer: StockLayer) -> tuple[float, ...]:
     used = multipliers(layer)
     between = data_path(layer).depth - 1
+    entering, leaving = _copies(layer)
     return (
         1.0,
+        entering * layer.inputs * layer.entering.bits,
+        leaving * layer.outputs * layer.acc.bits,
         used * layer.acc.bits,
-        used * layer.weight.bits,
         used * (layer.entering.bits + layer.weight.bits) * between,
-        layer.inputs * layer.entering.bits,
-        layer.inputs * layer.entering.bits if layer.stream else 0.0,
-        layer.outputs * layer.acc.bits,
     )
+
+
+def _copies(layer: StockLayer) -> tuple[int, int]:
+    """Registers that hold an input, and an output.
+
+    Where a loop restarts without a pause (rewind), it reads its inputs from a register of its own and one behind that. In Vivado
+    HLS a stream is gathered in a register first, and the function that multiplies has registers at its ports.
+    """
+    if layer.tool is Tool.VITIS_HLS or not layer.stream:
+        return 2, 2
+    return 4, 3

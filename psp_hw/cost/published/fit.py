@@ -15,7 +15,7 @@ _SWEEPS = 60
 _LEAST_DEVIATION = 0.02  # deviations below 2 % count alike
 _RIDGE = 1e-6
 # Weight of what a factor is expected to be, in samples: it decides where few layers speak of a feature.
-_BELIEF = 4.0
+_BELIEF = 40.0
 
 
 def fit(

@@ -103,7 +103,8 @@ def _predict_stock(pairs: list[tuple[Record, StockLayer]], metric: Metric) -> li
 def _narrow(layer: StockLayer) -> tuple[str, ...]:
     """What layers of one fit share, the most telling first: the strategy that it comes down to decides the features."""
     way = "shared" if layer.shared else "waiting" if layer.reuse > 1 else "unrolled"
-    return (way, layer.kind, "stream" if layer.stream else "parallel")
+    told = "stream" if layer.stream else "parallel"
+    return (way, layer.kind, told) if layer.shared else (way, layer.kind)
 
 
 def _training(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from psp_hw.cost.pricing import SHIFT_ADD_DIGITS, uses_dsp
+from psp_hw.cost.pricing import LUT_PRODUCT_BITS, SHIFT_ADD_DIGITS, uses_dsp
 from psp_hw.cost.published.layers import StockLayer, Weights
-from psp_hw.folding.plan import MultiplierKind
+
+LARGEST_DEVIATIONS = 2.5  # of the largest constant from 0, in standard deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,29 @@ def typical_bits(weights: Weights) -> int:
     return max(1, weights.magnitude - 1)
 
 
-def in_dsp(layer: StockLayer) -> bool:
-    """Whether products of a layer go to DSPs."""
-    kind = MultiplierKind.TOOL
+def weight_bits(layer: StockLayer) -> int:
+    """Width of the widest constant, its sign included [bits]."""
+    return min(layer.weight.bits, layer.weights.magnitude + 1)
+
+
+def in_dsp(layer: StockLayer) -> float:
+    """Share of the multipliers of a layer that are DSPs.
+
+    A multiplier that is shared must take the widest constant. One of its own takes its constant, so where the tool decides by the
+    width of the constant only wide ones go to DSPs.
+    """
     if layer.bound is not None:
-        kind = MultiplierKind.DSP if layer.bound else MultiplierKind.LUT
-    return uses_dsp(layer.entering.bits, layer.weight.bits, kind)
+        return 1.0 if layer.bound else 0.0
+    if layer.shared:
+        return float(uses_dsp(layer.entering.bits, layer.weight.bits))
+    widest = weight_bits(layer)
+    if not uses_dsp(layer.entering.bits, widest):
+        return 0.0
+    if layer.reuse > 1 or layer.entering.bits > LUT_PRODUCT_BITS:
+        return 1.0
+    # Constants as a normal distribution would have them, the largest of them at some deviations.
+    limit = LARGEST_DEVIATIONS * 2.0 ** (LUT_PRODUCT_BITS - widest)
+    return math.erfc(limit / math.sqrt(2.0))
 
 
 def product_bits(layer: StockLayer) -> int:

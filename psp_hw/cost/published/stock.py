@@ -8,7 +8,14 @@ per value); what the tool makes of one on average is fitted, on other repositori
 from __future__ import annotations
 
 from psp_hw.cost.memories import blocks18
-from psp_hw.cost.published.area import expected_luts, expected_registers, luts, registers
+from psp_hw.cost.published.area import (
+    expected_luts,
+    expected_registers,
+    known_luts,
+    known_registers,
+    luts,
+    registers,
+)
 from psp_hw.cost.published.layers import StockLayer, Window
 from psp_hw.cost.published.products import in_dsp, multipliers
 from psp_hw.cost.published.records import Metric
@@ -21,13 +28,15 @@ def known(layer: StockLayer, metric: Metric) -> float:
     """The part of a metric that needs no fit; of latency and interval, the part of the body (``timing``)."""
     match metric:
         case Metric.DSP:
-            return round(multipliers(layer)) if in_dsp(layer) else 0
+            return round(multipliers(layer) * in_dsp(layer))
         case Metric.BRAM18:
             return _blocks(layer)
         case Metric.LATENCY | Metric.II:
             return known_body(layer)
-        case Metric.LUT | Metric.FF:
-            return 0
+        case Metric.LUT:
+            return known_luts(layer)
+        case Metric.FF:
+            return known_registers(layer)
 
 
 def features(layer: StockLayer, metric: Metric) -> tuple[float, ...]:

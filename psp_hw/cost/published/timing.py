@@ -135,7 +135,7 @@ def _levels(layer: StockLayer) -> list[Level]:
     terms = layer.weights.count / layer.reuse if layer.shared else float(layer.weights.alive)
     shares = 1.0 if layer.shared else made.all / max(1, layer.weights.alive)
     bits = product_bits(layer)
-    product = delays.dsp_product if in_dsp(layer) else delays.lut_product
+    product = delays.dsp_product if in_dsp(layer) > 0.5 else delays.lut_product
     read = delays.memory if layer.shared else 0.0
     levels = [
         Level(read, layer.inputs * layer.entering.bits),
