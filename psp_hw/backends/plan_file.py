@@ -15,7 +15,7 @@ def print_plan(plan: FoldPlan) -> str:
     """The plan as JSON text; the same text for the same plan."""
     nodes = {
         name: {
-            "fold": {"pe": node.fold.pe, "simd": node.fold.simd, "taps": node.fold.taps},
+            "fold": _fold(node.fold),
             "weights": node.weights.value,
             "delays": [kind.value for kind in node.delays],
             "multipliers": node.multipliers.value,
@@ -25,6 +25,12 @@ def print_plan(plan: FoldPlan) -> str:
     return (
         json.dumps({"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}, indent=2) + "\n"
     )
+
+
+def _fold(fold: Fold) -> dict[str, int]:
+    if fold.table:
+        return {"pe": fold.pe, "lanes": fold.lanes}
+    return {"pe": fold.pe, "simd": fold.simd, "taps": fold.taps}
 
 
 def load_plan(path: Path) -> FoldPlan:
@@ -51,8 +57,13 @@ def _node(entry: dict[str, object]) -> NodePlan:
     if not isinstance(fold, dict) or not isinstance(delays, list):
         raise ValueError("a node has a fold and a list of delays")
     return NodePlan(
-        fold=Fold(pe=int(fold["pe"]), simd=int(fold["simd"]), taps=int(fold["taps"])),
+        fold=_loaded_fold(fold),
         weights=MemoryKind(entry["weights"]),
         delays=tuple(MemoryKind(kind) for kind in delays),
         multipliers=MultiplierKind(entry.get("multipliers", MultiplierKind.TOOL.value)),
     )
+
+
+def _loaded_fold(entry: dict[str, object]) -> Fold:
+    parts = ("pe", "lanes") if "lanes" in entry else ("pe", "simd", "taps")
+    return Fold(**{part: int(str(entry[part])) for part in parts})

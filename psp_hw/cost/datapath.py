@@ -86,6 +86,7 @@ class _ConvKey:
     lanes: int
     constant: bool
     muxed: bool
+    select_bits: int
     accumulates: bool
     bias: bool
     rounds: bool
@@ -100,10 +101,11 @@ def _conv_key(engine: ConvEngine) -> _ConvKey:
         weight=engine.weight_fmt.width,
         acc=engine.acc_fmt.width,
         pe=engine.fold.pe,
-        lanes=engine.fold.taps * engine.fold.simd,
+        lanes=engine.fold.operands,
         constant=engine.cycles_per_output == 1,
-        muxed=engine.tap_blocks * engine.in_blocks > 1,
-        accumulates=engine.tap_blocks * engine.in_blocks > 1,
+        muxed=engine.ways > 1,
+        select_bits=engine.select_bits,
+        accumulates=engine.most_words > 1,
         bias=engine.op.bias is not None,
         rounds=engine.op.requantize is not None,
         leaving=engine.result.fmt.width,
@@ -116,6 +118,8 @@ def _conv_key(engine: ConvEngine) -> _ConvKey:
 def _conv_path(key: _ConvKey, delays: Delays) -> tuple[Level, ...]:
     operands = key.lanes * key.entering + (0 if key.constant else key.pe * key.lanes * key.weight)
     levels = [Level(delays.stream_read + delays.select, operands)]
+    if key.select_bits:
+        levels.append(Level(delays.memory, key.select_bits))  # what to select is read first
     if key.muxed:
         levels.append(Level(2 * delays.select, operands))
     if not key.constant:

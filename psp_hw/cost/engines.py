@@ -143,54 +143,81 @@ def _conv(engine: ConvEngine, graph: Graph) -> Parts:
     yield from conv_window(engine)
     yield from conv_delays(engine)
     yield from conv_datapath(engine, graph)
-    rom = conv_weights(engine)
-    if rom is not None:
-        yield rom
+    yield from conv_roms(engine)
 
 
-def conv_weights(engine: ConvEngine) -> Rom | None:
-    """The memory of the weights; None where they are constants in the multipliers."""
+def conv_roms(engine: ConvEngine) -> Iterator[Rom]:
+    """The memories of the weights and of the selections; none where weights are constants in the multipliers."""
     words = engine.cycles_per_output
-    return Rom(words, engine.weight_word_bits, engine.weights) if words > 1 else None
+    if words > 1:
+        yield Rom(words, engine.weight_word_bits, engine.weights)
+    if words > 1 and engine.select_bits:
+        yield Rom(words, engine.select_bits, engine.weights)
 
 
 def conv_delays(engine: ConvEngine) -> Parts:
     """The delay chain between the taps. A segment as long as the distance of its taps ends in the window register."""
-    for words, kind in zip(engine.scan.delays, engine.delays, strict=True):
-        yield Delay(words, engine.source.pixel_bits, kind)
+    # The newest tap has no delay behind it.
+    for words, bits, kind in zip(engine.scan.delays, engine.held_bits, engine.delays, strict=False):
+        yield Delay(words, bits, kind)
 
 
 def conv_window(engine: ConvEngine) -> Parts:
     """What a convolution has whatever its fold: the newest pixel's register, and the walk over the frame."""
-    yield Register(engine.source.pixel_bits)
+    yield Register(engine.held_bits[-1])
     yield from _walk(engine.scan)
 
 
 def conv_datapath(engine: ConvEngine, graph: Graph) -> Parts:
-    """What depends on the fold, the memory of the weights apart."""
-    fold, op = engine.fold, engine.op
-    lanes, words = fold.taps * fold.simd, engine.cycles_per_output
-    entering, acc = engine.source.fmt.width, engine.acc_fmt.width
-    if _outside(engine.scan):
+    """What depends on the fold, the memories of weights and selections apart."""
+    yield from conv_selection(engine)
+    yield from conv_arithmetic(engine, graph)
+
+
+def conv_selection(engine: ConvEngine) -> Parts:
+    """What brings operands from the window to the multipliers."""
+    lanes, entering = engine.fold.operands, engine.source.fmt.width
+    padded = reads_padding(engine.scan)
+    if padded:
         yield Gate(lanes * entering)  # taps outside the frame read zero
-    if words > 1:
-        yield Mux(engine.tap_blocks * engine.in_blocks, lanes * entering)
+    if engine.cycles_per_output > 1:
+        # Lanes of a table read different taps in a cycle: each selects whether its own lies inside.
+        beside = 1 if padded and engine.table is not None else 0
+        yield Mux(engine.ways, lanes * (entering + beside))
+    yield from _block_counters(engine)
+
+
+def conv_arithmetic(engine: ConvEngine, graph: Graph) -> Parts:
+    """Products, sums, and what makes the output pixel."""
+    fold, op = engine.fold, engine.op
+    entering, acc = engine.source.fmt.width, engine.acc_fmt.width
+    if engine.cycles_per_output > 1:
         yield _products(engine)
-        yield from _times(_tree(lanes, entering + engine.weight_fmt.width, acc), fold.pe)
+        yield from _times(_tree(fold.operands, entering + engine.weight_fmt.width, acc), fold.pe)
     else:
         yield from _constant_matrix(graph.constants[op.weight], entering, acc)
     if op.bias is not None:
         yield Item(Add(acc), fold.pe)
         if engine.out_blocks > 1:
             yield Rom(engine.out_blocks, fold.pe * acc, MemoryKind.LUTRAM)
-    if engine.tap_blocks * engine.in_blocks > 1:
+    if engine.most_words > 1:
         yield Item(Add(acc), 0 if op.bias is not None else fold.pe)  # the bias is what the sum starts with
         yield Item(Select(acc), fold.pe)
         yield Register(fold.pe * acc)
     yield from _requantizers(op.requantize, engine.acc_fmt, engine.shifts, fold.pe)
     if engine.out_blocks > 1:
         yield Register(engine.result.pixel_bits)  # the output pixel is put together over several cycles
-    for extent in (engine.out_blocks, engine.tap_blocks, engine.in_blocks):
+
+
+def _block_counters(engine: ConvEngine) -> Parts:
+    """Where the engine is inside an output pixel; with a table whose blocks differ, which words end one."""
+    if engine.table is None:
+        extents = (engine.out_blocks, engine.tap_blocks, engine.in_blocks)
+    else:
+        extents = (engine.out_blocks, engine.table.words, engine.most_words)
+        if not engine.table.equal:
+            yield Rom(engine.table.words, 1, MemoryKind.LUTRAM)
+    for extent in extents:
         if extent > 1:
             yield from _counter(extent)
 

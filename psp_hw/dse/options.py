@@ -1,4 +1,4 @@
-"""The choices for one convolution: every fold and weight memory, with its cycles and resources."""
+"""The choices for one convolution: every fold, connection table and weight memory, with its cycles and resources."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import numpy.typing as npt
 from psp_hw.cost.bill import MultiplyPair
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import (
-    conv_datapath,
+    conv_arithmetic,
     conv_delays,
-    conv_weights,
+    conv_roms,
+    conv_selection,
     conv_window,
     engine_pipeline,
     pipeline_parts,
     reads_padding,
 )
 from psp_hw.cost.parts import Part
-from psp_hw.cost.pricing import fits_dsp, packed_bits, price, price_parts, uses_dsp
-from psp_hw.cost.resources import Resource
+from psp_hw.cost.pricing import fits_dsp, packed_bits, price_parts, uses_dsp
+from psp_hw.cost.resources import Resource, Resources
+from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
 from psp_hw.errors import SpecError
+from psp_hw.folding.dataflow import connection_table, with_delays_by_size
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divisors
 from psp_hw.folding.ports import MOST_BITS
@@ -31,10 +34,6 @@ from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.units import Clock
 
 CostArray = npt.NDArray[np.int64]
-
-# Products that an engine may do at once. Vivado HLS and Vitis HLS refuse to unroll or partition beyond this without being asked
-# to (config_unroll, config_array_partition -maximum_size); larger loops take hours to schedule.
-MAX_PRODUCTS = 4096
 
 # Pixels of a delay below which block RAM is not tried: a ring of so few rows comes back to an address before the pipeline
 # has written it, and a shift register LUT per bit is cheaper anyway.
@@ -83,7 +82,7 @@ def undominated(costs: CostArray) -> npt.NDArray[np.intp]:
 
 
 def folds_of(engine: ConvEngine) -> list[Fold]:
-    """Every legal fold of an engine that HLS can unroll; the one-product fold always is."""
+    """Every legal fold of the dense schedule that HLS can unroll; the one-product fold always is."""
     return [
         Fold(pe=pe, simd=simd, taps=taps)
         for pe in divisors(engine.out_channels)
@@ -100,7 +99,7 @@ def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:
     """
     if engine.cycles_per_output == 1:
         return (MemoryKind.REGISTERS,)
-    if engine.weight_word_bits > MOST_BITS:
+    if max(engine.weight_word_bits, engine.select_bits) > MOST_BITS:
         return ()
     return (MemoryKind.LUTRAM, MemoryKind.BRAM)
 
@@ -151,6 +150,8 @@ class Catalog:
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
         self._known: dict[tuple[object, ...], list[_Datapath]] = {}
+        self._arithmetic: dict[tuple[object, ...], Resources] = {}
+        self._pipelines: dict[tuple[object, ...], tuple[int, Resources]] = {}
 
     def options(self, engine: ConvEngine, fold: Fold | None = None) -> Options:
         """All choices of an engine, or those of one fold; data paths that another beats in everything are left out.
@@ -161,9 +162,12 @@ class Catalog:
         if fold is not None:
             asked = self._datapaths(engine, [fold])
             if not asked:
-                width = replace(engine, fold=fold).weight_word_bits
+                folded = self._folded(engine, fold)
+                width, what = folded.weight_word_bits, "weights"
+                if width <= MOST_BITS:
+                    width, what = folded.select_bits, "selections"
                 raise SpecError(
-                    f"{fold} reads {width} bits of weights per cycle; a memory's word has at most {MOST_BITS}",
+                    f"{fold} reads {width} bits of {what} per cycle; a memory's word has at most {MOST_BITS}",
                     where=f"fold.{engine.name}",
                     hint="use a smaller fold, or the whole pixel at once",
                 )
@@ -174,47 +178,81 @@ class Catalog:
             self._known[key] = _undominated(self._datapaths(engine, shared))
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
-        return self._with_delays(engine, [*self._known[key], *constant])
+        tables = table_folds(self._graph.constants[engine.op.weight])
+        sparse = _undominated(self._datapaths(engine, tables)) if tables else []
+        return self._with_delays(engine, [*self._known[key], *constant, *sparse])
 
     def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[_Datapath]:
         fabric = self._part.fabric
         found = []
-        for fold, kind in self._ways(engine, folds):
-            folded = replace(engine, fold=fold, multipliers=kind)
-            pipeline = engine_pipeline(folded, fabric, self._clock)
-            cost = price_parts((*conv_datapath(folded, self._graph), *pipeline_parts(pipeline)), fabric)
+        for folded in self._ways(engine, folds):
+            depth, cost = self._priced(folded)
             words = folded.cycles_per_output
             for memory in memories_of(folded):
-                rom = conv_weights(replace(folded, weights=memory))
-                kept = cost + price(rom, fabric) if rom is not None else cost
-                found.append(_Datapath(fold, kind, memory, words, pipeline.depth, kept.amounts))
+                kept = cost + price_parts(conv_roms(replace(folded, weights=memory)), fabric)
+                path = _Datapath(folded.fold, folded.multipliers, memory, words, depth, kept.amounts)
+                found.append(path)
         return found
 
-    def _ways(self, engine: ConvEngine, folds: list[Fold]) -> Iterator[tuple[Fold, MultiplierKind]]:
+    def _priced(self, engine: ConvEngine) -> tuple[int, Resources]:
+        """Depth of the pipeline [cycles], and what the data path takes, the memories of weights and selections apart."""
+        fabric = self._part.fabric
+        fold, words = engine.fold, engine.cycles_per_output
+        key: tuple[object, ...] = (
+            *_shape(engine),
+            fold.pe,
+            fold.operands,
+            engine.multipliers,
+            words > 1,
+            engine.most_words > 1,
+        )
+        levels = (*key, engine.ways > 1, engine.select_bits)
+        if levels not in self._pipelines:
+            pipeline = engine_pipeline(engine, fabric, self._clock)
+            self._pipelines[levels] = pipeline.depth, price_parts(pipeline_parts(pipeline), fabric)
+        if words == 1:  # the products of constants
+            arithmetic = price_parts(conv_arithmetic(engine, self._graph), fabric)
+        else:
+            if key not in self._arithmetic:
+                self._arithmetic[key] = price_parts(conv_arithmetic(engine, self._graph), fabric)
+            arithmetic = self._arithmetic[key]
+        depth, registers = self._pipelines[levels]
+        return depth, arithmetic + registers + price_parts(conv_selection(engine), fabric)
+
+    def _ways(self, engine: ConvEngine, folds: list[Fold]) -> Iterator[ConvEngine]:
+        """The engine under every fold with every kind of multiplier."""
         for fold in folds:
-            for kind in multipliers_of(replace(engine, fold=fold), self._part.fabric):
+            folded = self._folded(engine, fold)
+            for kind in multipliers_of(folded, self._part.fabric):
                 if kind in self._multipliers:
-                    yield fold, kind
+                    yield replace(folded, multipliers=kind)
+
+    def _folded(self, engine: ConvEngine, fold: Fold) -> ConvEngine:
+        table = connection_table(fold, self._graph.constants[engine.op.weight])
+        return replace(engine, fold=fold, table=table)
 
     def _with_delays(self, engine: ConvEngine, paths: list[_Datapath]) -> Options:
         """Every data path with every way to keep the delay chain, by ascending interval."""
-        fabric = self._part.fabric
-        window = price_parts(conv_window(engine), fabric)
         plans: list[NodePlan] = []
         costs: list[CostArray] = []
         intervals: list[CostArray] = []
-        own = np.array([path.cost for path in paths], dtype=np.int64)
-        words = np.array([path.words for path in paths], dtype=np.int64)
-        depths = np.array([path.depth for path in paths], dtype=np.int64)
-        takes = engine.scan.steps + engine.scan.outputs * (words - 1) + depths + RESTART_CYCLES
-        for kinds in delay_choices(engine):
-            chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
-            costs.append(own + np.array(chain.amounts, dtype=np.int64))
-            intervals.append(takes)
-            plans += [
-                NodePlan(fold=path.fold, weights=path.memory, delays=kinds, multipliers=path.multipliers)
-                for path in paths
-            ]
+        for table in (False, True):
+            some = [path for path in paths if path.fold.table is table]
+            if not some:
+                continue
+            # What a table holds of a pixel depends on the weights alone: one chain serves all tables of an engine.
+            chained = with_delays_by_size(self._folded(engine, some[0].fold))
+            own = np.array([path.cost for path in some], dtype=np.int64)
+            words = np.array([path.words for path in some], dtype=np.int64)
+            depths = np.array([path.depth for path in some], dtype=np.int64)
+            takes = engine.scan.steps + engine.scan.outputs * (words - 1) + depths + RESTART_CYCLES
+            for kinds, amounts in self._chains(chained):
+                costs.append(own + amounts)
+                intervals.append(takes)
+                plans += [
+                    NodePlan(fold=path.fold, weights=path.memory, delays=kinds, multipliers=path.multipliers)
+                    for path in some
+                ]
         every = np.concatenate(intervals)
         order = np.argsort(every, kind="stable")
         return Options(
@@ -224,13 +262,21 @@ class Catalog:
             np.concatenate(costs)[order],
         )
 
+    def _chains(self, engine: ConvEngine) -> Iterator[tuple[tuple[MemoryKind, ...], CostArray]]:
+        """Every way to keep the delay chain, and what window, walk and chain then take [5]."""
+        fabric = self._part.fabric
+        window = price_parts(conv_window(engine), fabric)
+        for kinds in delay_choices(engine):
+            chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
+            yield kinds, np.array(chain.amounts, dtype=np.int64)
+
 
 def delay_choices(engine: ConvEngine) -> list[tuple[MemoryKind, ...]]:
     """How the delay chain may be kept: as the size of each segment says, or in block RAM where a segment is long enough."""
     by_size = engine.delays
     blocks = tuple(
-        MemoryKind.BRAM if words >= LEAST_BLOCK_DELAY and engine.source.pixel_bits <= MOST_BITS else kind
-        for words, kind in zip(engine.scan.delays, by_size, strict=True)
+        MemoryKind.BRAM if words >= LEAST_BLOCK_DELAY and bits <= MOST_BITS else kind
+        for words, bits, kind in zip(engine.scan.delays, engine.held_bits, by_size, strict=False)
     )
     return [by_size] if blocks == by_size else [by_size, blocks]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.arith.requantize import IntArray
 from psp_hw.errors import SpecError
+from psp_hw.folding.connections import ConnectionTable, Pattern, connect
 from psp_hw.folding.engine import (
     AddEngine,
     AffineEngine,
@@ -21,7 +23,7 @@ from psp_hw.folding.engine import (
     weight_format,
 )
 from psp_hw.folding.memory import memory_for_delay
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan, MemoryKind
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MemoryKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.infer import accumulator, affine_range
@@ -127,14 +129,14 @@ def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
         case MaxPool():
             scan = _pool_scan(op, op.padding, sources[0], result)
             return WindowPoolEngine(
-                op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan, ())
+                op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan)
             )
         case AvgPool():
             if op.kernel == (sources[0].height, sources[0].width):
                 return GlobalPoolEngine(op=op, source=sources[0], result=result)
             scan = _pool_scan(op, NO_PADDING, sources[0], result)
             return WindowPoolEngine(
-                op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan, ())
+                op=op, source=sources[0], result=result, scan=scan, delays=_delay_memories(scan)
             )
         case Add():
             return AddEngine(op=op, sources=(sources[0], sources[1]), result=result)
@@ -178,7 +180,8 @@ def _conv_engine(
         accumulator(op, source, graph.constants),
         frac=source.fmt.frac + op.weight_frac - max(op.align, default=0),
     )
-    return ConvEngine(
+    table = connection_table(node.fold, graph.constants[op.weight])
+    engine = ConvEngine(
         op=op,
         source=source,
         result=result,
@@ -187,9 +190,22 @@ def _conv_engine(
         weight_fmt=weight_format(graph.constants[op.weight]),
         acc_fmt=acc_fmt,
         weights=node.weights,
-        delays=_delay_memories(scan, node.delays),
+        delays=node.delays,
         multipliers=node.multipliers,
+        table=table,
     )
+    return engine if len(node.delays) == len(scan.delays) else with_delays_by_size(engine)
+
+
+def connection_table(fold: Fold, weight: IntArray) -> ConnectionTable | None:
+    """The table that a fold asks for, from the zeros of the weights [T, Ci, Co]."""
+    return connect(Pattern.of(weight), fold.pe, fold.lanes) if fold.table else None
+
+
+def with_delays_by_size(engine: ConvEngine) -> ConvEngine:
+    """The engine with every delay where its size puts it."""
+    lengths = zip(engine.scan.delays, engine.held_bits, strict=False)  # the newest tap has no delay behind it
+    return replace(engine, delays=tuple(memory_for_delay(length, bits) for length, bits in lengths))
 
 
 def _pool_scan(op: MaxPool | AvgPool, padding: Padding, source: TensorType, result: TensorType) -> Scan:
@@ -204,7 +220,5 @@ def _pool_scan(op: MaxPool | AvgPool, padding: Padding, source: TensorType, resu
     )
 
 
-def _delay_memories(scan: Scan, chosen: tuple[MemoryKind, ...]) -> tuple[MemoryKind, ...]:
-    if len(chosen) == len(scan.delays):
-        return chosen
+def _delay_memories(scan: Scan) -> tuple[MemoryKind, ...]:
     return tuple(memory_for_delay(length, scan.source.pixel_bits) for length in scan.delays)

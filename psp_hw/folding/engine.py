@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
 from psp_hw.arith.requantize import IntArray, Requantizer
+from psp_hw.folding.connections import ConnectionTable
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind
 from psp_hw.folding.scan import BoolArray, Scan
 from psp_hw.ir.ops import Add, Affine, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize, Threshold
@@ -64,6 +65,8 @@ class ConvEngine:
         weights: where the weight words are kept.
         delays: where each delay is kept, oldest first.
         multipliers: how products are made.
+        table: which input each multiplier takes in which cycle, for a fold with lanes; None for the dense schedule, tap block by
+            tap block and input block by input block.
     """
 
     op: Conv2d
@@ -76,6 +79,7 @@ class ConvEngine:
     weights: MemoryKind
     delays: tuple[MemoryKind, ...]
     multipliers: MultiplierKind = MultiplierKind.TOOL
+    table: ConnectionTable | None = None
 
     @property
     def name(self) -> str:
@@ -98,18 +102,40 @@ class ConvEngine:
 
     @property
     def tap_blocks(self) -> int:
-        """T / taps."""
+        """T / taps of the dense schedule."""
         return len(self.op.taps) // self.fold.taps
 
     @property
     def in_blocks(self) -> int:
-        """Ci / simd."""
+        """Ci / simd of the dense schedule."""
         return self.in_channels // self.fold.simd
 
     @property
     def cycles_per_output(self) -> int:
         """Cycles per output pixel, which is also the number of weight words."""
-        return self.out_blocks * self.tap_blocks * self.in_blocks
+        return self.table.words if self.table else self.out_blocks * self.tap_blocks * self.in_blocks
+
+    @property
+    def most_words(self) -> int:
+        """Cycles of the output block that takes most: above one, sums are carried from cycle to cycle."""
+        return max(self.table.lengths) if self.table else self.tap_blocks * self.in_blocks
+
+    @property
+    def ways(self) -> int:
+        """Registers of the window among which an operand is selected."""
+        return self.table.ways if self.table else self.tap_blocks * self.in_blocks
+
+    @property
+    def select_bits(self) -> int:
+        """Width of the selections of one word that are kept in a memory; 0 where counters select [bits]."""
+        return self.table.select_bits * self.table.lanes if self.table else 0
+
+    @property
+    def held_bits(self) -> tuple[int, ...]:
+        """Bits of a pixel that the window holds under each tap, and the delay behind it keeps [T]."""
+        if self.table is None:
+            return (self.source.pixel_bits,) * len(self.scan.taps)
+        return tuple(channels * self.source.fmt.width for channels in self.table.held)
 
     @property
     def weight_word_bits(self) -> int:
@@ -149,14 +175,21 @@ class ConvEngine:
         Returns:
             [words, pe * taps * simd]. Word ``(o * tap_blocks + t) * in_blocks + i`` holds output channels
             ``o * pe ..``, taps ``t * taps ..``, input channels ``i * simd ..``; inside a word the output channel is
-            slowest and the input channel fastest.
+            slowest and the input channel fastest. With a connection table [words, pe * lanes], block after block.
         """
+        if self.table is not None:
+            return self.table.weight_words(weight)
         fold = self.fold
         blocks = weight.reshape(
             self.tap_blocks, fold.taps, self.in_blocks, fold.simd, self.out_blocks, fold.pe
         )
         ordered = blocks.transpose(4, 0, 2, 5, 1, 3)
         return np.ascontiguousarray(ordered.reshape(self.cycles_per_output, fold.multipliers))
+
+    def by_block(self, values: IntArray) -> IntArray:
+        """One value per output channel [Co] in the order in which channels are computed [blocks, pe]."""
+        ordered = values if self.table is None else values[self.table.order]
+        return ordered.reshape(self.out_blocks, self.fold.pe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from psp_hw.errors import SpecError
+from psp_hw.folding.connections import Pattern, blocks_of
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
 
@@ -34,25 +35,53 @@ class MultiplierKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """What a convolution computes at once: ``pe`` output channels, ``simd`` input channels, ``taps`` positions."""
+    """What a convolution computes at once.
+
+    Args:
+        pe: output channels.
+        simd, taps: input channels and positions of the schedule that goes through all of them.
+        lanes: operands per cycle from a connection table (``psp_hw.folding.connections``), which leaves out what no weight
+            needs; 0 for no table. A table knows neither simd nor taps.
+    """
 
     pe: int = 1
     simd: int = 1
     taps: int = 1
+    lanes: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("pe", "simd", "taps"):
+        for name, least in (("pe", 1), ("simd", 1), ("taps", 1), ("lanes", 0)):
             value = getattr(self, name)
-            if value < 1:
-                raise SpecError(f"{name}={value} is below 1", where="fold", hint="use 1 or more")
+            if value < least:
+                raise SpecError(f"{name}={value} is below {least}", where="fold", hint=f"use {least} or more")
+        if self.lanes and self.simd * self.taps > 1:
+            raise SpecError(
+                f"lanes={self.lanes} asks for a connection table, simd={self.simd} and taps={self.taps} for the dense schedule",
+                where="fold",
+                hint=f"give either lanes:{self.lanes} or simd and taps",
+            )
+
+    @property
+    def table(self) -> bool:
+        """Operands come from a connection table."""
+        return self.lanes > 0
+
+    @property
+    def operands(self) -> int:
+        """Inputs per cycle, each multiplied ``pe`` times."""
+        return self.lanes or self.simd * self.taps
 
     @property
     def multipliers(self) -> int:
         """Multiplications per cycle."""
-        return self.pe * self.simd * self.taps
+        return self.pe * self.operands
 
     def __str__(self) -> str:
-        return f"pe:{self.pe},simd:{self.simd},taps:{self.taps}"
+        return (
+            f"pe:{self.pe},lanes:{self.lanes}"
+            if self.table
+            else f"pe:{self.pe},simd:{self.simd},taps:{self.taps}"
+        )
 
 
 def divisors(number: int) -> list[int]:
@@ -68,7 +97,7 @@ def extents(op: Conv2d, graph: Graph) -> Fold:
 
 
 def check_fold(op: Conv2d, fold: Fold, graph: Graph) -> None:
-    """Every part of a fold divides what it folds.
+    """Every part of a fold divides what it folds; a connection table has no more lanes than a block needs inputs.
 
     Raises:
         SpecError: names the layer, both values and what would be legal.
@@ -83,6 +112,22 @@ def check_fold(op: Conv2d, fold: Fold, graph: Graph) -> None:
                 where=f"fold.{op.name}",
                 hint=f"use one of {divisors(whole)}",
             )
+    if fold.table:
+        most = blocks_of(Pattern.of(graph.constants[op.weight]), fold.pe).most
+        if fold.lanes > most:
+            raise SpecError(
+                f"lanes={fold.lanes} is more than the {most} inputs that {fold.pe} output channels need",
+                where=f"fold.{op.name}",
+                hint=f"use at most {most}",
+            )
+
+
+def computes_pixel(op: Conv2d, fold: Fold, graph: Graph) -> bool:
+    """Whether a fold computes a whole pixel at once: weights are then constants in logic."""
+    if not fold.table:
+        return fold == extents(op, graph)
+    blocks = blocks_of(Pattern.of(graph.constants[op.weight]), fold.pe)
+    return int(blocks.lengths(fold.lanes).sum()) == 1
 
 
 def check_multipliers(op: Conv2d, node: NodePlan, graph: Graph) -> None:
@@ -94,7 +139,7 @@ def check_multipliers(op: Conv2d, node: NodePlan, graph: Graph) -> None:
     kind, where = node.multipliers, f"multipliers.{op.name}"
     if kind is MultiplierKind.TOOL:
         return
-    if node.fold == extents(op, graph):
+    if computes_pixel(op, node.fold, graph):
         raise SpecError(
             f"{kind.value} is asked for, but {node.fold} computes the whole pixel at once: its weights are constants, their "
             "products adders",

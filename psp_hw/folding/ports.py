@@ -54,24 +54,31 @@ class PortDemand:
 def port_demands(engine: Engine) -> Iterator[PortDemand]:
     """The demand on every memory of an engine, from its fold."""
     if isinstance(engine, ConvEngine):
-        yield _weights(engine)
-        yield _window(engine.name, engine.scan.taps, engine.source.pixel_bits)
+        yield _rom(engine, "weights", engine.weight_word_bits)
+        if engine.select_bits:
+            yield _rom(engine, "selections", engine.select_bits)
+        yield _window(engine.name, engine.scan.taps, max(engine.held_bits))
+        yield from _delays(engine, engine.held_bits)
     if isinstance(engine, WindowPoolEngine):
         yield _window(engine.name, engine.scan.taps, engine.source.pixel_bits)
-    if isinstance(engine, ConvEngine | WindowPoolEngine):
-        for index, (distance, kind) in enumerate(zip(engine.scan.delays, engine.delays, strict=True)):
-            if distance > 1:
-                yield _delay(engine.name, index, distance - 1, kind, engine.source.pixel_bits)
+        yield from _delays(engine, (engine.source.pixel_bits,) * len(engine.scan.taps))
 
 
-def _weights(engine: ConvEngine) -> PortDemand:
+def _delays(engine: ConvEngine | WindowPoolEngine, held_bits: tuple[int, ...]) -> Iterator[PortDemand]:
+    for index, (distance, kind) in enumerate(zip(engine.scan.delays, engine.delays, strict=True)):
+        if distance > 1:
+            yield _delay(engine.name, index, distance - 1, kind, held_bits[index])
+
+
+def _rom(engine: ConvEngine, memory: str, bits: int) -> PortDemand:
+    """One row of constants per cycle."""
     words = engine.cycles_per_output
     return PortDemand(
         engine=engine.name,
-        memory="weights",
+        memory=memory,
         kind=engine.weights,
         words=words,
-        bits=engine.weight_word_bits,
+        bits=bits,
         reads=1,
         writes=0,
         has_reads=words if engine.weights is MemoryKind.REGISTERS else 1,
@@ -132,7 +139,7 @@ def _engine_problems(engine: Engine) -> Iterator[str]:
         in_memory = demand.kind is not MemoryKind.REGISTERS
         if in_memory and demand.bits > MOST_BITS:
             yield f"{place}: a row of {demand.bits} bits is wider than the {MOST_BITS} that a memory word may have"
-        if demand.kind is MemoryKind.URAM and demand.memory == "weights":
+        if demand.kind is MemoryKind.URAM and demand.memory in ("weights", "selections"):
             yield f"{place}: UltraRAM starts empty and holds no constants (UG573): use bram or lutram"
         if in_memory and demand.memory.startswith("delays") and demand.words < LEAST_RING_DEPTH:
             yield (

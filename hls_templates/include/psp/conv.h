@@ -11,46 +11,30 @@
 // How the engine is connected is an argument of its own (psp/ports.h): the loop serves streams of tokens, and the streams
 // and arrays of hls4ml (psp_hls4ml/nnet_psp_conv2d.h).
 //
-// CONFIG names the layer:
-//   In, Acc, Finish                       element that enters; exact accumulator; align and requantize (psp/requantize.h)
-//   kInChannels, kOutChannels, kTaps      extents
-//   kPe, kSimd, kTapsAtOnce               what is computed at once
-//   Multiplier                            how products are made (psp/multiply.h)
-//   kMaxAlign                             largest left shift of an output channel; 0 where none shifts
-//   Scan, Delays                          the walk (psp/walk.h) and the delay chain (psp/delay.h)
+// CONFIG names the layer as psp/sums.h asks, and also
+//   kTaps                  surviving taps
+//   kSimd, kTapsAtOnce     what is computed at once, beside kPe
+//   Delays                 the delay chain (psp/delay.h)
 #ifndef PSP_CONV_H
 #define PSP_CONV_H
 
 #include "psp/delay.h"
-#include "psp/multiply.h"
-#include "psp/ports.h"
-#include "psp/requantize.h"
-#include "psp/walk.h"
+#include "psp/sums.h"
 
 namespace psp {
 
 namespace detail {
 
 template <class CONFIG>
-struct ConvShape {
-    typedef typename CONFIG::In In;
-    typedef typename CONFIG::Acc Acc;
-    typedef typename CONFIG::Finish::Out Out;
+struct ConvShape : ConvTypes<CONFIG> {
     typedef typename CONFIG::Scan Scan;
-    typedef typename Machine<Acc::width>::type Number;
-    typedef ap_int<Acc::width + CONFIG::kMaxAlign> Aligned;
-    // What a product takes from the window: C++ computes fastest with what it multiplies, so there it is widened once.
-    typedef typename Select<PSP_WORDS_OF_SYNTHESIS, In, Number>::type Operand;
-    typedef TokenPorts<In, CONFIG::kInChannels, Out, CONFIG::kOutChannels> Ports;
 
-    static_assert(CONFIG::kOutChannels % CONFIG::kPe == 0, "kPe divides the output channels.");
     static_assert(CONFIG::kInChannels % CONFIG::kSimd == 0, "kSimd divides the input channels.");
     static_assert(CONFIG::kTaps % CONFIG::kTapsAtOnce == 0, "kTapsAtOnce divides the taps.");
-    static const int kOutBlocks = CONFIG::kOutChannels / CONFIG::kPe;
+    static const int kOutBlocks = ConvTypes<CONFIG>::kOutBlocks;
     static const int kTapBlocks = CONFIG::kTaps / CONFIG::kTapsAtOnce;
     static const int kInBlocks = CONFIG::kInChannels / CONFIG::kSimd;
     static const int kWords = kOutBlocks * kTapBlocks * kInBlocks;
-    static const int kLanes = CONFIG::kPe * CONFIG::kTapsAtOnce * CONFIG::kSimd;
     static const int kIterations = Scan::kSteps + Scan::kOutHeight * Scan::kOutWidth * (kWords - 1);
 };
 
@@ -105,9 +89,9 @@ struct Block {
 // Args:
 //   in, out        the two ends, as PORTS has them
 //   taps           place of each tap relative to the output pixel
-//   weights, bias  as PORTS reads them. Weights have kWords rows of kLanes, one row per iteration of a position; in a row
-//                  the output channel is slowest, the input channel fastest. The bias has kOutBlocks rows of kPe, in the
-//                  accumulator's format
+//   weights, bias  as PORTS reads them. Weights have kWords rows, one per iteration of a position, of
+//                  kPe * kTapsAtOnce * kSimd; in a row the output channel is slowest, the input channel fastest. The bias
+//                  has kOutBlocks rows of kPe, in the accumulator's format
 //   align          [kOutBlocks][kPe], left shift that brings each output channel to one scale, or Zeros
 template <class CONFIG, class PORTS = typename detail::ConvShape<CONFIG>::Ports, class WEIGHTS, class BIAS, class ALIGN>
 void conv(typename PORTS::In in, typename PORTS::Out out, const Offset (&taps)[CONFIG::kTaps], const WEIGHTS& weights,
@@ -119,9 +103,6 @@ void conv(typename PORTS::In in, typename PORTS::Out out, const Offset (&taps)[C
     typedef typename Shape::Out Out;
     typedef typename Shape::Number Number;
     typedef typename Shape::Operand Operand;
-    typedef typename Shape::Aligned Aligned;
-    typedef typename CONFIG::Multiplier Multiplier;
-    static_assert(CONFIG::kPe % Multiplier::kAtOnce == 0, "Output channels that share a DSP are computed at once.");
 
     Walk<typename Shape::Scan> walk;
     detail::Block<CONFIG> block;
@@ -176,50 +157,9 @@ Frame:
                 }
             }
 
-        Outputs:
-            for (int p = 0; p < CONFIG::kPe; p += Multiplier::kAtOnce) {
-#pragma HLS UNROLL
-                Number dot[Multiplier::kAtOnce] = {};
-#pragma HLS ARRAY_PARTITION variable=dot complete dim=0
-            Products:
-                for (int m = 0; m < kProducts; ++m) {
-#pragma HLS UNROLL
-                    Number weight[Multiplier::kAtOnce];
-#pragma HLS ARRAY_PARTITION variable=weight complete dim=0
-                Sharing:
-                    for (int s = 0; s < Multiplier::kAtOnce; ++s) {
-#pragma HLS UNROLL
-                        const int lane = (p + s) * kProducts + m;
-                        weight[s] =
-                            PORTS::template entry<Number, Shape::kLanes>(weights, number<int>(block.word), lane);
-                    }
-                    Multiplier::add(number<Number>(operand[m]), weight, dot);
-                }
-            Sums:
-                for (int s = 0; s < Multiplier::kAtOnce; ++s) {
-#pragma HLS UNROLL
-                    const Number start =
-                        PORTS::template entry<Number, CONFIG::kPe>(bias, number<int>(block.out), p + s);
-                    const Number before = block.opens() ? start : number<Number>(acc[p + s]);
-                    acc[p + s] = Acc(before + dot[s]);
-                }
-            }
-
-            if (block.closes()) {
-                // The result fills from its end, kPe channels at a time, and is complete after the last block.
-            Move:
-                for (int c = 0; c < CONFIG::kOutChannels - CONFIG::kPe; ++c) {
-#pragma HLS UNROLL
-                    result[c] = result[c + CONFIG::kPe];
-                }
-            Finish:
-                for (int p = 0; p < CONFIG::kPe; ++p) {
-#pragma HLS UNROLL
-                    const unsigned shift = Tables::entry<unsigned, CONFIG::kPe>(align, number<int>(block.out), p);
-                    const Aligned aligned = Aligned(acc[p]) << shift;
-                    result[CONFIG::kOutChannels - CONFIG::kPe + p] = CONFIG::Finish::finish(aligned);
-                }
-            }
+            const int out_block = number<int>(block.out);
+            detail::accumulate<CONFIG, PORTS>(operand, weights, bias, number<int>(block.word), out_block, block.opens(), acc);
+            if (block.closes()) detail::finish_block<CONFIG>(align, out_block, acc, result);
             if (block.last()) {
                 PORTS::give(out, number<int>(left), result);
                 ++left;

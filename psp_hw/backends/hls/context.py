@@ -119,6 +119,25 @@ class ConvLayer(Layer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableConvLayer(ConvLayer):
+    """A convolution from a connection table (psp/conv_table.h).
+
+    Args:
+        kept: input channels that are held.
+        lanes, ways: operands at once, and candidates of each.
+        words, most_words: cycles per output pixel; of the block that takes most.
+        connections: what the table leaves out, in words.
+    """
+
+    kept: int
+    lanes: int
+    ways: int
+    words: int
+    most_words: int
+    connections: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WindowPoolLayer(Layer):
     """A pooling over windows."""
 

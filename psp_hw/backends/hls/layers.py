@@ -8,20 +8,18 @@ from typing import assert_never
 import numpy as np
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
-from psp_hw.arith.requantize import IntArray
 from psp_hw.backends.base import Target
 from psp_hw.backends.hls import context as c
 from psp_hw.backends.hls.literals import (
-    constant_type,
     finish_comment,
     finish_type,
     int_type,
-    rows,
     segment_type,
     signed_type,
 )
 from psp_hw.backends.hls.multipliers import multiplier_comment, multiplier_type
 from psp_hw.backends.hls.storage import rom_pragmas
+from psp_hw.backends.hls.tables import constant_table
 from psp_hw.folding.engine import (
     AddEngine,
     AffineEngine,
@@ -82,6 +80,8 @@ def layer(engine: Engine, call: c.Call, graph: Graph, target: Target) -> c.Layer
 def template_of(layer: c.Layer) -> str:
     """The template of a layer's file."""
     match layer:
+        case c.TableConvLayer():
+            return "src/conv_table.h.jinja"
         case c.ConvLayer():
             return "src/conv.h.jinja"
         case c.WindowPoolLayer():
@@ -111,6 +111,11 @@ def token(kind: TensorType) -> str:
 
 
 def _conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.ConvLayer:
+    plain = _plain_conv(engine, call, graph, target)
+    return plain if engine.table is None else from_table(plain, engine, graph, target)
+
+
+def _plain_conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.ConvLayer:
     op, fold = engine.op, engine.fold
     tables = tuple(_tables(engine, call, graph))
     names = {table.name for table in tables}
@@ -157,6 +162,9 @@ def _conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.C
 
 def _fold_comment(engine: ConvEngine) -> str:
     fold, cycles = engine.fold, engine.cycles_per_output
+    if engine.table is not None:
+        what = f"{fold.pe} outputs x {fold.lanes} inputs at once, each one of {engine.ways}"
+        return f"{what}: {cycles} cycle{'s' if cycles > 1 else ''} per output pixel."
     what = f"{fold.pe} outputs x {fold.taps} taps x {fold.simd} inputs at once"
     return f"{what}: {cycles} cycle{'s' if cycles > 1 else ''} per output pixel."
 
@@ -164,35 +172,25 @@ def _fold_comment(engine: ConvEngine) -> str:
 def _tables(engine: ConvEngine, call: c.Call, graph: Graph) -> Iterable[c.TableContext]:
     op = engine.op
     words = engine.weight_words(graph.constants[op.weight])
-    yield _table(
+    yield constant_table(
         f"k{call.type}Weights",
         words,
         engine.weight_fmt,
-        "One row per cycle: output channel slowest, then tap, input channel fastest.",
+        "One row per cycle: output channel slowest, then tap, input channel fastest."
+        if engine.table is None
+        else "One row per cycle: output channel slowest, then lane; 0 where a lane rests.",
     )
-    per_block = (engine.out_blocks, engine.fold.pe)
     if op.bias is not None and graph.constants[op.bias].any():
-        bias = graph.constants[op.bias].reshape(per_block)
-        yield _table(f"k{call.type}Bias", bias, None, "Added once per output channel, in the format of Acc.")
+        bias = engine.by_block(graph.constants[op.bias])
+        yield constant_table(
+            f"k{call.type}Bias", bias, None, "Added once per output channel, in the format of Acc."
+        )
     align = np.array(op.align or (0,) * engine.out_channels, dtype=np.int64)
     if (align != align[0]).any():
-        left = (align - align.min()).reshape(per_block)
-        yield _table(
+        left = engine.by_block(align - align.min())
+        yield constant_table(
             f"k{call.type}Align", left, None, "Left shift that brings each output channel to one scale."
         )
-
-
-def _table(name: str, table: IntArray, fmt: FixedPoint | None, comment: str) -> c.TableContext:
-    if fmt is None:
-        fmt = FixedPoint.holding(Interval(min(0, int(table.min())), max(0, int(table.max()))), frac=0)
-    return c.TableContext(
-        name=name,
-        type=constant_type(fmt),
-        rows=table.shape[0],
-        columns=table.shape[1],
-        comment=comment,
-        lines=rows(table),
-    )
 
 
 def _scan(scan: Scan) -> c.ScanContext:
@@ -332,8 +330,8 @@ def _affine(engine: AffineEngine, call: c.Call, graph: Graph, target: Target) ->
     op, result = engine.op, engine.result
     scale, offset = (graph.constants[name].reshape(1, -1) for name in (op.scale, op.offset))
     tables = (
-        _table(f"k{call.type}Scale", scale, None, "What each channel is multiplied with."),
-        _table(f"k{call.type}Offset", offset, None, "What is then added, in the format of Acc."),
+        constant_table(f"k{call.type}Scale", scale, None, "What each channel is multiplied with."),
+        constant_table(f"k{call.type}Offset", offset, None, "What is then added, in the format of Acc."),
     )
     return c.AffineLayer(
         call=call,
@@ -356,11 +354,11 @@ def _threshold(engine: ThresholdEngine, call: c.Call, graph: Graph, target: Targ
     op, result = engine.op, engine.result
     levels, start, step = (graph.constants[name] for name in (op.thresholds, op.start, op.step))
     tables = (
-        _table(f"k{call.type}Levels", levels, None, "The thresholds of each channel, ascending."),
-        _table(
+        constant_table(f"k{call.type}Levels", levels, None, "The thresholds of each channel, ascending."),
+        constant_table(
             f"k{call.type}Start", start.reshape(1, -1), None, "The result of each channel below all of them."
         ),
-        _table(f"k{call.type}Step", step.reshape(1, -1), None, "What each threshold adds."),
+        constant_table(f"k{call.type}Step", step.reshape(1, -1), None, "What each threshold adds."),
     )
     reach = Interval(min(-1, int(levels.min())), max(0, int(levels.max())))
     return c.ThresholdLayer(

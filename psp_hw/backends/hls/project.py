@@ -214,7 +214,9 @@ def _summary(entry: c.Layer) -> c.LayerSummary:
         function=entry.function,
         what=f"convolution {entry.source} to {entry.result}",
         taps=f"{len(entry.taps)} of {entry.n_taps_dense}",
-        fold=f"pe {entry.pe}, simd {entry.simd}, taps {entry.taps_at_once}",
+        fold=f"pe {entry.pe}, simd {entry.simd}, taps {entry.taps_at_once}"
+        if not isinstance(entry, c.TableConvLayer)
+        else f"pe {entry.pe}, {entry.lanes} of {entry.connections}",
         cycles=entry.cycles,
     )
 
@@ -242,6 +244,7 @@ def _partition_limit(dataflow: Dataflow) -> int:
         if isinstance(engine, ConvEngine):
             sizes += [
                 engine.in_channels * len(engine.op.taps),
+                engine.ways * engine.fold.operands,
                 engine.cycles_per_output * engine.fold.multipliers,
             ]
     return max(sizes)

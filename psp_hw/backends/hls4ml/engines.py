@@ -14,7 +14,9 @@ from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.backends.hls.context import ScanContext
 from psp_hw.backends.hls.literals import finish_type, int_type, segment_type, signed_type
 from psp_hw.backends.hls.multipliers import multiplier_type
+from psp_hw.backends.hls.tables import CONNECTION_ARGUMENTS, connection_tables
 from psp_hw.backends.hls4ml.types import exact_type
+from psp_hw.folding.connections import ConnectionTable
 from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, ThresholdEngine, WindowPoolEngine
 from psp_hw.folding.plan import MemoryKind
 from psp_hw.folding.scan import Scan
@@ -29,9 +31,33 @@ _WEIGHT_MEMORY = {
 }
 
 
+# A constant table: name, type and rows.
+TableRecord = tuple[str, str, tuple[tuple[int, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRecord:
+    """A connection table (psp/conv_table.h).
+
+    Args:
+        tables: those that counters do not stand for: kept, candidates, select, ends, order.
+        arguments: what the function takes, ``{}`` where the index of the layer stands in a name.
+        left: connections that are left, and those of the kept taps.
+    """
+
+    kept: int
+    lanes: int
+    ways: int
+    words: int
+    most_words: int
+    left: tuple[int, int]
+    tables: tuple[TableRecord, ...]
+    arguments: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvRecord:
-    """A convolution (nnet_psp_conv2d.h)."""
+    """A convolution (nnet_psp_conv2d.h); ``connections`` where it runs from a connection table."""
 
     in_type: str
     acc_type: str
@@ -54,6 +80,7 @@ class ConvRecord:
     align: tuple[tuple[int, ...], ...]
     scan: ScanContext
     delays: tuple[str, ...]
+    connections: ConnectionRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +129,21 @@ class ThresholdRecord:
     pixels: int
     levels: int
     level_bits: int
-    tables: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...]
+    tables: tuple[TableRecord, ...]
 
 
 Record = ConvRecord | WindowPoolRecord | GlobalPoolRecord | PointwiseRecord | ThresholdRecord
 
 
-def conv_record(engine: ConvEngine) -> ConvRecord:
-    """The record of a convolution."""
+def conv_record(engine: ConvEngine, weight: IntArray) -> ConvRecord:
+    """The record of a convolution with weights [T, Ci, Co]."""
     op, fold = engine.op, engine.fold
     align = op.align or (0,) * engine.out_channels
-    left = np.array(align, dtype=np.int64).reshape(engine.out_blocks, fold.pe) - min(align)
+    left = engine.by_block(np.array(align, dtype=np.int64)) - min(align)
+    delays = delay_types(engine.scan, engine.delays)
+    if engine.table is not None:
+        strands = zip(delays, engine.table.held, strict=False)
+        delays = tuple(f"Strand<psp::{delay}, {held}>" for delay, held in strands)
     return ConvRecord(
         in_type=int_type(engine.source.fmt),
         acc_type=signed_type(engine.acc_fmt),
@@ -134,7 +165,24 @@ def conv_record(engine: ConvEngine) -> ConvRecord:
         max_align=max(align) - min(align),
         align=tuple(tuple(row) for row in left.tolist()) if left.any() else (),
         scan=scan_record(engine.scan),
-        delays=delay_types(engine.scan, engine.delays),
+        delays=delays,
+        connections=None if engine.table is None else _connections(engine.table, weight),
+    )
+
+
+def _connections(table: ConnectionTable, weight: IntArray) -> ConnectionRecord:
+    found = {entry.name: entry for entry in connection_tables(table)}
+    return ConnectionRecord(
+        kept=len(table.kept),
+        lanes=table.lanes,
+        ways=table.ways,
+        words=table.words,
+        most_words=max(table.lengths),
+        left=(int(np.count_nonzero(weight)), weight.size),
+        tables=tuple(_table(name.lower(), entry.values) for name, entry in found.items()),
+        arguments=tuple(
+            name.lower() + "{}" if name in found else instead for name, instead in CONNECTION_ARGUMENTS
+        ),
     )
 
 
@@ -240,6 +288,6 @@ def threshold_record(
     )
 
 
-def _table(name: str, table: IntArray) -> tuple[str, str, tuple[tuple[int, ...], ...]]:
+def _table(name: str, table: IntArray) -> TableRecord:
     signed = Interval(min(-1, int(table.min())), max(0, int(table.max())))
     return name, f"Constant<{signed.bits}, true>", tuple(tuple(row) for row in table.tolist())

@@ -131,8 +131,15 @@ def _tables(node: Any) -> list[str]:
     """What a layer's function takes beside its input and output."""
     kind, index = node.class_name, node.index
     if kind == PspConv2D.__name__:
-        align = f"align{index}" if node.get_attr("engine")["align"] else "psp::Zeros()"
-        return [node.get_weights("weight").name, node.get_weights("bias").name, f"taps{index}", align]
+        engine = node.get_attr("engine")
+        align = f"align{index}" if engine["align"] else "psp::Zeros()"
+        constants = [node.get_weights("weight").name, node.get_weights("bias").name, f"taps{index}", align]
+        connections = engine.get("connections")
+        return (
+            constants + [name.format(index) for name in connections["arguments"]]
+            if connections
+            else constants
+        )
     if kind == PspWindowPool2D.__name__:
         return [f"taps{index}"]
     if kind == PspThreshold.__name__:

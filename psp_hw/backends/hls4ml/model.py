@@ -176,10 +176,11 @@ def _requantize(name: str, source: str, kind: TensorType, to: Requantizer) -> La
 
 
 def _is_dense(engine: ConvEngine) -> bool:
-    """One pixel in, one out, and hls4ml's own dense layer can end as the convolution does."""
+    """One pixel in, one out, all connections, and hls4ml's own dense layer can end as the convolution does."""
     to = engine.op.requantize
     return (
-        engine.source.pixels == 1
+        engine.table is None
+        and engine.source.pixels == 1
         and engine.result.pixels == 1
         and (to is None or settled_type(to) is not None)
     )
@@ -193,11 +194,11 @@ def _conv(engine: ConvEngine, name: str, inputs: tuple[str, ...], graph: Graph) 
         inputs=inputs,
         entries={
             "output_shape": shape_of(engine.result),
-            "engine": asdict(conv_record(engine)),
+            "engine": asdict(conv_record(engine, graph.constants[engine.op.weight])),
             "weight_data": _real(
                 engine.weight_words(graph.constants[engine.op.weight]).reshape(-1), weight.frac
             ),
-            "bias_data": _real(_bias(engine, graph), bias.frac),
+            "bias_data": _real(engine.by_block(_bias(engine, graph)).reshape(-1), bias.frac),
         },
         precision={
             "weight": exact_type(weight),
