@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from psp_hw.cli import console
+from psp_hw.cli import console, summary
 from psp_hw.cli.options import DataDir, Json
 
 
@@ -195,11 +195,8 @@ def command(
     if as_json:
         console.show_json(flow.document(result))
         return
-    console.show(
-        f"accuracy {result.accuracy:.2%} in floats, {result.accuracy_quantized:.2%} quantized; "
-        f"density {result.density:.3f}; {result.params:,} parameters, {result.macs:,} multiplications per image"
-    )
-    console.show(f"run: {result.run}")
+    for line in summary.summary(result, summary.screen()):
+        console.show(line)
     console.next_step("generate the hardware", f"psp-hw emit {flow.as_source(result.run)}--target vivado")
 
 
