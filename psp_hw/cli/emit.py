@@ -127,6 +127,8 @@ def _print(result: EmitSummary) -> None:
     )
     uses = (f"{use.name} {use.used:,} of {use.available:,}" for use in hardware.resources if use.available)
     console.show("; ".join(uses))
+    if hardware.optimality:
+        console.show(hardware.optimality)
     for shortage in hardware.shortages:
         console.show(f"does not fit: {shortage}")
     console.show(f"design: {result.design} ({len(result.files)} files; start with README.md and report.html)")

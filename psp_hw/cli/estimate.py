@@ -109,4 +109,6 @@ def _print(result: HardwareSummary) -> None:
         console.show(f"does not fit: {shortage}")
     if result.advice:
         console.show(result.advice)
+    if result.optimality:
+        console.show(result.optimality)
     console.show(result.statement)

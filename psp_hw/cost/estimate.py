@@ -10,6 +10,7 @@ from psp_hw.cost.bill import ControlPort, Fifo
 from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration
 from psp_hw.cost.cycles import EngineCycles, engine_cycles, least_interval
 from psp_hw.cost.engines import engine_bill
+from psp_hw.cost.optimality import Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.pricing import price, price_bill
@@ -104,6 +105,8 @@ class Estimate:
         simulated: whether latency and interval come from the dataflow simulation; else they are those of a design whose
             FIFOs never make an engine wait.
         expected_error: how far off this may be, in words.
+        optimality: how near the search that planned it came to the best; None where no search did, or nothing is known.
+        remedy: what a search says would make it fit; empty where none was asked, or it fits.
     """
 
     part: Part
@@ -115,6 +118,8 @@ class Estimate:
     interval: int
     simulated: bool
     expected_error: str = EXPECTED_ERROR
+    optimality: Optimality | None = None
+    remedy: str = ""
 
     @property
     def resources(self) -> Resources:
@@ -144,7 +149,7 @@ class Estimate:
     @property
     def advice(self) -> str:
         """What would make it fit; empty when it does."""
-        return advice(self.resources, self.part)
+        return self.remedy or advice(self.resources, self.part)
 
     @property
     def statement(self) -> str:
@@ -310,6 +315,16 @@ class FifoJson(TypedDict):
     memory: str
 
 
+class OptimalityJson(TypedDict):
+    """How near a search came to the best."""
+
+    measure: str
+    reached: float
+    bound: float
+    gap: float
+    proven: bool
+
+
 class EstimateJson(TypedDict):
     """An estimate as a program reads it."""
 
@@ -326,6 +341,7 @@ class EstimateJson(TypedDict):
     utilization: dict[str, float | None]
     layers: list[LayerJson]
     fifos: list[FifoJson]
+    optimality: OptimalityJson | None
     expected_error: str
 
 
@@ -356,7 +372,19 @@ def to_json(found: Estimate) -> EstimateJson:
             )
             for fifo in found.fifos
         ],
+        optimality=None if found.optimality is None else optimality_json(found.optimality),
         expected_error=found.expected_error,
+    )
+
+
+def optimality_json(found: Optimality) -> OptimalityJson:
+    """Plain values."""
+    return OptimalityJson(
+        measure=found.measure.value,
+        reached=found.reached,
+        bound=found.bound,
+        gap=found.gap,
+        proven=found.proven,
     )
 
 

@@ -24,7 +24,7 @@ class Shortage:
 
     def __str__(self) -> str:
         over = f"{self.ratio - 1.0:.0%} too many" if self.available else "the part has none"
-        return f"{self.needed} {self.resource.value} of {self.available} ({over})"
+        return f"{self.needed:,} {self.resource.value} of {self.available:,} ({over})"
 
 
 def shortages(needed: Resources, available: Resources) -> tuple[Shortage, ...]:

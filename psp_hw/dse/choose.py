@@ -10,17 +10,11 @@ import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.options import CostArray, Options
+from psp_hw.dse.relax import Choosing, least_excess, relax, search
 
 FloatArray = npt.NDArray[np.float64]
 
 _DSP, _LUT, _, _BRAM18, _ = range(len(Resource))
-
-# Steps of the search over the prices of resources, and choices looked at by the exhaustive one that follows.
-PRICE_STEPS = 24
-EXACT_NODES = 20_000
-
-# Problems with more combinations than this are not searched exhaustively: most of the nodes would be spent in one corner.
-EXACT_COMBINATIONS = 1e6
 
 # Steps into which the budgets of DSP and block RAM are cut when partial sums are merged: one sum is kept for each pair.
 DSP_STEPS = 32
@@ -62,56 +56,108 @@ def cheapest(problem: Problem, interval: int) -> Choice | None:
 
     Cost is a sum over engines, so the cheapest of each is the cheapest of all.
     """
-    return _at_prices(problem, interval, problem.prices)
-
-
-def affordable(problem: Problem, interval: int) -> Choice | None:
-    """A choice that meets an interval within the budget, at least cost as far as found; None where there is none.
-
-    Where the cheapest choice is within the budget it is the answer, and optimal. Else resources that run short become dearer
-    until a choice fits; where none does so, partial sums are merged engine by engine. Small problems are then searched
-    exhaustively for a better one.
-    """
     prices = problem.prices
-    first = _at_prices(problem, interval, prices)
-    if first is None or _fits(first, problem):
-        return first
-    if not _least_fits(problem, interval):
-        return None
-    found: Choice | None = None
-    dearer = prices.copy()
-    choice = first
-    for _ in range(PRICE_STEPS):
-        over = choice.total / np.maximum(problem.budget, 1)
-        dearer *= np.where(over > 1.0, np.minimum(over, 4.0) ** 2, 1.0)
-        picked = _at_prices(problem, interval, dearer)
-        assert picked is not None
-        choice = picked
-        if _fits(choice, problem):
-            found = choice
-            break
-    if found is None:
-        found = _merged(problem, interval)
-    combinations = math.prod(float(options.within(interval)) for options in problem.options)
-    exact = _exact(problem, interval, found) if combinations <= EXACT_COMBINATIONS else None
-    return exact if exact is not None else found
-
-
-def _fits(choice: Choice, problem: Problem) -> bool:
-    return bool((choice.total <= problem.budget).all())
-
-
-def _at_prices(problem: Problem, interval: int, prices: FloatArray) -> Choice | None:
     picks = []
-    total = problem.fixed.copy()
     for options in problem.options:
         count = options.within(interval)
         if count == 0:
             return None
-        pick = int(np.argmin(options.costs[:count] @ prices))
-        picks.append(pick)
+        picks.append(int(np.argmin(options.costs[:count] @ prices)))
+    return _chosen(problem, tuple(picks))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """The best choice within a budget, and how good any can be.
+
+    Args:
+        choice: what was found; None where nothing was.
+        bound: no choice within the budget costs less; the cost of ``choice`` where it is proven to be the best, infinite where
+            it is proven that there is none.
+    """
+
+    choice: Choice | None
+    bound: float
+
+    @property
+    def ruled_out(self) -> bool:
+        """Whether it is proven that nothing is within the budget."""
+        return math.isinf(self.bound)
+
+
+NONE = Answer(None, math.inf)
+
+
+def affordable(problem: Problem, interval: int) -> Answer:
+    """The choice of least cost that meets an interval within the budget.
+
+    Where the cheapest choice is within the budget it is the answer. Else the budget is relaxed (``psp_hw.dse.relax``), which gives a
+    bound and mostly a choice; where it gives none, partial sums are merged engine by engine. A search through what may be
+    better yet then finds the best choice, or gives up.
+    """
+    first, settled = _quickly(problem, interval)
+    if settled:
+        return first
+    choosing = _choosing(problem, interval)
+    relaxed = relax(choosing)
+    if math.isinf(relaxed.bound):
+        return NONE
+    found = _chosen(problem, relaxed.picks) if relaxed.picks is not None else _merged(problem, interval)
+    known = cost_of(problem, found) if found is not None else math.inf
+    proof = search(choosing, relaxed, known)
+    if proof.picks is not None:
+        found = _chosen(problem, proof.picks)
+    return Answer(found, proof.bound)
+
+
+def possible(problem: Problem, interval: int) -> bool:
+    """Whether a choice within the budget is found that meets an interval."""
+    first, settled = _quickly(problem, interval)
+    if settled:
+        return first.choice is not None
+    relaxed = relax(_choosing(problem, interval), until_met=True)
+    if relaxed.picks is not None or math.isinf(relaxed.bound):
+        return relaxed.picks is not None
+    return affordable(problem, interval).choice is not None
+
+
+def closest(problem: Problem, interval: int) -> Choice:
+    """A choice that meets an interval and passes the budget by little, if at all."""
+    first, settled = _quickly(problem, interval)
+    if settled and first.choice is not None:
+        return first.choice
+    return _chosen(problem, least_excess(_choosing(problem, interval)))
+
+
+def cost_of(problem: Problem, choice: Choice) -> float:
+    """The sum of the shares of the part that a choice takes."""
+    return float(choice.total @ problem.prices)
+
+
+def _quickly(problem: Problem, interval: int) -> tuple[Answer, bool]:
+    """The answer where the cheapest choice is within the budget, or one resource alone rules all out; and whether that is so."""
+    first = cheapest(problem, interval)
+    if first is None:
+        return NONE, True
+    if _fits(first, problem):
+        return Answer(first, cost_of(problem, first)), True
+    return NONE, not _least_fits(problem, interval)
+
+
+def _choosing(problem: Problem, interval: int) -> Choosing:
+    lists = [options.costs[: options.within(interval)] for options in problem.options]
+    return Choosing(lists, problem.fixed, problem.budget, problem.prices)
+
+
+def _chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:
+    total = problem.fixed.copy()
+    for options, pick in zip(problem.options, picks, strict=True):
         total = total + options.costs[pick]
-    return Choice(tuple(picks), total)
+    return Choice(picks, total)
+
+
+def _fits(choice: Choice, problem: Problem) -> bool:
+    return bool((choice.total <= problem.budget).all())
 
 
 def _least_fits(problem: Problem, interval: int) -> bool:
@@ -162,47 +208,3 @@ def _fewest_luts(sums: CostArray, budget: CostArray) -> npt.NDArray[np.intp]:
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = (ranked[:, 1:] != ranked[:, :-1]).any(axis=0)
     return np.asarray(order[first], dtype=np.intp)
-
-
-def _exact(problem: Problem, interval: int, known: Choice | None) -> Choice | None:
-    """Depth first over all choices, the largest engine first; better than ``known``, or None.
-
-    A branch ends where the least of each resource that the remaining engines need passes the budget, or their least cost
-    passes the best so far. Gives up after ``EXACT_NODES`` nodes with what it has.
-    """
-    prices = problem.prices
-    lists = [options.costs[: options.within(interval)] for options in problem.options]
-    order = sorted(range(len(lists)), key=lambda index: -float((lists[index] @ prices).min()))
-    lists = [lists[index] for index in order]
-    scores = [costs @ prices for costs in lists]
-    visits = [np.argsort(score, kind="stable") for score in scores]
-    rest = np.zeros((len(lists) + 1, len(prices)), dtype=np.int64)
-    rest_score = np.zeros(len(lists) + 1)
-    for depth in range(len(lists) - 1, -1, -1):
-        rest[depth] = rest[depth + 1] + lists[depth].min(axis=0)
-        rest_score[depth] = rest_score[depth + 1] + scores[depth].min()
-    best = np.inf if known is None else float((known.total - problem.fixed) @ prices)
-    found: list[int] | None = None
-    nodes = 0
-    stack: list[tuple[int, CostArray, float, list[int]]] = [(0, problem.fixed, 0.0, [])]
-    while stack and nodes < EXACT_NODES:
-        depth, used, score, picks = stack.pop()
-        if score + rest_score[depth] >= best or (used + rest[depth] > problem.budget).any():
-            continue
-        if depth == len(lists):
-            best, found = score, picks
-            continue
-        nodes += len(visits[depth])
-        for pick in reversed(visits[depth].tolist()):
-            stack.append(
-                (depth + 1, used + lists[depth][pick], score + float(scores[depth][pick]), [*picks, pick])
-            )
-    if found is None:
-        return None
-    picks = [0] * len(order)
-    for place, pick in zip(order, found, strict=True):
-        picks[place] = pick
-    total = problem.fixed.copy()
-    for options, pick in zip(problem.options, picks, strict=True):
-        total = total + options.costs[pick]
-    return Choice(tuple(picks), total)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,30 +16,18 @@ from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice
-from psp_hw.dse.search import (
-    NO_FOLDS,
-    Space,
-    fastest_fit,
-    fifo_cost,
-    fifo_needs,
-    finish,
-    fit,
-    interval_of,
-    search_space,
-)
+from psp_hw.dse.densities import DENSITIES, at_density
+from psp_hw.dse.refusals import nothing_fits
+from psp_hw.dse.search import NO_FOLDS, fastest_fit
+from psp_hw.dse.space import Space, fifo_cost, fifo_needs, finish, fit, interval_of, search_space
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Conv2d, Op
-from psp_hw.ir.types import Tap
 from psp_hw.units import Clock
 
 # Intervals that are tried for a front; fewer points remain where two of them have the same cheapest design.
 POINTS = 16
 DENSITY_POINTS = 8
-
-# Kept share of the kernel positions of every layer at which a network is looked at, dense first.
-DENSITIES = (1.0, 2 / 3, 4 / 9, 2 / 9, 1 / 9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +110,7 @@ def _choices(space: Space, count: int) -> list[Choice]:
         raise DoesNotFitError(
             f"even the least design does not fit {space.part.name}",
             where="explore",
-            hint="psp-hw estimate --min-area says what is missing",
+            hint=nothing_fits(space),
         )
     first, last = interval_of(space, fastest), space.intervals[-1]
     chosen = [fastest]
@@ -180,33 +168,3 @@ def _knee(points: Sequence[Point]) -> int:
         return 0
     below = [1.0 - (x - across[0]) / width - (y - up[-1]) / height for x, y in zip(across, up, strict=True)]
     return max(range(len(points)), key=lambda index: below[index])
-
-
-def at_density(graph: Graph, density: float) -> Graph:
-    """A network with another share of its kernel positions, the same in every layer, at least one in each.
-
-    Layers keep their heaviest taps. Positions that were pruned come back with the weights of taps that survive: what they cost
-    depends on how many there are and hardly on their values. What the network would compute is not meant.
-    """
-    constants = dict(graph.constants)
-    ops: list[Op] = []
-    for op in graph.ops:
-        if isinstance(op, Conv2d) and op.kernel != (1, 1):
-            area = op.kernel[0] * op.kernel[1]
-            taps, weight = _with_taps(op, graph.constants[op.weight], max(1, round(density * area)))
-            constants[op.weight] = weight
-            ops.append(replace(op, taps=taps))
-        else:
-            ops.append(op)
-    return Graph(graph.name, tuple(ops), constants)
-
-
-def _with_taps(op: Conv2d, weight: IntArray, count: int) -> tuple[tuple[Tap, ...], IntArray]:
-    """So many taps in raster order, and their weights [count, Ci, Co]."""
-    heavy = np.argsort(-np.abs(weight).sum(axis=(1, 2)), kind="stable").tolist()
-    held = {op.taps[index]: weight[index] for index in heavy[:count]}
-    gone = (Tap(r, s) for r in range(op.kernel[0]) for s in range(op.kernel[1]) if Tap(r, s) not in op.taps)
-    for number, tap in zip(range(count - len(held)), gone, strict=False):
-        held[tap] = weight[heavy[number % len(heavy)]]
-    taps = tuple(sorted(held, key=lambda tap: (tap.r, tap.s)))
-    return taps, np.stack([held[tap] for tap in taps])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psp_hw.backends.plan_file import PLAN_NAME, load_plan
@@ -83,6 +83,7 @@ def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Pr
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     own = source.path / PLAN_NAME
+    searched: search.Found | None = None
     if source.kind is SourceKind.DESIGN and not goal.asked and own.is_file():
         plan = load_plan(own)
     elif goal.point is not None:
@@ -91,8 +92,11 @@ def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Pr
     else:
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)
-        plan = search.plan(graph, settings.searched, settings.clock, goal.goal, folds=folds)
+        searched = search.search(graph, settings.searched, settings.clock, goal.goal, folds=folds)
+        plan = searched.plan
     found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
+    if searched is not None:
+        found = replace(found, optimality=searched.optimality, remedy=searched.remedy)
     return Planned(graph=graph, plan=plan, estimate=found)
 
 

@@ -45,6 +45,7 @@ def summarize(graph: Graph, plan: FoldPlan, estimate: Estimate, *, target: str) 
         layers=tuple(_row(engine, dataflow, graph, costs[engine.name]) for engine in dataflow.engines),
         fifos=tuple(_fifo(fifo) for fifo in estimate.fifos),
         statement=estimate.expected_error,
+        optimality="" if estimate.optimality is None else str(estimate.optimality),
     )
 
 

@@ -78,6 +78,7 @@ def _hardware(hardware: HardwareSummary) -> Json:
             }
             for fifo in hardware.fifos
         ],
+        "optimality": hardware.optimality,
         "statement": hardware.statement,
     }
 

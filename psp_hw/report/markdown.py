@@ -55,6 +55,7 @@ def _summary(hardware: HardwareSummary) -> list[str]:
     ]
     lines += [f"- {escape(shortage)}" for shortage in hardware.shortages]
     lines += ["", escape(hardware.advice), ""] if hardware.shortages else []
+    lines += [escape(hardware.optimality), ""] if hardware.optimality else []
     return lines + _table(
         ["Resource", "Used", "Available", "Share"], [_use(use) for use in hardware.resources]
     )

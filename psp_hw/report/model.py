@@ -161,6 +161,7 @@ class HardwareSummary:
         layers: the engines, in order.
         fifos: the streams between them.
         statement: how far the estimate may be off.
+        optimality: how near the folds come to the best that is possible; empty where nobody knows.
     """
 
     part: str
@@ -176,6 +177,7 @@ class HardwareSummary:
     layers: tuple[LayerRow, ...]
     fifos: tuple[FifoRow, ...]
     statement: str
+    optimality: str = ""
 
     @property
     def fps(self) -> float:

@@ -122,7 +122,7 @@ def test_a_design_that_does_not_fit_says_by_how_much_and_what_would_help():
     assert not found.fits
     worst = found.shortages[0]
     assert worst.needed > worst.available == 3750
-    assert f"{worst.needed} LUT of 3750" in str(worst)
+    assert f"{worst.needed:,} LUT of 3,750" in str(worst)
     assert "LUT binds; what helps: a larger part (xc7s" in found.advice
 
 

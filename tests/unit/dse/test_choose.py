@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from psp_hw.dse.choose import Problem, affordable
+from psp_hw.dse.choose import Problem, affordable, cost_of
 from psp_hw.dse.options import Options
+from psp_hw.dse.relax import Choosing, relax
 from psp_hw.folding.plan import Fold, NodePlan
 
 
@@ -30,12 +33,62 @@ def planted(seed: int, engines: int) -> Problem:
 def test_dsps_and_luts_are_balanced_where_both_bind(seed):
     problem = planted(seed, 24)  # 2**24 choices: not searched exhaustively
 
-    choice = affordable(problem, 1)
+    answer = affordable(problem, 1)
 
+    choice = answer.choice
     assert choice is not None
     assert (choice.total <= problem.budget).all()
     taken = sum(options.costs[pick] for options, pick in zip(problem.options, choice.picks, strict=True))
     assert (taken == choice.total).all()
+    assert answer.bound <= cost_of(problem, choice) + 1e-9
+    assert cost_of(problem, choice) <= 1.01 * answer.bound  # what is left to gain is known to be little
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("engines", [2, 5, 7])
+def test_the_answer_is_the_best_of_all_where_several_resources_bind(seed, engines):
+    problem = planted(seed, engines)
+    every = [sum(costs) for costs in itertools.product(*(one.costs for one in problem.options))]
+    costs = [float(total @ problem.prices) for total in every if (total <= problem.budget).all()]
+
+    answer = affordable(problem, 1)
+
+    assert answer.choice is not None
+    assert min(costs) == pytest.approx(cost_of(problem, answer.choice))
+    assert min(costs) == pytest.approx(answer.bound)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_bound_is_never_above_what_is_possible(seed):
+    rng = np.random.default_rng(seed)
+    options = []
+    for index in range(4):
+        costs = rng.integers(0, 40, size=(int(rng.integers(2, 7)), 5))
+        plans = tuple(NodePlan(fold=Fold()) for _ in costs)
+        options.append(Options(f"engine{index}", plans, np.ones(len(costs), dtype=np.int64), costs))
+    least = np.sum([one.costs.min(axis=0) for one in options], axis=0)
+    budget = least + rng.integers(0, 25, size=5)
+    problem = Choosing([one.costs for one in options], np.zeros(5, dtype=np.int64), budget, np.ones(5) / 160)
+    every = [sum(costs) for costs in itertools.product(*problem.lists)]
+    best = min((float(t @ problem.prices) for t in every if (t <= budget).all()), default=np.inf)
+
+    relaxed = relax(problem)
+
+    assert relaxed.bound <= best + 1e-9
+    assert relaxed.cost >= best - 1e-9
+    if (
+        best < np.inf
+    ):  # what an option adds to the bound is no more than what it adds to the best choice that has it
+        for row, reduced in enumerate(relaxed.reduced):
+            for pick, more in enumerate(reduced):
+                having = [
+                    float(sum(costs) @ problem.prices)
+                    for costs in itertools.product(
+                        *problem.lists[:row], [problem.lists[row][pick]], *problem.lists[row + 1 :]
+                    )
+                    if (sum(costs) <= budget).all()
+                ]
+                assert relaxed.bound + more <= min(having, default=np.inf) + 1e-9
 
 
 def test_a_budget_below_the_least_of_one_resource_has_no_choice():
@@ -43,4 +96,4 @@ def test_a_budget_below_the_least_of_one_resource_has_no_choice():
     least = np.sum([options.costs.min(axis=0) for options in problem.options], axis=0)
     short = Problem(problem.options, problem.fixed, least - np.array([0, 1, 0, 0, 0]), problem.capacity)
 
-    assert affordable(short, 1) is None
+    assert affordable(short, 1).ruled_out

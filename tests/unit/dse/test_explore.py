@@ -10,7 +10,8 @@ from sample_graphs import Builder, pick_taps
 
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
-from psp_hw.dse.explore import at_density, explore, explore_densities, point_plan
+from psp_hw.dse.densities import at_density
+from psp_hw.dse.explore import explore, explore_densities, point_plan
 from psp_hw.dse.search import plan
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.ir.verify import verify

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 from sample_graphs import Builder, pick_taps, resnet
 
 from psp_hw.cost.estimate import estimate
+from psp_hw.cost.optimality import Measure
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.resources import Resources
-from psp_hw.dse.choose import Problem, affordable, cheapest
+from psp_hw.dse.choose import Problem, affordable, cheapest, cost_of, possible
+from psp_hw.dse.densities import at_density
 from psp_hw.dse.options import Options
-from psp_hw.dse.search import plan, search_space
+from psp_hw.dse.search import plan, search
+from psp_hw.dse.space import search_space
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, NodePlan
@@ -120,6 +124,39 @@ def test_a_rate_that_the_part_cannot_hold_names_what_binds_and_what_it_reaches()
     assert "a larger part" in str(caught.value)
 
 
+def test_what_is_said_to_be_enough_is_enough():
+    graph = resnet(1, taps=9)
+    rate = Fps(frames_per_second=20000)
+    with pytest.raises(DoesNotFitError, match="what helps") as caught:
+        plan(graph, find_part("xc7z010"), CLOCK, rate)
+
+    said = str(caught.value)
+    assert "conv2d (" in said
+    assert "the largest engine is" in said
+    (larger,) = re.findall(r"a larger part \((\w+) is enough\)", said)
+    assert estimate(graph, plan(graph, find_part(larger), CLOCK, rate), find_part(larger), CLOCK).fits
+    (reached,) = re.findall(r"--fps ([\d.]+)", said)
+    slower = Fps(frames_per_second=float(reached))
+    part = find_part("xc7z010")
+    assert estimate(graph, plan(graph, part, CLOCK, slower), part, CLOCK).fits
+
+
+def test_a_density_that_is_said_to_help_does():
+    graph = resnet(2, taps=9)
+    least = estimate(graph, plan(graph, PART, CLOCK, MinArea()), PART, CLOCK)
+    thin = at_density(graph, 1 / 9)
+    thinnest = estimate(thin, plan(thin, PART, CLOCK, MinArea()), PART, CLOCK)
+    between = (least.resources.lut + 2 * thinnest.resources.lut) // 3
+    part = dataclasses.replace(PART, resources=dataclasses.replace(PART.resources, lut=between))
+
+    found = search(graph, part, CLOCK, MinArea())
+
+    assert found.optimality is None
+    (density,) = re.findall(r"a density of (\d+)% in every layer", found.remedy)
+    thinner = at_density(graph, int(density) / 100)
+    assert estimate(thinner, plan(thinner, part, CLOCK, MinArea()), part, CLOCK).fits
+
+
 def test_a_fold_that_is_asked_for_is_kept_and_others_are_chosen():
     graph = small_graph()
 
@@ -184,11 +221,13 @@ def test_the_choice_is_the_cheapest_of_all_combinations(seed):
     problem = random_problem(rng)
     interval = int(rng.integers(1, 20))
 
-    choice = affordable(problem, interval)
+    answer = affordable(problem, interval)
 
     expected = brute_force(problem, interval)
-    actual = math.inf if choice is None else float(choice.total @ problem.prices)
+    actual = math.inf if answer.choice is None else cost_of(problem, answer.choice)
     assert expected == pytest.approx(actual)
+    assert expected == pytest.approx(answer.bound)  # and that is proven
+    assert possible(problem, interval) is (expected < math.inf)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -221,3 +260,44 @@ def test_no_combination_of_folds_is_faster_within_the_part(lut):
     else:
         assert min(reachable) == found.bottleneck.cycles
         assert found.fits
+
+
+def tight(lut: int, dsp: int, bram18: int):
+    """A small graph on a part where several resources run short together."""
+    make = Builder(5, 5, 4)
+    make.conv(4, taps=((0, 1), (1, 1)))
+    make.conv(4, taps=((1, 1),))
+    graph = make.graph()
+    resources = Resources(dsp=dsp, lut=lut, ff=2 * lut, bram18=bram18)
+    part = dataclasses.replace(PART, resources=resources)
+    return graph, part, search_space(graph, part, CLOCK, {})
+
+
+@pytest.mark.parametrize("bram18", [0, 2])
+@pytest.mark.parametrize("dsp", [0, 3, 8])
+@pytest.mark.parametrize("lut", [1800, 2600])
+def test_what_is_claimed_of_the_best_holds_against_every_combination(lut, dsp, bram18):
+    graph, part, space = tight(lut, dsp, bram18)
+    reachable = [i for i in space.intervals if brute_force(space.problem, i) < math.inf]
+
+    found = search(graph, part, CLOCK, MaxThroughput())
+
+    if found.optimality is None:
+        assert not estimate(graph, found.plan, part, CLOCK).fits
+        return
+    assert found.optimality.measure is Measure.INTERVAL
+    assert found.optimality.bound <= found.optimality.reached
+    assert found.optimality.bound == min(reachable)  # so small that all is gone through
+
+
+@pytest.mark.parametrize(("lut", "dsp"), [(2600, 8), (4000, 2), (8000, 0)])
+def test_a_rate_is_met_at_the_least_cost_of_every_combination(lut, dsp):
+    graph, part, space = tight(lut, dsp, 2)
+    interval = min(i for i in space.intervals if brute_force(space.problem, i) < math.inf) * 3 // 2
+
+    found = search(graph, part, CLOCK, Fps(frames_per_second=CLOCK.per_second(interval)))
+
+    assert found.optimality is not None
+    assert found.optimality.measure is Measure.COST
+    assert found.optimality.bound == pytest.approx(brute_force(space.problem, interval))
+    assert found.optimality.bound <= found.optimality.reached + 1e-9
