@@ -15,7 +15,7 @@ def print_plan(plan: FoldPlan) -> str:
     """The plan as JSON text; the same text for the same plan."""
     nodes = {
         name: {
-            "fold": _fold(node.fold),
+            "fold": node.fold.parts,
             "weights": node.weights.value,
             "delays": [kind.value for kind in node.delays],
             "multipliers": node.multipliers.value,
@@ -25,12 +25,6 @@ def print_plan(plan: FoldPlan) -> str:
     return (
         json.dumps({"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}, indent=2) + "\n"
     )
-
-
-def _fold(fold: Fold) -> dict[str, int]:
-    if fold.table:
-        return {"pe": fold.pe, "lanes": fold.lanes}
-    return {"pe": fold.pe, "simd": fold.simd, "taps": fold.taps}
 
 
 def load_plan(path: Path) -> FoldPlan:

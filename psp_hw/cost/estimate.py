@@ -395,7 +395,7 @@ def _layer_json(layer: LayerEstimate) -> LayerJson:
         op=layer.op,
         taps=layer.taps,
         taps_dense=layer.taps_dense,
-        fold={"pe": fold.pe, "simd": fold.simd, "taps": fold.taps} if fold else None,
+        fold=fold.parts if fold else None,
         weights=layer.weights.value if layer.weights else None,
         multipliers=layer.multipliers.value if layer.multipliers else None,
         cycles=layer.cycles,

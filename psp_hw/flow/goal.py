@@ -16,8 +16,8 @@ from psp_hw.spec.names import shown
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 
 MAX_FOLD_FILE_BYTES = 1 << 20
-_PARTS = ("pe", "simd", "taps")
-_ITEM = re.compile(r"\s*(pe|simd|taps)\s*:\s*(\d{1,9})\s*")
+_PARTS = ("pe", "simd", "taps", "lanes")
+_ITEM = re.compile(r"\s*(pe|simd|taps|lanes)\s*:\s*(\d{1,9})\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,9 @@ def _fold(layer: object, value: object, path: Path) -> Fold:
         raise SpecError(f"{shown(value)} is no fold", where=where, hint="write {pe: 4, simd: 2, taps: 3}")
     unknown = sorted(set(map(str, value)) - set(_PARTS))
     if unknown:
-        raise SpecError(f"unknown part {unknown[0]!r}", where=where, hint="a fold has pe, simd and taps")
+        raise SpecError(
+            f"unknown part {unknown[0]!r}", where=where, hint="a fold has pe, simd and taps, or pe and lanes"
+        )
     wrong = [key for key, number in value.items() if isinstance(number, bool) or not isinstance(number, int)]
     if wrong:
         raise SpecError(f"{wrong[0]}={shown(value[wrong[0]])} is not a whole number", where=where)

@@ -74,9 +74,11 @@ def _row(engine: Engine, dataflow: Dataflow, graph: Graph, cost: LayerEstimate) 
         bits_out=result.fmt.width,
         plane=None if conv is None else tap_plane(conv.op, graph),
         taps=_taps(engine),
-        macs=0 if conv is None else len(conv.op.taps) * source.channels * result.channels * result.pixels,
+        macs=0 if conv is None else _macs(conv),
         macs_dense=0 if conv is None else _dense(conv.op, result),
-        fold="" if conv is None else f"{conv.fold.pe} × {conv.fold.simd} × {conv.fold.taps}",
+        connections=0 if conv is None else int(np.count_nonzero(graph.constants[conv.op.weight])),
+        connections_dense=0 if conv is None else _dense(conv.op, result) // result.pixels,
+        fold="" if conv is None else _fold(conv),
         memory="" if conv is None else f"weights in {conv.weights.value}{_PRODUCTS[conv.multipliers]}",
         cycles=cost.cycles,
         resources=_amounts(cost.resources),
@@ -89,6 +91,19 @@ def _result(engine: Engine) -> TensorType:
 
 def _taps(engine: Engine) -> int:
     return len(engine.scan.taps) if isinstance(engine, (ConvEngine, WindowPoolEngine)) else 0
+
+
+def _fold(conv: ConvEngine) -> str:
+    fold = conv.fold
+    return f"{fold.pe} × {fold.lanes} by table" if fold.table else f"{fold.pe} × {fold.simd} × {fold.taps}"
+
+
+def _macs(conv: ConvEngine) -> int:
+    """Multiplications per frame: every weight of the kept taps, or what the blocks of a connection table need."""
+    columns = len(conv.op.taps) * conv.in_channels * conv.out_blocks
+    if conv.table is not None:
+        columns = int(conv.table.blocks.counts.sum())
+    return columns * conv.fold.pe * conv.result.pixels
 
 
 def _dense(op: Conv2d, result: TensorType) -> int:

@@ -67,6 +67,13 @@ class Fold:
         return self.lanes > 0
 
     @property
+    def parts(self) -> dict[str, int]:
+        """What it says, by name; it can be made of these again."""
+        if self.table:
+            return {"pe": self.pe, "lanes": self.lanes}
+        return {"pe": self.pe, "simd": self.simd, "taps": self.taps}
+
+    @property
     def operands(self) -> int:
         """Inputs per cycle, each multiplied ``pe`` times."""
         return self.lanes or self.simd * self.taps
@@ -77,11 +84,7 @@ class Fold:
         return self.pe * self.operands
 
     def __str__(self) -> str:
-        return (
-            f"pe:{self.pe},lanes:{self.lanes}"
-            if self.table
-            else f"pe:{self.pe},simd:{self.simd},taps:{self.taps}"
-        )
+        return ",".join(f"{part}:{value}" for part, value in self.parts.items())
 
 
 def divisors(number: int) -> list[int]:

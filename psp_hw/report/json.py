@@ -104,6 +104,8 @@ def _layer(layer: LayerRow) -> Json:
         "heat": None if plane is None else [round(heat, 6) for heat in plane.heat],
         "macs": layer.macs,
         "macs_dense": layer.macs_dense,
+        "connections": layer.connections,
+        "connections_dense": layer.connections_dense,
         "fold": layer.fold,
         "memory": layer.memory,
         "cycles": layer.cycles,

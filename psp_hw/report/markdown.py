@@ -111,10 +111,12 @@ def _checks(report: Report) -> list[str]:
 
 def _layers(hardware: HardwareSummary) -> list[str]:
     names = [use.name for use in hardware.resources]
-    head = ["Layer", "Op", "Taps", "Pattern", "Fold", "Cycles", *names]
+    head = ["Layer", "Op", "Taps", "Pattern", "Connections", "Fold", "Cycles", *names]
     rows = [_layer(layer, bottleneck=layer.name == hardware.bottleneck) for layer in hardware.layers]
-    rows.append(["AXI4-Lite control", "", "", "", "", "", *(f"{amount:,}" for _, amount in hardware.control)])
-    rows.append(["Total", "", "", "", "", "", *(f"{use.used:,}" for use in hardware.resources)])
+    rows.append(
+        ["AXI4-Lite control", "", "", "", "", "", "", *(f"{amount:,}" for _, amount in hardware.control)]
+    )
+    rows.append(["Total", "", "", "", "", "", "", *(f"{use.used:,}" for use in hardware.resources)])
     return ["## Layers", "", "The bottleneck is in bold.", "", *_table(head, rows)]
 
 
@@ -125,6 +127,7 @@ def _layer(layer: LayerRow, *, bottleneck: bool) -> list[str]:
         escape(layer.op),
         "" if layer.plane is None else f"{layer.taps} of {layer.plane.total}",
         "" if layer.plane is None else _pattern(layer.plane),
+        f"{layer.connections:,} of {layer.connections_dense:,}" if layer.connections_dense else "",
         escape(layer.fold),
         f"{layer.cycles:,}",
         *(f"{amount:,}" for _, amount in layer.resources),

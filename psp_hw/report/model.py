@@ -68,6 +68,8 @@ class LayerRow:
         plane: the kernel, for a convolution of more than one position.
         taps: surviving positions, 0 for an op without a kernel.
         macs, macs_dense: multiplications per frame, now and before pruning.
+        connections, connections_dense: weights that are not zero, and those of the layer before anything was pruned; 0 for an op
+            without weights.
         fold: what is computed at once, in words.
         memory: where the weights lie, in words; empty for none.
         cycles: cycles per frame.
@@ -89,6 +91,8 @@ class LayerRow:
     memory: str
     cycles: int
     resources: tuple[tuple[str, int], ...]
+    connections: int = 0
+    connections_dense: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from psp_hw.backends.hls.literals import (
 )
 from psp_hw.backends.hls.multipliers import multiplier_comment, multiplier_type
 from psp_hw.backends.hls.storage import rom_pragmas
-from psp_hw.backends.hls.tables import constant_table
+from psp_hw.backends.hls.tables import constant_table, from_table
 from psp_hw.folding.engine import (
     AddEngine,
     AffineEngine,
