@@ -64,7 +64,8 @@ class Phase(LightningModule):
         self.steps = steps
         self.engine = engine
         self.recent: dict[str, Tensor] = {}  # for people: means over the last steps, in no log
-        self.run: Callable[[Tensor], Tensor] = torch.compile(net) if engine.compile else net
+        # In a tuple: as an attribute of its own, the network would be registered, and saved, twice.
+        self._forward: tuple[Callable[[Tensor], Tensor]] = (torch.compile(net) if engine.compile else net,)
 
     @property
     def progress(self) -> float:
@@ -73,7 +74,8 @@ class Phase(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        logits = self.run(images.contiguous(memory_format=self.layout))  # [n, classes]
+        (forward,) = self._forward
+        logits = forward(images.contiguous(memory_format=self.layout))  # [n, classes]
         loss = functional.cross_entropy(logits, labels)
         penalty = self.penalty()
         total = loss if penalty is None else loss + penalty

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from psp_hw.errors import RunError
+from psp_hw.spec.train import EngineSpec, ScheduleSpec
 from psp_hw.training import durable
 from psp_hw.training.checkpoints import DAMAGED, Shelf, check_checkpoint
+from psp_hw.training.modules import Phase
 
 
 def _content(number: int) -> bytes:
@@ -156,3 +158,11 @@ def test_two_processes_never_hold_one_folder(tmp_path: Path) -> None:
         pass
     with durable.alone_in(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_phase_holds_its_network_once(compiled: bool) -> None:
+    net = torch.nn.Linear(2, 2)
+    phase = Phase(net, ScheduleSpec(), 1, EngineSpec(compile=compiled))
+
+    assert {f"net.{name}" for name in net.state_dict()} == set(phase.state_dict())
