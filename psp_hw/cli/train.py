@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp_hw.cli import console, summary
 from psp_hw.cli.options import DataDir, Json
+
+if TYPE_CHECKING:
+    from psp_hw.flow.train import Request
 
 
 def command(
@@ -144,6 +148,12 @@ def command(
             help="Go on with an interrupted run; with what to train beside it, begin where none is.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be trained, its size, memory and time; write nothing."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The run folder. [default: a new one in runs/]", show_default=False),
@@ -183,6 +193,9 @@ def command(
         resume=resume,
         out=out,
     )
+    if dry_run:
+        _preview(request, as_json=as_json)
+        return
     try:
         with console.stdout_for_json(as_json):
             result = flow.train(request, progress=not as_json, note=console.note)
@@ -198,6 +211,20 @@ def command(
     for line in summary.summary(result, summary.screen()):
         console.show(line)
     console.next_step("generate the hardware", f"psp-hw emit {flow.as_source(result.run)}--target vivado")
+
+
+def _preview(request: Request, *, as_json: bool) -> None:
+    """What would be trained."""
+    from psp_hw.flow import preview as flow
+
+    with console.stdout_for_json(as_json):
+        spec, found = flow.preview(request)
+    if as_json:
+        console.show_json(flow.document(request, spec, found))
+        return
+    for name, fact in flow.facts(request, spec, found, summary.duration):
+        for number, line in enumerate(textwrap.wrap(fact, summary.screen().width - 12) or [""]):
+            console.show(f"{name if number == 0 else '':<12}{line}")
 
 
 def _words(text: str | None) -> list[str]:

@@ -21,6 +21,7 @@ from psp_hw.spec.train import EngineSpec, PruningSpec, StructureSpec, TrainSpec
 
 if TYPE_CHECKING:
     from psp_hw.pruning.survey import LayerSurvey
+    from psp_hw.training.machine import Machine
 
 MAX_PROCESSES = 4096
 
@@ -115,7 +116,7 @@ def train(
     """
     spec, out = _what_and_where(request)
     check_names(spec)
-    _check_machine(request)
+    check_machine(request)
     with (
         stopping_at_signals(),
         nullcontext(out) if out is not None else new_run(stem_of(spec, request.floats)) as run,
@@ -132,15 +133,13 @@ def _trained(
     spec: TrainSpec, run: Path, request: Request, *, progress: bool, note: Callable[[str], None] | None
 ) -> TrainSummary:
     from psp_hw.training import api
-    from psp_hw.training.machine import Accelerator, Machine, is_leader
+    from psp_hw.training.machine import is_leader
     from psp_hw.training.manner import want_tensorboard
 
     result = api.train(
         spec,
         run,
-        machine=Machine(
-            accelerator=Accelerator(request.accelerator), devices=request.devices, nodes=request.nodes
-        ),
+        machine=machine_of(request),
         resume=request.resume,
         floats=request.floats,
         data_dir=request.data_dir,
@@ -181,6 +180,13 @@ def _what_and_where(request: Request) -> tuple[TrainSpec, Path | None]:
     return started_with(out, read_manifest(out)), out
 
 
+def machine_of(request: Request) -> Machine:
+    """What a training would run on; torch is loaded."""
+    from psp_hw.training.machine import Accelerator, Machine
+
+    return Machine(accelerator=Accelerator(request.accelerator), devices=request.devices, nodes=request.nodes)
+
+
 def check_names(spec: TrainSpec) -> None:
     """Refuse an unknown network or data set before torch is loaded.
 
@@ -199,7 +205,7 @@ def check_names(spec: TrainSpec) -> None:
 ACCELERATORS = ("auto", "cpu", "cuda")
 
 
-def _check_machine(request: Request) -> None:
+def check_machine(request: Request) -> None:
     """Refuse what this machine does not have before any time is spent.
 
     Raises:

@@ -76,7 +76,7 @@ def run_phase(
     callbacks: list[Callback] = [HoldImages(batches), keeper]
     if manner.progress and is_leader():
         callbacks.append(PhaseProgress(name, phase.steps))
-    with _quiet(), _threads(1 if small else torch.get_num_threads()):
+    with one_phase(small=small):
         trainer = Trainer(
             **engine_options(phase, machine, small=small),
             max_epochs=phase.schedule.epochs,
@@ -162,6 +162,13 @@ def _free_version(folder: Path, name: str) -> str:
     """A log folder of its own for every start, so that no log is overwritten."""
     taken = len(list(folder.glob(f"{name}-*"))) if folder.is_dir() else 0
     return f"{name}-{taken + 1}"
+
+
+@contextmanager
+def one_phase(*, small: bool) -> Iterator[None]:
+    """What surrounds a Trainer: no chatter, and one thread for small steps."""
+    with _quiet(), _threads(1 if small else torch.get_num_threads()):
+        yield
 
 
 @contextmanager
