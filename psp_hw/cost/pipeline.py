@@ -93,23 +93,26 @@ class Pipeline:
     Args:
         depth: cycles from the end of a step to its token in the FIFO.
         registers: flip-flops between the stages [bits].
+        widest: of them, those between the two stages that have the most [bits].
     """
 
     depth: int
     registers: int
+    widest: int
 
 
 def cut(levels: Iterable[Level], clock: Clock) -> Pipeline:
     """Pack levels into stages."""
     budget = clock.period_ns * (1.0 - CLOCK_UNCERTAINTY)
-    stages, used, registers, alive = 1, 0.0, 0, 0
+    stages, used, alive = 1, 0.0, 0
+    between = [0]
     for level in levels:
         if used and used + level.delay > budget:
             stages, used = stages + 1, 0.0
-            registers += alive
+            between.append(alive)
         cuts = max(0, math.ceil(level.delay / budget) - 1)
         stages += cuts
-        registers += cuts * level.bits
+        between += [level.bits] * cuts
         used += level.delay - cuts * budget
         alive = level.bits
-    return Pipeline(depth=stages - 1 + ENTRY_STAGES, registers=registers)
+    return Pipeline(depth=stages - 1 + ENTRY_STAGES, registers=sum(between), widest=max(between))

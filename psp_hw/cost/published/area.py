@@ -7,11 +7,12 @@ import math
 from psp_hw.cost.bill import Add, Compare, Multiply
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.memories import fifo
+from psp_hw.cost.pipeline import Pipeline
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import LUT_PRODUCT_BITS, price
 from psp_hw.cost.published.layers import StockLayer, Tool, Window
 from psp_hw.cost.published.products import in_dsp, multipliers, product_bits, products, weight_bits
-from psp_hw.cost.published.timing import data_path, turns
+from psp_hw.cost.published.timing import data_path, product_cycles, turns
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.plan import MultiplierKind
 
@@ -41,7 +42,18 @@ def known_luts(layer: StockLayer) -> float:
 
 def known_registers(layer: StockLayer) -> float:
     """Flip-flops that need no fit: the position of a window, FIFOs that hold one."""
-    return COUNTER_BITS * _position_counters(layer) + _window_fifos(layer).ff
+    return COUNTER_BITS * _position_counters(layer) + _window_fifos(layer).ff + _inside_products(layer)
+
+
+def _inside_products(layer: StockLayer) -> float:
+    """Registers that are listed with a multiplier of several cycles: twice its operands and three more in every report.
+
+    One that a project binds to a DSP lists none.
+    """
+    if product_cycles(layer) == 1 or layer.bound is not None:
+        return 0.0
+    wide = max(layer.entering.bits, weight_bits(layer))
+    return multipliers(layer) * in_dsp(layer) * (4 * wide + 3)
 
 
 def _position_counters(layer: StockLayer) -> int:
@@ -75,8 +87,8 @@ def expected_luts(layer: StockLayer) -> tuple[float, ...]:
 def expected_registers(layer: StockLayer) -> tuple[float, ...]:
     """What the factors of ``registers`` are expected to be."""
     if layer.shared:
-        return (50.0, 1.0, 1.0, 1.0, 0.5)
-    return (10.0, 1.0, 1.0, 0.2, 1.0, 1.0, 0.5)
+        return (50.0, 1.0, 1.0, 0.2, 0.5)
+    return (10.0, 1.0, 1.0, 1.0, 1.0, 0.3)
 
 
 def state_mux(ways: float) -> float:
@@ -135,24 +147,28 @@ def _shared_luts(layer: StockLayer) -> tuple[float, ...]:
 
 def _unrolled_registers(layer: StockLayer) -> tuple[float, ...]:
     path = data_path(layer)
-    made = products(layer)
     waits = layer.reuse > 1
     kept = path.depth > 1 or waits
+    held = 2 if layer.kind == "conv2d" else 1  # a window is moved while the products are made of a copy
     return (
         1.0 if kept or layer.stream else 0.0,
         0.0 if waits else path.registers,
-        made.all * product_bits(layer) if waits else 0.0,
-        path.registers if waits else 0.0,
-        layer.inputs * layer.entering.bits if layer.stream else 0.0,
+        max(_reused(path), products(layer).multipliers * product_bits(layer)) if waits else 0.0,
+        held * layer.inputs * layer.entering.bits if layer.stream else 0.0,
         layer.outputs * layer.acc.bits if kept else 0.0,
         layer.inputs * layer.entering.bits if kept else 0.0,
     )
 
 
+def _reused(path: Pipeline) -> float:
+    """Registers of a function that takes one input at a time: half of what is behind the widest stage finds some that are free."""
+    return (path.registers + path.widest) / 2
+
+
 def _shared_registers(layer: StockLayer) -> tuple[float, ...]:
     used = multipliers(layer)
     between = data_path(layer).depth - 1
-    entering, leaving = _copies(layer)
+    entering, leaving = _copies(layer, between)
     return (
         1.0,
         entering * layer.inputs * layer.entering.bits,
@@ -162,12 +178,13 @@ def _shared_registers(layer: StockLayer) -> tuple[float, ...]:
     )
 
 
-def _copies(layer: StockLayer) -> tuple[int, int]:
+def _copies(layer: StockLayer, between: int) -> tuple[int, int]:
     """Registers that hold an input, and an output.
 
-    Where a loop restarts without a pause (rewind), it reads its inputs from a register of its own and one behind that. In Vivado
-    HLS a stream is gathered in a register first, and the function that multiplies has registers at its ports.
+    Where a loop restarts without a pause (rewind), it reads its inputs from a register of its own and one behind that, and from a
+    third where the pipeline is longer than a turn. In Vivado HLS a stream is gathered in a register first, and the function
+    that multiplies has registers at its ports.
     """
-    if layer.tool is Tool.VITIS_HLS or not layer.stream:
+    if layer.tool is Tool.VITIS_HLS:
         return 2, 2
-    return 4, 3
+    return (4, 3) if layer.stream else (2 + min(1, between), 2)

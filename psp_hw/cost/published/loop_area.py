@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from psp_hw.cost.bill import Add, Compare, Multiply
+from psp_hw.cost.bill import Add, Compare, Multiply, Rom
 from psp_hw.cost.memories import RAMB18_SHAPES, SRL_PAIR_WORDS, shift_luts
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.pricing import price, uses_dsp
@@ -28,6 +28,7 @@ from psp_hw.cost.published.loops import (
 from psp_hw.cost.published.nests import FLOAT_BITS, Arithmetic, Nest
 from psp_hw.cost.published.products import spread_of
 from psp_hw.cost.resources import Resources
+from psp_hw.folding.plan import MemoryKind
 
 LUTRAM_BITS = 1024  # a table of more bits is block RAM
 MOST_DIVIDED_WORDS = 4096  # a larger table is copied for more ports, not divided
@@ -84,7 +85,8 @@ def area_of_nest(nest: Nest) -> Resources:
         sums = body.outputs + (0 if products.dsp else body.products)  # a DSP adds what it multiplies
         lut += products.lut + sums * price(Add(nest.bits), nest.fabric, Stage.C_SYNTHESIS).lut
         ff += FIXED_WORDS * nest.bits * body.products
-    return Resources(dsp=dsp, lut=round(lut), ff=round(ff), bram18=_blocks(nest, body, timing), uram=0)
+    rest = Resources(dsp=dsp, lut=round(lut), ff=round(ff))
+    return rest + _tables(nest, body, timing)
 
 
 def _shared(nest: Nest, body: Body, timing: Timing) -> tuple[int, int]:
@@ -118,8 +120,8 @@ def _fixed_products(nest: Nest, body: Body) -> Resources:
         two = body.products * spread.adders / nest.constants.count
     lut = two * price(Add(nest.bits + 2), nest.fabric, Stage.C_SYNTHESIS).lut
     if uses_dsp(wide, narrow):
-        return Resources(dsp=round(many) * one.dsp, lut=round(lut), ff=0, bram18=0, uram=0)
-    return Resources(dsp=0, lut=round(lut + many * one.lut), ff=0, bram18=0, uram=0)
+        return Resources(dsp=round(many) * one.dsp, lut=round(lut))
+    return Resources(lut=round(lut + many * one.lut))
 
 
 def _known(nest: Nest, body: Body) -> bool:
@@ -192,27 +194,27 @@ def _memory_luts(nest: Nest, body: Body, timing: Timing) -> int:
     return round(addresses * adding + banks * PORTS * state_mux(float(ways)))
 
 
-def _blocks(nest: Nest, body: Body, timing: Timing) -> int:
-    """Block RAM of the constants and biases: a table per constant that unrolled loops choose, or copies of one that is large."""
+def _tables(nest: Nest, body: Body, timing: Timing) -> Resources:
+    """The constants and biases: a table per constant that unrolled loops choose, or copies of one that is large."""
+    outputs = nest.loops[nest.outer - 1].trips
     if _known(nest, body):
-        return 0
+        return Resources()
+    found = _table(outputs, FLOAT_BITS if nest.number is None else nest.bits, nest)
     chosen = math.prod(
         loop.trips
         for index, loop in enumerate(nest.loops)
         if index > body.level or (index == body.level and loop.copies == loop.trips and index >= nest.outer)
     )
-    reads = body.tables or chosen
-    outputs = nest.loops[nest.outer - 1].trips
-    biases = _table(outputs, FLOAT_BITS if nest.number is None else nest.bits)
     if body.tables or nest.weights > MOST_DIVIDED_WORDS:
-        copies = math.ceil(reads / timing.interval / PORTS)
-        return copies * _table(nest.weights, nest.weight_bits) + biases
-    return chosen * _table(math.ceil(nest.weights / chosen), nest.weight_bits) + biases
+        copies = math.ceil((body.tables or chosen) / timing.interval / PORTS)
+        return found + _table(nest.weights, nest.weight_bits, nest).times(copies)
+    return found + _table(math.ceil(nest.weights / chosen), nest.weight_bits, nest).times(chosen)
 
 
-def _table(words: int, bits: int) -> int:
-    """RAMB18 of a table, in the shallowest shape that holds its words."""
+def _table(words: int, bits: int, nest: Nest) -> Resources:
+    """A table: LUTs and a register at its output, or block RAM in the shallowest shape that holds its words."""
     if words * bits <= LUTRAM_BITS:
-        return 0
+        return price(Rom(words, bits, MemoryKind.LUTRAM), nest.fabric, Stage.C_SYNTHESIS)
     depth, width = next((shape for shape in RAMB18_SHAPES if shape[0] >= words), RAMB18_SHAPES[-1])
-    return math.ceil(words / depth) * math.ceil(bits / width)
+    blocks = math.ceil(words / depth) * math.ceil(bits / width)
+    return Resources(bram18=blocks)

@@ -90,32 +90,38 @@ def _predict_stock(pairs: list[tuple[Record, StockLayer]], metric: Metric) -> li
     pairs = [pair for pair in pairs if metric in pair[0].measured]
     classes: dict[tuple[str, ...], list[tuple[Record, StockLayer]]] = defaultdict(list)
     for record, layer in pairs:
-        classes[_narrow(layer)].append((record, layer))
+        classes[_narrow(layer, metric)].append((record, layer))
     found = []
     for name, members in classes.items():
         for repository in sorted({record.repository for record, _ in members}):
             held = [pair for pair in members if pair[0].repository == repository]
-            train = _training(pairs, name, repository)
+            train = _training(pairs, name, repository, metric)
             found += _held_out(train, held, metric)
     return found
 
 
-def _narrow(layer: StockLayer) -> tuple[str, ...]:
-    """What layers of one fit share, the most telling first: the strategy that it comes down to decides the features."""
-    way = "shared" if layer.shared else "waiting" if layer.reuse > 1 else "unrolled"
-    told = "stream" if layer.stream else "parallel"
-    return (way, layer.kind, told) if layer.shared else (way, layer.kind)
+def _narrow(layer: StockLayer, metric: Metric) -> tuple[str, ...]:
+    """What layers of one fit share, the most telling first: which features they have, then what else the templates decide by."""
+    if layer.shared:
+        return ("shared", layer.kind, "stream" if layer.stream else "parallel")
+    if metric is Metric.LUT:
+        return ("unrolled", layer.kind)  # shared multipliers and what steers them are known
+    return ("waiting" if layer.reuse > 1 else "unrolled", layer.kind)
 
 
 def _training(
-    pairs: list[tuple[Record, StockLayer]], name: tuple[str, ...], repository: str
+    pairs: list[tuple[Record, StockLayer]], name: tuple[str, ...], repository: str, metric: Metric
 ) -> list[tuple[Record, StockLayer]]:
     """Layers of other repositories: as alike as leaves enough repositories to learn from."""
     for alike in range(len(name), 0, -1):
-        train = [p for p in pairs if p[0].repository != repository and _narrow(p[1])[:alike] == name[:alike]]
+        train = [
+            p
+            for p in pairs
+            if p[0].repository != repository and _narrow(p[1], metric)[:alike] == name[:alike]
+        ]
         if len({record.repository for record, _ in train}) >= LEAST_REPOSITORIES:
             return train
-    return [p for p in pairs if p[0].repository != repository and _narrow(p[1])[0] == name[0]]
+    return [p for p in pairs if p[0].repository != repository and _narrow(p[1], metric)[0] == name[0]]
 
 
 def _held_out(

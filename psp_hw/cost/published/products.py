@@ -92,7 +92,7 @@ def in_dsp(layer: StockLayer) -> float:
 def product_bits(layer: StockLayer) -> int:
     """Width of a product as it enters the sum [bits], on the grid of the accumulator."""
     dropped = max(0, layer.entering.fraction + layer.weight.fraction - layer.acc.fraction)
-    whole = layer.entering.bits + typical_bits(layer.weights) - dropped
+    whole = layer.entering.bits + layer.weights.magnitude - dropped
     return max(1, min(layer.acc.bits, whole))
 
 
