@@ -160,6 +160,9 @@ def test_two_processes_never_hold_one_folder(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*deprecated:DeprecationWarning"
+)  # torch's own, when its compiler is imported
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_phase_holds_its_network_once(compiled: bool) -> None:
     net = torch.nn.Linear(2, 2)
