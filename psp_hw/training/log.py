@@ -37,8 +37,10 @@ def _written(logs: Path, phase: str) -> Iterable[Row]:
     for file in sorted(logs.glob(f"{phase}-*/metrics.csv"), key=_number):
         with file.open(newline="", encoding="utf-8", errors="replace") as stream:
             for row in csv.DictReader(stream):
+                if None in row.values():  # a process that was killed may have cut its last line
+                    continue
                 known = {key: value for key, value in row.items() if key and value}
-                if known.get("epoch", "").isdigit():  # a process that was killed may have cut its last line
+                if known.get("epoch", "").isdigit():
                     rows.setdefault(int(known["epoch"]), {}).update(known)
     return [rows[epoch] for epoch in sorted(rows)]
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from psp_hw.training.modules import Phase
 
-_WIDE = 100  # columns from which the bar has room
+_WIDE = 100  # columns from which there is room for a bar
 _MOVE_EVERY = 0.5  # [s] on a terminal; reading a value of an accelerator waits for it
 _LINE_EVERY = 30.0  # [s] in a log file
 
@@ -40,13 +40,10 @@ class PhaseProgress(Callback):
         self.told = self.begun = time.perf_counter()
         self.first_step = trainer.global_step
         if self.console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20 if self.console.width >= _WIDE else 4),
-                TextColumn("{task.fields[facts]}"),
-                TimeRemainingColumn(compact=True),
-            )
-            self.bar = Progress(*columns, console=self.console, refresh_per_second=4)
+            bar = [BarColumn(bar_width=20)] if self.console.width >= _WIDE else []
+            words, facts = TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")
+            left = TimeRemainingColumn(compact=True)
+            self.bar = Progress(words, *bar, facts, left, console=self.console, refresh_per_second=4)
             self.bar.add_task(self.name, total=self.steps, completed=trainer.global_step, facts="")
             self.bar.start()
 
