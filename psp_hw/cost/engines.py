@@ -189,6 +189,12 @@ def conv_selection(engine: ConvEngine) -> Parts:
 
 def conv_arithmetic(engine: ConvEngine, graph: Graph) -> Parts:
     """Products, sums, and what makes the output pixel."""
+    yield from conv_sums(engine, graph)
+    yield from conv_outputs(engine)
+
+
+def conv_sums(engine: ConvEngine, graph: Graph) -> Parts:
+    """Products and the trees that sum them: as many for every output channel computed at once."""
     fold, op = engine.fold, engine.op
     entering, acc = engine.source.fmt.width, engine.acc_fmt.width
     if engine.cycles_per_output > 1:
@@ -196,6 +202,11 @@ def conv_arithmetic(engine: ConvEngine, graph: Graph) -> Parts:
         yield from _times(_tree(fold.operands, entering + engine.weight_fmt.width, acc), fold.pe)
     else:
         yield from _constant_matrix(graph.constants[op.weight], entering, acc)
+
+
+def conv_outputs(engine: ConvEngine) -> Parts:
+    """Bias, sums carried from cycle to cycle, and what makes the output pixel of them."""
+    fold, op, acc = engine.fold, engine.op, engine.acc_fmt.width
     if op.bias is not None:
         yield Item(Add(acc), fold.pe)
         if engine.out_blocks > 1:

@@ -88,12 +88,15 @@ class Answer:
 NONE = Answer(None, math.inf)
 
 
-def affordable(problem: Problem, interval: int) -> Answer:
+def affordable(problem: Problem, interval: int, *, thorough: bool = True) -> Answer:
     """The choice of least cost that meets an interval within the budget.
 
     Where the cheapest choice is within the budget it is the answer. Else the budget is relaxed (``psp_hw.dse.relax``), which gives a
     bound and mostly a choice; where it gives none, partial sums are merged engine by engine. A search through what may be
     better yet then finds the best choice, or gives up.
+
+    Args:
+        thorough: search for the best choice; else a good one will do.
     """
     first, settled = _quickly(problem, interval)
     if settled:
@@ -103,6 +106,8 @@ def affordable(problem: Problem, interval: int) -> Answer:
     if math.isinf(relaxed.bound):
         return NONE
     found = _chosen(problem, relaxed.picks) if relaxed.picks is not None else _merged(problem, interval)
+    if found is not None and not thorough:
+        return Answer(found, relaxed.bound)
     known = cost_of(problem, found) if found is not None else math.inf
     proof = search(choosing, relaxed, known)
     if proof.picks is not None:
@@ -118,7 +123,19 @@ def possible(problem: Problem, interval: int) -> bool:
     relaxed = relax(_choosing(problem, interval), until_met=True)
     if relaxed.picks is not None or math.isinf(relaxed.bound):
         return relaxed.picks is not None
-    return affordable(problem, interval).choice is not None
+    return affordable(problem, interval, thorough=False).choice is not None
+
+
+def ruled_out(problem: Problem, interval: int) -> bool:
+    """Whether it is proven that no choice within the budget meets an interval."""
+    first, settled = _quickly(problem, interval)
+    if settled:
+        return first.choice is None
+    choosing = _choosing(problem, interval)
+    relaxed = relax(choosing, until_met=True)
+    if relaxed.picks is not None or math.isinf(relaxed.bound):
+        return relaxed.picks is None
+    return math.isinf(search(choosing, relaxed, math.inf).bound)
 
 
 def closest(problem: Problem, interval: int) -> Choice:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.cost.bill import MultiplyPair
-from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import (
     conv_arithmetic,
     conv_delays,
@@ -21,13 +19,14 @@ from psp_hw.cost.engines import (
     reads_padding,
 )
 from psp_hw.cost.parts import Part
-from psp_hw.cost.pricing import fits_dsp, packed_bits, price_parts, uses_dsp
+from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resource, Resources
+from psp_hw.dse.dense import Datapath, Site, dense_datapaths, multipliers_of, unbeaten
 from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import connection_table, with_delays_by_size
 from psp_hw.folding.engine import ConvEngine
-from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divisors
+from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.process import RESTART_CYCLES
@@ -81,17 +80,6 @@ def undominated(costs: CostArray) -> npt.NDArray[np.intp]:
     return np.flatnonzero(~beaten.any(axis=0))
 
 
-def folds_of(engine: ConvEngine) -> list[Fold]:
-    """Every legal fold of the dense schedule that HLS can unroll; the one-product fold always is."""
-    return [
-        Fold(pe=pe, simd=simd, taps=taps)
-        for pe in divisors(engine.out_channels)
-        for simd in divisors(engine.in_channels)
-        for taps in divisors(len(engine.op.taps))
-        if pe * simd * taps <= MAX_PRODUCTS
-    ]
-
-
 def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:
     """Where the weights of a folded engine may be kept; none where a word of theirs is wider than a memory's can be.
 
@@ -102,33 +90,6 @@ def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:
     if max(engine.weight_word_bits, engine.select_bits) > MOST_BITS:
         return ()
     return (MemoryKind.LUTRAM, MemoryKind.BRAM)
-
-
-def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:
-    """How a folded engine may make its products on a fabric: left to the tool, or the way that the tool would not take.
-
-    Pairs only where one DSP holds them.
-    """
-    entering, weight = engine.source.fmt.width, engine.weight_fmt.width
-    if engine.cycles_per_output == 1 or min(entering, weight) == 1:
-        return (MultiplierKind.TOOL,)
-    other = MultiplierKind.LUT if uses_dsp(entering, weight) else MultiplierKind.DSP
-    pair = MultiplyPair(engine.operand_bits, weight, engine.pair_lane)
-    if engine.fold.pe % 2 == 0 and fits_dsp(packed_bits(pair), engine.operand_bits, fabric):
-        return (MultiplierKind.TOOL, other, MultiplierKind.DSP_PAIR)
-    return (MultiplierKind.TOOL, other)
-
-
-@dataclass(frozen=True, slots=True)
-class _Datapath:
-    """What depends on the fold, the multipliers and where the weights are: words per window, depth [cycles], resources [5]."""
-
-    fold: Fold
-    multipliers: MultiplierKind
-    memory: MemoryKind
-    words: int
-    depth: int
-    cost: tuple[int, ...]
 
 
 class Catalog:
@@ -149,7 +110,7 @@ class Catalog:
     ) -> None:
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
-        self._known: dict[tuple[object, ...], list[_Datapath]] = {}
+        self._known: dict[tuple[object, ...], list[Datapath]] = {}
         self._arithmetic: dict[tuple[object, ...], Resources] = {}
         self._pipelines: dict[tuple[object, ...], tuple[int, Resources]] = {}
 
@@ -174,15 +135,15 @@ class Catalog:
             return self._with_delays(engine, asked)
         key = _shape(engine)
         if key not in self._known:
-            shared = [f for f in folds_of(engine) if not _whole(engine, f)]
-            self._known[key] = _undominated(self._datapaths(engine, shared))
+            site = Site(self._graph, self._part.fabric, self._clock)
+            self._known[key] = dense_datapaths(engine, site, self._multipliers)
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
         tables = table_folds(self._graph.constants[engine.op.weight])
         sparse = _undominated(self._datapaths(engine, tables)) if tables else []
         return self._with_delays(engine, [*self._known[key], *constant, *sparse])
 
-    def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[_Datapath]:
+    def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[Datapath]:
         fabric = self._part.fabric
         found = []
         for folded in self._ways(engine, folds):
@@ -190,7 +151,7 @@ class Catalog:
             words = folded.cycles_per_output
             for memory in memories_of(folded):
                 kept = cost + price_parts(conv_roms(replace(folded, weights=memory)), fabric)
-                path = _Datapath(folded.fold, folded.multipliers, memory, words, depth, kept.amounts)
+                path = Datapath(folded.fold, folded.multipliers, memory, words, depth, kept.amounts)
                 found.append(path)
         return found
 
@@ -231,7 +192,7 @@ class Catalog:
         table = connection_table(fold, self._graph.constants[engine.op.weight])
         return replace(engine, fold=fold, table=table)
 
-    def _with_delays(self, engine: ConvEngine, paths: list[_Datapath]) -> Options:
+    def _with_delays(self, engine: ConvEngine, paths: list[Datapath]) -> Options:
         """Every data path with every way to keep the delay chain, by ascending interval."""
         plans: list[NodePlan] = []
         costs: list[CostArray] = []
@@ -299,20 +260,7 @@ def _shape(engine: ConvEngine) -> tuple[object, ...]:
     )
 
 
-def _whole(engine: ConvEngine, fold: Fold) -> bool:
-    return fold.multipliers == engine.out_channels * engine.in_channels * len(engine.op.taps)
-
-
-def _undominated(paths: list[_Datapath]) -> list[_Datapath]:
+def _undominated(paths: list[Datapath]) -> list[Datapath]:
     """Without the data paths that another one beats in words, depth and every resource."""
-    paths = sorted(paths, key=lambda path: (path.words, path.depth, path.cost))
     rows = np.array([(path.words, path.depth, *path.cost) for path in paths], dtype=np.int64)
-    kept = np.empty_like(rows)
-    count = 0
-    found = []
-    for path, row in zip(paths, rows, strict=True):
-        if not count or not (kept[:count] <= row).all(axis=1).any():
-            kept[count] = row
-            count += 1
-            found.append(path)
-    return found
+    return [paths[index] for index in unbeaten(rows.reshape(-1, 7)).tolist()]

@@ -13,7 +13,7 @@ from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource
 from psp_hw.dse import refusals
-from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, possible
+from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, possible, ruled_out
 from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import (
     Design,
@@ -226,7 +226,7 @@ def _least_interval(problem: Problem, intervals: Sequence[int], reached: int) ->
     while low < high:
         # From the far end first: mostly the one before what was reached is ruled out at once.
         middle = max(low, high - step)
-        if affordable(problem, shorter[middle]).ruled_out:
+        if ruled_out(problem, shorter[middle]):
             low = middle + 1
             step = max(1, (high - low) // 2)
         else:
@@ -247,11 +247,11 @@ def fastest_fit(space: Space, budget: CostArray) -> Choice | None:
         if least is None:
             break
         first = least if first is None else first
-        choice = affordable(replace(space.problem, budget=budget - reserve), least).choice
+        choice = affordable(replace(space.problem, budget=budget - reserve), least, thorough=False).choice
         assert choice is not None
         needed = fifo_needs(space, choice)
         if (choice.total + needed <= budget).all():
-            return _sooner(space, budget, choice, first)
+            return _cheaper(space, budget, _sooner(space, budget, choice, first))
         reserve = np.maximum(reserve, needed)
     return None if first is None else _one_by_one(space, budget, first)
 
@@ -262,11 +262,20 @@ def _sooner(space: Space, budget: CostArray, found: Choice, first: int) -> Choic
         intervals = [i for i in space.intervals if first <= i < interval_of(space, found)]
         problem = replace(space.problem, budget=budget - fifo_needs(space, found))
         least = _fastest(problem, intervals) if intervals else None
-        choice = affordable(problem, least).choice if least is not None else None
+        choice = affordable(problem, least, thorough=False).choice if least is not None else None
         if choice is None or (choice.total + fifo_needs(space, choice) > budget).any():
             break
         found = choice
     return found
+
+
+def _cheaper(space: Space, budget: CostArray, found: Choice) -> Choice:
+    """A choice that fits, or one as fast that costs less."""
+    problem = replace(space.problem, budget=budget - fifo_needs(space, found))
+    best = affordable(problem, interval_of(space, found)).choice
+    if best is None or cost_of(problem, best) >= cost_of(problem, found):
+        return found
+    return best if (best.total + fifo_needs(space, best) <= budget).all() else found
 
 
 def _one_by_one(space: Space, budget: CostArray, first: int) -> Choice | None:

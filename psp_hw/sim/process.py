@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +37,10 @@ class Program:
     length: int
 
 
+# A search simulates the same engines again and again.
+@lru_cache(maxsize=4096)
 def program(engine: Engine, depth: int) -> Program:
-    """The actions of an engine whose pipeline is ``depth`` cycles deep.
+    """The actions of an engine whose pipeline is ``depth`` cycles deep; its arrays are not to be written to.
 
     A step reads at its first cycle; what it gives appears ``depth`` cycles after its last.
     """

@@ -1,0 +1,274 @@
+"""Every fold of the dense schedule priced at once.
+
+What a fold takes is a sum of parts that each depend on little of it: products and their trees on the operands, and so much per
+output channel; what makes the output on ``pe``; what selects operands on ``simd`` and ``taps``; pipeline registers on the operands,
+and linearly on ``pe``. Each part is priced by ``psp_hw.cost.engines`` once per value it depends on, and added up by index. A test
+holds the sums against engines priced one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from psp_hw.cost.bill import Item, MultiplyPair, Operator, Rom
+from psp_hw.cost.devices import Fabric
+from psp_hw.cost.engines import conv_outputs, conv_selection, conv_sums, engine_pipeline, pipeline_parts
+from psp_hw.cost.pricing import fits_dsp, packed_bits, price, price_parts, uses_dsp
+from psp_hw.cost.resources import Resource
+from psp_hw.dse.tables import MAX_PRODUCTS
+from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors
+from psp_hw.folding.ports import MOST_BITS
+from psp_hw.ir.graph import Graph
+from psp_hw.units import Clock
+
+CostArray = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
+
+# Where the weight words of a folded engine may be kept. UltraRAM holds no constants (``psp_hw.folding.ports``).
+MEMORIES = (MemoryKind.LUTRAM, MemoryKind.BRAM)
+
+NOTHING: CostArray = np.zeros(len(Resource), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Datapath:
+    """What depends on the fold, the multipliers and where the weights are: words per window, depth [cycles], resources [5]."""
+
+    fold: Fold
+    multipliers: MultiplierKind
+    memory: MemoryKind
+    words: int
+    depth: int
+    cost: tuple[int, ...]
+
+
+def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:
+    """How a folded engine may make its products on a fabric: left to the tool, or the way that the tool would not take.
+
+    Pairs only where one DSP holds them.
+    """
+    entering, weight = engine.source.fmt.width, engine.weight_fmt.width
+    if engine.cycles_per_output == 1 or min(entering, weight) == 1:
+        return (MultiplierKind.TOOL,)
+    other = MultiplierKind.LUT if uses_dsp(entering, weight) else MultiplierKind.DSP
+    pair = MultiplyPair(engine.operand_bits, weight, engine.pair_lane)
+    if engine.fold.pe % 2 == 0 and fits_dsp(packed_bits(pair), engine.operand_bits, fabric):
+        return (MultiplierKind.TOOL, other, MultiplierKind.DSP_PAIR)
+    return (MultiplierKind.TOOL, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What folds are priced for: where the weights are, and the device."""
+
+    graph: Graph
+    fabric: Fabric
+    clock: Clock
+
+    def price(self, parts: Iterable[Item | Operator]) -> CostArray:
+        """What parts take [5]."""
+        return np.array(price_parts(parts, self.fabric).amounts, dtype=np.int64)
+
+
+def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> list[Datapath]:
+    """Folds that go through all taps and channels, the whole pixel at once apart, that no other beats.
+
+    Args:
+        engine: its fold and multipliers are not looked at.
+        kinds: multipliers that the back end can bind.
+
+    Returns:
+        those that no other beats in words, depth and every resource.
+    """
+    grid = _Grid.of(replace(engine, table=None, multipliers=MultiplierKind.TOOL), site)
+    possible = [kind for kind in grid.kinds(site.fabric) if kind in kinds]
+    found = [row for kind in possible for row in grid.rows(kind, site)]
+    if not found:
+        return []
+    rows = np.concatenate([numbers for _, _, numbers, _ in found])
+    places = np.concatenate([where for _, _, _, where in found])
+    source = np.repeat(np.arange(len(found)), [len(where) for _, _, _, where in found])
+    return [
+        Datapath(
+            fold=grid.fold(*places[at].tolist()),
+            multipliers=found[source[at]][0],
+            memory=found[source[at]][1],
+            words=int(rows[at, 0]),
+            depth=int(rows[at, 1]),
+            cost=tuple(rows[at, 2:].tolist()),
+        )
+        for at in unbeaten(rows).tolist()
+    ]
+
+
+# Multipliers, where the weights are, (words, depth, resources) [n, 7], and (place among pe, place among inner folds) [n, 2].
+_Rows = tuple[MultiplierKind, MemoryKind, CostArray, Indices]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Folds of an engine as pe x (simd, taps).
+
+    Args:
+        pes: all pe [P].
+        inner: (simd, taps) [I], ascending in their product; of equal products those whose counters no other beats.
+        operands: simd * taps [I].
+        distinct: the operands that occur [L], and for each inner fold its place among them [I].
+        whole: operands of the whole window.
+        selection: what brings operands to the multipliers, at pe = 1 [I, 5].
+    """
+
+    engine: ConvEngine
+    pes: CostArray
+    inner: list[tuple[int, int]]
+    operands: CostArray
+    distinct: CostArray
+    place: Indices
+    whole: int
+    selection: CostArray
+
+    @staticmethod
+    def of(engine: ConvEngine, site: Site) -> _Grid:
+        """The grid of an engine."""
+        alike: dict[int, list[tuple[int, int]]] = {}
+        for simd in divisors(engine.in_channels):
+            for taps in divisors(len(engine.op.taps)):
+                alike.setdefault(simd * taps, []).append((simd, taps))
+        inner, selection = [], []
+        for _, some in sorted(alike.items()):
+            costs = np.array([site.price(conv_selection(_folded(engine, 1, one))) for one in some])
+            for index in unbeaten(costs).tolist():
+                inner.append(some[index])
+                selection.append(costs[index])
+        operands = np.array([simd * taps for simd, taps in inner], dtype=np.int64)
+        distinct, place = np.unique(operands, return_inverse=True)
+        return _Grid(
+            engine=engine,
+            pes=np.array(divisors(engine.out_channels), dtype=np.int64),
+            inner=inner,
+            operands=operands,
+            distinct=distinct,
+            place=place,
+            whole=engine.in_channels * len(engine.op.taps),
+            selection=np.array(selection),
+        )
+
+    def fold(self, pe: int, inner: int) -> Fold:
+        """The fold at two places."""
+        simd, taps = self.inner[inner]
+        return Fold(pe=int(self.pes[pe]), simd=simd, taps=taps)
+
+    def kinds(self, fabric: Fabric) -> tuple[MultiplierKind, ...]:
+        """Multipliers that some fold can have; none where there is nothing to fold."""
+        if self.engine.out_channels * self.whole == 1:
+            return ()
+        even = self.pes[self.pes % 2 == 0]
+        pe = int(even[0]) if even.size else 1
+        kinds = multipliers_of(_folded(self.engine, pe, (1, 1)), fabric)
+        # The even pe may be all there is of the pixel: what one output at a time can have, some fold can.
+        return tuple(dict.fromkeys((*multipliers_of(_folded(self.engine, 1, (1, 1)), fabric), *kinds)))
+
+    def rows(self, kind: MultiplierKind, site: Site) -> Iterator[_Rows]:
+        """Every fold with one kind of multiplier, for each memory of the weights."""
+        paired = kind is MultiplierKind.DSP_PAIR
+        some = np.flatnonzero(self.pes % 2 == 0) if paired else np.arange(len(self.pes))
+        at = np.stack(np.meshgrid(some, np.arange(len(self.inner)), indexing="ij"), axis=-1).reshape(-1, 2)
+        products = self.pes[at[:, 0]] * self.operands[at[:, 1]]
+        bits = products * self.engine.weight_fmt.width
+        words = self.engine.out_channels * self.whole // products
+        at = at[(products <= MAX_PRODUCTS) & (bits <= MOST_BITS) & (words > 1)]
+        if not len(at):
+            return
+        pe, place = self.pes[at[:, 0]], self.place[at[:, 1]]
+        products = pe * self.operands[at[:, 1]]
+        words = self.engine.out_channels * self.whole // products
+        sums, first, slope, depth = self._by_operands(kind, site, self.pes[some])
+        least = int(self.pes[some][0])
+        cost = (
+            sums[place] * (pe // least)[:, None]
+            + self._outputs(site)[at[:, 0], (self.distinct[place] < self.whole).astype(np.intp)]
+            + self.selection[at[:, 1]]
+            + self._counters(site)[at[:, 0]]
+            + first[place]
+            + slope[place] * (pe - least)[:, None]
+        )
+        head = np.stack([words, depth[place]], axis=1)
+        sizes, which = np.unique(products, return_inverse=True)
+        for memory in MEMORIES:
+            roms = np.array([self._rom(int(size), memory, site) for size in sizes])
+            yield kind, memory, np.concatenate([head, cost + roms[which]], axis=1), at
+
+    def _by_operands(
+        self, kind: MultiplierKind, site: Site, pes: CostArray
+    ) -> tuple[CostArray, CostArray, CostArray, CostArray]:
+        """By operands: sums at the least pe [L, 5], pipeline there [L, 5] and more of it per pe [L, 5], depth [L]."""
+        sums, first, slope, depth = [], [], [], []
+        for operands in self.distinct.tolist():
+            inner = self.inner[int(np.searchsorted(self.operands, operands))]
+            able = [pe for pe in pes.tolist() if pe * operands < self.engine.out_channels * self.whole]
+            engines = [replace(_folded(self.engine, pe, inner), multipliers=kind) for pe in able[:2]]
+            cuts = [engine_pipeline(engine, site.fabric, site.clock) for engine in engines]
+            costs = [site.price(pipeline_parts(one)) for one in cuts]
+            sums.append(site.price(conv_sums(engines[0], site.graph)) if engines else NOTHING)
+            first.append(costs[0] if costs else NOTHING)
+            slope.append((costs[1] - costs[0]) // (able[1] - able[0]) if len(costs) > 1 else NOTHING)
+            depth.append(cuts[0].depth if cuts else 0)
+        return np.array(sums), np.array(first), np.array(slope), np.array(depth, dtype=np.int64)
+
+    def _outputs(self, site: Site) -> CostArray:
+        """What makes the output: sums complete at once, and carried from cycle to cycle [P, 2, 5]."""
+        full = (self.engine.in_channels, len(self.engine.op.taps))
+        return np.array(
+            [
+                [site.price(conv_outputs(_folded(self.engine, pe, inner))) for inner in (full, (1, 1))]
+                for pe in self.pes.tolist()
+            ]
+        )
+
+    def _counters(self, site: Site) -> CostArray:
+        """What selects at each pe beyond what it takes at pe = 1 [P, 5]."""
+        engines = [_folded(self.engine, pe, (1, 1)) for pe in self.pes.tolist()]
+        costs = np.array([site.price(conv_selection(engine)) for engine in engines])
+        return np.asarray(costs - costs[0])
+
+    def _rom(self, products: int, memory: MemoryKind, site: Site) -> CostArray:
+        words = self.engine.out_channels * self.whole // products
+        rom = Rom(words, products * self.engine.weight_fmt.width, memory)
+        return np.array(price(rom, site.fabric).amounts, dtype=np.int64)
+
+
+def _folded(engine: ConvEngine, pe: int, inner: tuple[int, int]) -> ConvEngine:
+    return replace(engine, fold=Fold(pe=pe, simd=inner[0], taps=inner[1]))
+
+
+def unbeaten(rows: CostArray) -> Indices:
+    """Indices of the rows than which no other has less of something and no more of the rest; of equals the first.
+
+    Args:
+        rows: [n, columns].
+
+    Returns:
+        by ascending columns, the first before the others.
+    """
+    if not len(rows):
+        return np.zeros(0, dtype=np.intp)
+    order = np.lexsort(rows.T[::-1])
+    ranked = rows[order]
+    starts = np.flatnonzero(np.diff(ranked[:, 0], prepend=ranked[0, 0] - 1))
+    kept = np.zeros((0, rows.shape[1]), dtype=np.int64)
+    found: list[Indices] = []
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        block = ranked[start:end]
+        free = ~(kept[:, None, :] <= block[None, :, :]).all(axis=2).any(axis=0)
+        places = np.flatnonzero(free)
+        block = block[places]
+        # Inside a block a row can only be beaten by an earlier one: they are in order.
+        beaten = np.triu((block[:, None, :] <= block[None, :, :]).all(axis=2), 1).any(axis=0)
+        kept = np.concatenate([kept, block[~beaten]])
+        found.append(order[start + places[~beaten]])
+    return np.concatenate(found)
