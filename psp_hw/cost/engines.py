@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 import numpy as np
@@ -264,6 +265,7 @@ def _walk(scan: Scan) -> Parts:
     yield Item(Compare(column_bits), 2)  # whether a pixel is read; whether one is written
 
 
+@lru_cache(maxsize=256)
 def _outside(scan: Scan) -> tuple[Tap, ...]:
     """The taps that lie outside the frame for some output pixel."""
     return tuple(tap for tap in scan.taps if _may_leave(scan, tap.r, tap.s))

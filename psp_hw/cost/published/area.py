@@ -48,9 +48,9 @@ def known_registers(layer: StockLayer) -> float:
 def _inside_products(layer: StockLayer) -> float:
     """Registers that are listed with a multiplier of several cycles: twice its operands and three more in every report.
 
-    One that a project binds to a DSP lists none.
+    One that a project binds to a DSP lists none, and one that adds to an accumulator is a DSP altogether.
     """
-    if product_cycles(layer) == 1 or layer.bound is not None:
+    if product_cycles(layer) == 1 or layer.bound is not None or layer.shared:
         return 0.0
     wide = max(layer.entering.bits, weight_bits(layer))
     return multipliers(layer) * in_dsp(layer) * (4 * wide + 3)

@@ -30,6 +30,7 @@ from psp_hw.cost.published.products import spread_of
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.plan import MemoryKind
 
+LUT_ADDRESS_BITS = 12  # of an address that LUTs compute; a wider one is a product in a DSP
 LUTRAM_BITS = 1024  # a table of more bits is block RAM
 MOST_DIVIDED_WORDS = 4096  # a larger table is copied for more ports, not divided
 
@@ -50,8 +51,8 @@ MULTIPLIER = Core(dsp=3, ff=128, vivado=321, vitis=135)
 COMPARATOR = Core(dsp=0, ff=66, vivado=239, vitis=0)
 
 # Most words that a floating-point product and its sum keep in registers: two operands, the product, the sum; products that wait
-# longer move to shift registers. Fixed point that is done within a cycle keeps its operands.
-FLOAT_WORDS, FIXED_WORDS = 4, 2
+# longer move to shift registers.
+FLOAT_WORDS, OPERANDS = 4, 2
 CORE_CYCLES = 6  # of a product and a sum
 WAITING_TURNS = 2.0  # from here on, shift registers
 
@@ -84,7 +85,8 @@ def area_of_nest(nest: Nest) -> Resources:
         dsp += products.dsp
         sums = body.outputs + (0 if products.dsp else body.products)  # a DSP adds what it multiplies
         lut += products.lut + sums * price(Add(nest.bits), nest.fabric, Stage.C_SYNTHESIS).lut
-        ff += FIXED_WORDS * nest.bits * body.products
+        ff += _fixed_words(nest, body, timing) * nest.bits
+        ff += _table_addresses(nest, body) * _address_bits(nest)
     rest = Resources(dsp=dsp, lut=round(lut), ff=round(ff))
     return rest + _tables(nest, body, timing)
 
@@ -106,7 +108,12 @@ def _float_words(body: Body, turns: float) -> float:
     """Words in registers: of products that wait for their sum; of a body that only adds up, operands, for one of them all."""
     if body.outputs:
         return min(float(FLOAT_WORDS), max(1.0, turns)) * body.products
-    return FLOAT_WORDS + FIXED_WORDS * (body.products - 1)
+    return FLOAT_WORDS + OPERANDS * (body.products - 1)
+
+
+def _fixed_words(nest: Nest, body: Body, timing: Timing) -> int:
+    """Words in registers: a product and its sum are done in the cycle that reads one operand; at every cycle, behind both."""
+    return body.products * (OPERANDS if nest.pipelined is not None and timing.interval == 1 else 1)
 
 
 def _fixed_products(nest: Nest, body: Body) -> Resources:
@@ -132,8 +139,12 @@ def _known(nest: Nest, body: Body) -> bool:
 def _addresses(nest: Nest, body: Body) -> int:
     """DSPs that compute addresses: of flattened loops, and of every copy that reads a table row by row."""
     flattened = sum(1 for _, turns, loops in groups_of(nest, body) if loops > 1 and turns > 1)
-    copies = body.tables if _address_bits(nest) > 12 else 0
-    return flattened + copies
+    return flattened + _table_addresses(nest, body)
+
+
+def _table_addresses(nest: Nest, body: Body) -> int:
+    """Copies of a body that multiply to find their place in a table, where that takes more bits than LUTs are left with."""
+    return body.tables if _address_bits(nest) > LUT_ADDRESS_BITS else 0
 
 
 def _address_bits(nest: Nest) -> int:

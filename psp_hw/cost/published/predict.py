@@ -103,7 +103,8 @@ def _predict_stock(pairs: list[tuple[Record, StockLayer]], metric: Metric) -> li
 def _narrow(layer: StockLayer, metric: Metric) -> tuple[str, ...]:
     """What layers of one fit share, the most telling first: which features they have, then what else the templates decide by."""
     if layer.shared:
-        return ("shared", layer.kind, "stream" if layer.stream else "parallel")
+        told = ("shared", layer.kind, "stream" if layer.stream else "parallel")
+        return (*told, layer.tool.value) if metric in (Metric.LATENCY, Metric.II) else told
     if metric is Metric.LUT:
         return ("unrolled", layer.kind)  # shared multipliers and what steers them are known
     return ("waiting" if layer.reuse > 1 else "unrolled", layer.kind)
@@ -137,7 +138,8 @@ def _held_out(
             return []
         others = np.array([features(layer, metric) for layer, _ in samples], dtype=np.float64)
         rest = np.array([truth - known(layer, metric) for layer, truth in samples])
-        truths = np.array([truth for _, truth in samples], dtype=np.float64)
+        cycles = metric in (Metric.LATENCY, Metric.II)  # a state is a state, however long the loop beside it
+        truths = np.maximum(rest, 0.0) if cycles else np.array([truth for _, truth in samples])
         values = values + rows @ fit(
             others, np.maximum(rest, 0.0), truths, np.array(expected(held[0][1], metric))
         )

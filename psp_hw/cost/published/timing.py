@@ -15,6 +15,7 @@ from psp_hw.cost.published.layers import StockLayer, Tool, Window
 from psp_hw.cost.published.products import Products, allowed, in_dsp, product_bits, products
 
 CALL_CYCLES = 2  # a function called by a process: the state before it, the state after it
+STORE_CYCLES = 1  # the output into its FIFO
 COPY_CYCLES = 3  # a loop that gathers tokens first, and the states around it
 LOOP_EXIT = 2  # cycles around a pipelined loop over pixels
 
@@ -67,8 +68,10 @@ def interval_of(layer: StockLayer, body: float) -> float:
 
 def _around(layer: StockLayer) -> int:
     """Cycles outside the body: gathering the tokens of a stream, calling the function; moving the window."""
+    if layer.kind == "conv2d" and layer.shared:
+        return _window(layer)
     if layer.kind == "conv2d":
-        return _window(layer) if layer.shared else CALL_CYCLES
+        return CALL_CYCLES if _tail(layer) else STORE_CYCLES
     if not layer.stream or (layer.shared and layer.tool is Tool.VITIS_HLS):
         return 0
     tokens = math.ceil(layer.inputs / layer.beat) if layer.beat else 1
@@ -106,9 +109,14 @@ def body_features(layer: StockLayer) -> tuple[float, ...]:
     """What the fitted factors multiply: states around the data path, and its stages where they are not known."""
     if layer.shared:
         return (1.0, float(stages(layer)))
-    if layer.reuse > 1 and turns(layer) > stages(layer):
+    if _tail(layer):
         return (0.0, 1.0, float(product_stages(layer)))
     return (1.0, 0.0, 0.0)
+
+
+def _tail(layer: StockLayer) -> bool:
+    """Whether a layer waits for its shared multipliers: they are in a function of their own, and one product comes last."""
+    return not layer.shared and layer.reuse > 1 and turns(layer) > stages(layer)
 
 
 def expected_body(layer: StockLayer) -> tuple[float, ...]:
@@ -117,39 +125,67 @@ def expected_body(layer: StockLayer) -> tuple[float, ...]:
 
 
 def stages(layer: StockLayer) -> int:
-    """Registers in the path of the products."""
-    return data_path(layer).depth - ENTRY_STAGES
+    """Registers in the path from the stream to the sums."""
+    return (
+        cut([*_arrival(layer), *_product_levels(layer), *_tree_levels(layer)], layer.clock).depth
+        - ENTRY_STAGES
+    )
 
 
 def product_stages(layer: StockLayer) -> int:
     """Registers in a product and the two sums behind it."""
-    return cut(_levels(layer)[:4], layer.clock).depth - ENTRY_STAGES
+    return cut([*_product_levels(layer), *_tree_levels(layer)[:2]], layer.clock).depth - ENTRY_STAGES
 
 
 def data_path(layer: StockLayer) -> Pipeline:
     """The pipeline of the products and of the tree behind them."""
-    return cut(_levels(layer), layer.clock)
+    return cut([*_product_levels(layer), *_tree_levels(layer)], layer.clock)
 
 
-def _levels(layer: StockLayer) -> list[Level]:
-    """Operands, products, then the levels of the tree of sums; sums grow by a bit per level up to the accumulator.
+def _product_levels(layer: StockLayer) -> list[Level]:
+    """Operands, then products.
 
     A product that takes several cycles keeps its operands outside; inside, a DSP has registers of its own. What needs no multiplier
     is summed meanwhile.
     """
     delays = DELAYS[layer.fabric]
     bits, operands = product_bits(layer), layer.inputs * layer.entering.bits
-    made = _made(layer)
-    waiting = round((made.wires + made.adders) / 2 * bits)
     levels = [Level(delays.memory if layer.shared else 0.0, operands)]
-    whole = product_cycles(layer) - 1
+    if layer.kind == "conv2d" and not layer.shared:
+        # A pixel out of its FIFO, the rows above it out of the line buffer.
+        levels = [
+            Level(delays.stream_read, layer.channels * layer.entering.bits),
+            Level(delays.memory, operands),
+        ]
+    made, whole = _made(layer), product_cycles(layer) - 1
+    waiting = round((made.wires + made.adders) / 2 * bits)
     levels += [Level(_budget(layer), max(operands, waiting))] * whole
     levels.append(Level(_product_delay(layer) - whole * _budget(layer), round(made.all * bits)))
-    terms = made.all if layer.shared else float(layer.weights.alive)
-    rest = terms / layer.outputs
+    return levels
+
+
+def _arrival(layer: StockLayer) -> list[Level]:
+    """Of a convolution: a pixel out of its FIFO, the rows above it out of the line buffer."""
+    if layer.kind != "conv2d" or layer.shared:
+        return []
+    delays = DELAYS[layer.fabric]
+    return [Level(delays.stream_read, 0), Level(delays.memory, 0)]
+
+
+def _tree_levels(layer: StockLayer) -> list[Level]:
+    """Levels of the tree of sums; they grow by a bit per level up to the accumulator.
+
+    Where two adders in a row just fit a cycle, they are one adder of three operands, and the tree is one of threes.
+    """
+    delays, bits = DELAYS[layer.fabric], product_bits(layer)
+    rest = (_made(layer).all if layer.shared else float(layer.weights.alive)) / layer.outputs
+    one = delays.add + delays.add_per_bit * layer.acc.bits
+    radix = 3 if int(_budget(layer) / one) == 2 else 2
+    levels = []
     while rest > 1:
-        rest, bits = math.ceil(rest / 2), min(layer.acc.bits, bits + 1)
-        levels.append(Level(delays.add + delays.add_per_bit * bits, round(rest * layer.outputs * bits)))
+        rest, bits = math.ceil(rest / radix), min(layer.acc.bits, bits + radix - 1)
+        delay = (radix - 1) * (delays.add + delays.add_per_bit * bits)
+        levels.append(Level(delay, round(rest * layer.outputs * bits)))
     return levels
 
 
@@ -172,6 +208,8 @@ def _budget(layer: StockLayer) -> float:
 def _product_delay(layer: StockLayer) -> float:
     """Delay of one product [ns]."""
     delays = DELAYS[layer.fabric]
+    if not layer.shared and _made(layer).multipliers < 1.0:
+        return delays.add + delays.add_per_bit * product_bits(layer)
     if in_dsp(layer) <= 0.5:
         return delays.lut_product
     narrow = max(layer.entering.bits, layer.weight.bits) <= NARROW_BITS
