@@ -42,8 +42,10 @@ def check_reusable(source: Path, spec: TrainSpec) -> None:
         )
     pruned = source / PRUNED
     if not pruned.is_file():
-        hint = f"finish its first phase: psp-hw train --resume --out {source}"
-        raise RunError("the file is missing: the run has no pruned network yet", where=str(pruned), hint=hint)
+        gone = manifest.get("complete") is True
+        what = "the run has no pruned network " + ("any more" if gone else "yet")
+        hint = "train again" if gone else f"finish its first phase: psp-hw train --resume --out {source}"
+        raise RunError(f"the file is missing: {what}", where=str(pruned), hint=hint)
     known = manifest.get("checksums")
     wanted = known.get(PRUNED) if isinstance(known, dict) else None
     if wanted is not None and wanted != checksum(pruned):

@@ -53,7 +53,7 @@ class Run:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """accuracy, accuracy_calibrated (since 0.2), accuracy_quantized, density, params, macs, layers."""
+        """accuracy, accuracy_calibrated (not in runs of earlier versions), accuracy_quantized, density, params, macs, layers."""
         metrics: Mapping[str, Any] = self.manifest["metrics"]
         return metrics
 

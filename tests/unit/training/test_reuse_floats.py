@@ -71,15 +71,18 @@ def test_floats_of_another_request_are_refused_by_key(
 
 
 def test_a_run_without_or_with_damaged_floats_is_refused(source: Path, tmp_path: Path) -> None:
-    begun, damaged, out = tmp_path / "begun", tmp_path / "damaged", tmp_path / "out"
+    begun, damaged, published = tmp_path / "begun", tmp_path / "damaged", tmp_path / "published"
+    out = tmp_path / "out"
     open_run(begun, training_spec(ASKED), resume=False)
     shutil.copytree(source, damaged)
+    shutil.copytree(source, published, ignore=shutil.ignore_patterns("checkpoints"))
     content = bytearray((damaged / PRUNED).read_bytes())
     content[len(content) // 2] ^= 1
     (damaged / PRUNED).write_bytes(content)
 
     cases: list[tuple[Path, str]] = [
         (begun, r"pruned\.pt: .* no pruned network yet .*--resume --out .*begun"),
+        (published, r"pruned\.pt: .* no pruned network any more \(train again\)"),
         (damaged, r"pruned\.pt: the file differs from what the run wrote"),
         (tmp_path / "nowhere", r"nowhere: is not a run of psp-hw"),
     ]
