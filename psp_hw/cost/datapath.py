@@ -32,7 +32,7 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
     """The data path of an engine from the FIFO that it reads to the one that it writes."""
     match engine:
         case ConvEngine():
-            yield from _conv_path(_conv_key(engine), delays)
+            yield from _conv_path(path_key(engine), delays)
             yield Level(delays.stream_write, engine.result.pixel_bits)
         case WindowPoolEngine():
             pixel, inputs = engine.source.pixel_bits, len(engine.scan.taps)
@@ -76,7 +76,7 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
 
 
 @dataclass(frozen=True, slots=True)
-class _ConvKey:
+class PathKey:
     """What the data path of a convolution depends on, so that equal ones are worked out once."""
 
     entering: int
@@ -95,8 +95,9 @@ class _ConvKey:
     lane: int
 
 
-def _conv_key(engine: ConvEngine) -> _ConvKey:
-    return _ConvKey(
+def path_key(engine: ConvEngine) -> PathKey:
+    """The key of a convolution's data path, the FIFO that it writes apart."""
+    return PathKey(
         entering=engine.source.fmt.width,
         weight=engine.weight_fmt.width,
         acc=engine.acc_fmt.width,
@@ -115,7 +116,7 @@ def _conv_key(engine: ConvEngine) -> _ConvKey:
 
 
 @cache
-def _conv_path(key: _ConvKey, delays: Delays) -> tuple[Level, ...]:
+def _conv_path(key: PathKey, delays: Delays) -> tuple[Level, ...]:
     operands = key.lanes * key.entering + (0 if key.constant else key.pe * key.lanes * key.weight)
     levels = [Level(delays.stream_read + delays.select, operands)]
     if key.select_bits:

@@ -9,12 +9,13 @@ holds the sums against engines priced one by one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from psp_hw.cost.bill import Item, MultiplyPair, Operator, Rom
+from psp_hw.cost.datapath import PathKey, path_key
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_outputs, conv_selection, conv_sums, engine_pipeline, pipeline_parts
 from psp_hw.cost.pricing import fits_dsp, packed_bits, price, price_parts, uses_dsp
@@ -64,11 +65,46 @@ def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What folds are priced for: where the weights are, and the device."""
+    """What folds are priced for: where the weights are, and the device; what engines have in common is priced once."""
 
     graph: Graph
     fabric: Fabric
     clock: Clock
+    pipelines: dict[tuple[PathKey, int], tuple[int, CostArray]] = field(default_factory=dict)
+    trees: dict[tuple[PathKey, int], CostArray] = field(default_factory=dict)
+    tails: dict[tuple[object, ...], CostArray] = field(default_factory=dict)
+
+    def pipeline(self, engine: ConvEngine) -> tuple[int, CostArray]:
+        """Depth of the pipeline of a folded engine [cycles], and what its registers and control take [5]."""
+        key = (path_key(engine), engine.result.pixel_bits)
+        if key not in self.pipelines:
+            found = engine_pipeline(engine, self.fabric, self.clock)
+            self.pipelines[key] = found.depth, self.price(pipeline_parts(found))
+        return self.pipelines[key]
+
+    def sums(self, engine: ConvEngine) -> CostArray:
+        """What the products of a folded engine and their trees take [5]."""
+        key = (path_key(engine), engine.operand_bits)
+        if key not in self.trees:
+            self.trees[key] = self.price(conv_sums(engine, self.graph))
+        return self.trees[key]
+
+    def outputs(self, engine: ConvEngine) -> CostArray:
+        """What makes the output of a folded engine [5]."""
+        op = engine.op
+        key = (
+            engine.out_channels,
+            engine.result.fmt,
+            engine.acc_fmt,
+            engine.shifts,
+            op.bias is None,
+            op.requantize,
+            engine.fold.pe,
+            engine.most_words > 1,
+        )
+        if key not in self.tails:
+            self.tails[key] = self.price(conv_outputs(engine))
+        return self.tails[key]
 
     def price(self, parts: Iterable[Item | Operator]) -> CostArray:
         """What parts take [5]."""
@@ -121,6 +157,8 @@ class _Grid:
         distinct: the operands that occur [L], and for each inner fold its place among them [I].
         whole: operands of the whole window.
         selection: what brings operands to the multipliers, at pe = 1 [I, 5].
+        counters: what that takes more at each pe [P, 5]; negative, as there are fewer blocks to count.
+        outputs: what makes the output at each pe: sums complete at once, and carried from cycle to cycle [P, 2, 5].
     """
 
     engine: ConvEngine
@@ -131,6 +169,8 @@ class _Grid:
     place: Indices
     whole: int
     selection: CostArray
+    counters: CostArray
+    outputs: CostArray
 
     @staticmethod
     def of(engine: ConvEngine, site: Site) -> _Grid:
@@ -147,15 +187,20 @@ class _Grid:
                 selection.append(costs[index])
         operands = np.array([simd * taps for simd, taps in inner], dtype=np.int64)
         distinct, place = np.unique(operands, return_inverse=True)
+        pes = divisors(engine.out_channels)
+        counters = np.array([site.price(conv_selection(_folded(engine, pe, (1, 1)))) for pe in pes])
+        ends = ((engine.in_channels, len(engine.op.taps)), (1, 1))
         return _Grid(
             engine=engine,
-            pes=np.array(divisors(engine.out_channels), dtype=np.int64),
+            pes=np.array(pes, dtype=np.int64),
             inner=inner,
             operands=operands,
             distinct=distinct,
             place=place,
             whole=engine.in_channels * len(engine.op.taps),
             selection=np.array(selection),
+            counters=counters - counters[0],
+            outputs=np.array([[site.outputs(_folded(engine, pe, inner)) for inner in ends] for pe in pes]),
         )
 
     def fold(self, pe: int, inner: int) -> Fold:
@@ -191,9 +236,9 @@ class _Grid:
         least = int(self.pes[some][0])
         cost = (
             sums[place] * (pe // least)[:, None]
-            + self._outputs(site)[at[:, 0], (self.distinct[place] < self.whole).astype(np.intp)]
+            + self.outputs[at[:, 0], (self.distinct[place] < self.whole).astype(np.intp)]
             + self.selection[at[:, 1]]
-            + self._counters(site)[at[:, 0]]
+            + self.counters[at[:, 0]]
             + first[place]
             + slope[place] * (pe - least)[:, None]
         )
@@ -212,29 +257,12 @@ class _Grid:
             inner = self.inner[int(np.searchsorted(self.operands, operands))]
             able = [pe for pe in pes.tolist() if pe * operands < self.engine.out_channels * self.whole]
             engines = [replace(_folded(self.engine, pe, inner), multipliers=kind) for pe in able[:2]]
-            cuts = [engine_pipeline(engine, site.fabric, site.clock) for engine in engines]
-            costs = [site.price(pipeline_parts(one)) for one in cuts]
-            sums.append(site.price(conv_sums(engines[0], site.graph)) if engines else NOTHING)
-            first.append(costs[0] if costs else NOTHING)
-            slope.append((costs[1] - costs[0]) // (able[1] - able[0]) if len(costs) > 1 else NOTHING)
-            depth.append(cuts[0].depth if cuts else 0)
+            cuts = [site.pipeline(engine) for engine in engines]
+            sums.append(site.sums(engines[0]) if engines else NOTHING)
+            first.append(cuts[0][1] if cuts else NOTHING)
+            slope.append((cuts[1][1] - cuts[0][1]) // (able[1] - able[0]) if len(cuts) > 1 else NOTHING)
+            depth.append(cuts[0][0] if cuts else 0)
         return np.array(sums), np.array(first), np.array(slope), np.array(depth, dtype=np.int64)
-
-    def _outputs(self, site: Site) -> CostArray:
-        """What makes the output: sums complete at once, and carried from cycle to cycle [P, 2, 5]."""
-        full = (self.engine.in_channels, len(self.engine.op.taps))
-        return np.array(
-            [
-                [site.price(conv_outputs(_folded(self.engine, pe, inner))) for inner in (full, (1, 1))]
-                for pe in self.pes.tolist()
-            ]
-        )
-
-    def _counters(self, site: Site) -> CostArray:
-        """What selects at each pe beyond what it takes at pe = 1 [P, 5]."""
-        engines = [_folded(self.engine, pe, (1, 1)) for pe in self.pes.tolist()]
-        costs = np.array([site.price(conv_selection(engine)) for engine in engines])
-        return np.asarray(costs - costs[0])
 
     def _rom(self, products: int, memory: MemoryKind, site: Site) -> CostArray:
         words = self.engine.out_channels * self.whole // products
@@ -255,8 +283,8 @@ def unbeaten(rows: CostArray) -> Indices:
     Returns:
         by ascending columns, the first before the others.
     """
-    if not len(rows):
-        return np.zeros(0, dtype=np.intp)
+    if len(rows) < 2:
+        return np.arange(len(rows))
     order = np.lexsort(rows.T[::-1])
     ranked = rows[order]
     starts = np.flatnonzero(np.diff(ranked[:, 0], prepend=ranked[0, 0] - 1))

@@ -148,16 +148,26 @@ def larger_part(space: Space, interval: int) -> Part | None:
 
 
 def lower_density(space: Space, interval: int, densities: Sequence[float]) -> float | None:
-    """The first of some shares of kernel positions with which a design fits; None where none does."""
-    for density in densities:
-        thinner = search_space(at_density(space.graph, density), space.part, space.clock, {})
-        within = min(interval, thinner.intervals[-1])
-        if within < thinner.floor:
-            continue
-        beside = fifo_needs(thinner, closest(thinner.problem, within))
-        if _fits(thinner, within, space.problem.capacity, beside):
-            return density
-    return None
+    """The first of some shares of kernel positions, descending, with which a design fits; None where none does."""
+    low, high = 0, len(densities)  # none before ``low`` is enough, ``high`` is where there is one
+    middle = high - 1  # the last first: mostly it is not enough either
+    while low < high:
+        if _is_enough(space, interval, densities[middle]):
+            high = middle
+        else:
+            low = middle + 1
+        middle = (low + high) // 2
+    return densities[high] if high < len(densities) else None
+
+
+def _is_enough(space: Space, interval: int, density: float) -> bool:
+    """Whether a design fits with a share of the kernel positions."""
+    thinner = search_space(at_density(space.graph, density), space.part, space.clock, {})
+    within = min(interval, thinner.intervals[-1])
+    if within < thinner.floor:
+        return False
+    beside = fifo_needs(thinner, closest(thinner.problem, within))
+    return _fits(thinner, within, space.problem.capacity, beside)
 
 
 def _fits(space: Space, interval: int, capacity: CostArray, beside: CostArray) -> bool:

@@ -266,6 +266,20 @@ def _sooner(space: Space, budget: CostArray, found: Choice, first: int) -> Choic
         if choice is None or (choice.total + fifo_needs(space, choice) > budget).any():
             break
         found = choice
+    return _next_one(space, budget, found)
+
+
+def _next_one(space: Space, budget: CostArray, found: Choice) -> Choice:
+    """A choice that fits, or one at the next shorter interval: a thorough search may find what a quick one did not."""
+    for _ in range(ROUNDS):
+        shorter = [interval for interval in space.intervals if interval < interval_of(space, found)]
+        if not shorter:
+            break
+        problem = replace(space.problem, budget=budget - fifo_needs(space, found))
+        choice = affordable(problem, shorter[-1]).choice
+        if choice is None or (choice.total + fifo_needs(space, choice) > budget).any():
+            break
+        found = choice
     return found
 
 

@@ -111,13 +111,13 @@ def accumulators_by_channel(
 
 def affine_range(op: Affine, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
     """The exact range of ``in * scale + offset`` over all channels, each product included."""
-    entering = source.fmt.range
-    pairs = zip(constants[op.scale].tolist(), constants[op.offset].tolist(), strict=True)
-    ranges = []
-    for scale, offset in pairs:
-        product = entering.scaled(scale)
-        ranges += [product, product + Interval(offset, offset)]
-    return Interval.hull(ranges)
+    least, most = source.fmt.range.lo, source.fmt.range.hi
+    lo, hi = [], []
+    for scale, offset in zip(constants[op.scale].tolist(), constants[op.offset].tolist(), strict=True):
+        first, last = (least * scale, most * scale) if scale >= 0 else (most * scale, least * scale)
+        lo.append(first + min(offset, 0))
+        hi.append(last + max(offset, 0))
+    return Interval(min(lo), max(hi))
 
 
 def _typed(height: int, width: int, channels: int, fmt: FixedPoint) -> TensorType:
