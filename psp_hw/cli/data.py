@@ -19,7 +19,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """List the data sets; fetch and check one."""
-    from psp_hw.data.registry import DATA_SETS, DEFAULT_DATA_DIR, data_info
+    from psp_hw.data.registry import DATA_SETS, DEFAULT_DATA_DIR, IMAGENET, data_info
 
     folder = data_dir or DEFAULT_DATA_DIR
     if name is not None:
@@ -40,11 +40,13 @@ def command(
         ]
         console.show_json({"data": sets})
         return
+    fetched = {info.name: "nothing to fetch" for info in DATA_SETS.values() if info.ships}
+    fetched[IMAGENET] = "your own, in --data-dir"
     rows = [
         (
             info.name,
             info.summary,
-            "nothing to fetch" if info.ships else f"psp-hw data {info.name}",
+            fetched.get(info.name, f"psp-hw data {info.name}"),
             "x".join(map(str, info.image)),
             f"{info.train:,}",
             f"{info.test:,}",
@@ -62,7 +64,9 @@ def _fetch(name: str, folder: Path, as_json: bool) -> None:
 
     with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
         place = None
-        if not registry.data_info(name).ships:
+        if name == registry.IMAGENET:
+            place = folder
+        elif not registry.data_info(name).ships:
             place = fetch_cifar10(
                 folder, progress=lambda done, total: steps.step(f"fetching {name}", done, total)
             )
@@ -70,5 +74,6 @@ def _fetch(name: str, folder: Path, as_json: bool) -> None:
     if as_json:
         console.show_json({"name": name, "folder": place, **counts})
         return
-    where = "comes with scikit-learn" if place is None else f"is in {place}, every file as published"
+    published = "" if name == registry.IMAGENET else ", every file as published"
+    where = "comes with scikit-learn" if place is None else f"is in {place}{published}"
     console.show(f"{name} {where}: {counts['train']:,} training and {counts['test']:,} test images")

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from psp_hw.data import cifar10, digits
+from psp_hw.data import cifar10, digits, imagenet
+from psp_hw.data.photographs import Photographs
 from psp_hw.data.split import Preprocessing, Split
 from psp_hw.errors import DataError, SpecError
 from psp_hw.spec.names import suggestion
 
 DEFAULT_DATA_DIR = Path("data")
+IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class DataInfo:
         name: as on the command line.
         summary: one line.
         image: channels, height and width.
-        classes: names of the classes.
+        classes: names of the classes; empty: as many as the files have.
         train: images in the training split.
         test: images in the test split.
         ships: whether it comes with an installed package, so that nothing is fetched.
@@ -57,6 +59,15 @@ _ALL = (
         classes=cifar10.CLASSES,
         train=50_000,
         test=10_000,
+        ships=False,
+    ),
+    DataInfo(
+        name=IMAGENET,
+        summary="photographs, 224x224, 1000 classes, streamed from folders or WebDataset shards",
+        image=(3, imagenet.SIDE, imagenet.SIDE),
+        classes=(),
+        train=imagenet.TRAIN,
+        test=imagenet.TEST,
         ships=False,
     ),
 )
@@ -93,14 +104,32 @@ def load(
     if split not in ("train", "test"):
         raise SpecError(f"unknown split '{split}'", where="split", hint="use train or test")
     folder = data_dir or DEFAULT_DATA_DIR
+    if name == IMAGENET:
+        return _streamed(folder.resolve(), split, preprocessing)
     raw, labels = _raw(name, folder.resolve(), split)
     steps = preprocessing or _preprocessing(name, folder.resolve())
-    if steps.mean.shape != info.image:
-        what = f"the stored mean is {steps.mean.shape}, images of {name} are {info.image}"
-        raise DataError(what, where="input.npz", hint="simulate on the data set of the run")
+    _require_mean(steps, info.image, name)
     return Split(
         name=split, images=steps.apply(raw), labels=labels, classes=info.classes, preprocessing=steps
     )
+
+
+def _streamed(folder: Path, split: str, preprocessing: Preprocessing | None) -> Split:
+    """A split whose images are decoded when they are asked for."""
+    encoded, classes = _found(folder, split)
+    steps = preprocessing or imagenet.preprocessing()
+    images = Photographs(encoded, steps, side=imagenet.SIDE)
+    _require_mean(steps, images.shape[1:], IMAGENET)
+    return Split(name=split, images=images, labels=encoded.labels, classes=classes, preprocessing=steps)
+
+
+_found = lru_cache(maxsize=2)(imagenet.find)
+
+
+def _require_mean(steps: Preprocessing, image: tuple[int, ...], name: str) -> None:
+    if steps.mean.shape != image:
+        what = f"the stored mean is {steps.mean.shape}, images of {name} are {image}"
+        raise DataError(what, where="input.npz", hint="simulate on the data set of the run")
 
 
 @lru_cache(maxsize=2)

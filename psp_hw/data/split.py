@@ -6,11 +6,15 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from psp_hw.errors import DataError
+
+if TYPE_CHECKING:
+    from psp_hw.data.photographs import Photographs
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -77,14 +81,14 @@ class Split:
 
     Args:
         name: ``train`` or ``test``.
-        images: preprocessed [N, C, H, W].
+        images: preprocessed [N, C, H, W]; of a large set, `Photographs`, which decodes what is asked for.
         labels: class of each image [N], 0 .. classes - 1.
         classes: names of the classes.
         preprocessing: what was done to the raw pixels.
     """
 
     name: str
-    images: Images
+    images: Images | Photographs
     labels: Labels
     classes: tuple[str, ...]
     preprocessing: Preprocessing

@@ -46,7 +46,9 @@ def data_of(source: Source) -> str | None:
     return None
 
 
-def split_for_test(source: Source, name: str | None, data_dir: Path | None, frame: TensorType) -> Images:
+def split_for_test(
+    source: Source, name: str | None, data_dir: Path | None, frame: TensorType, limit: int | None = None
+) -> Images:
     """The test split of a data set, preprocessed as the source was trained.
 
     Args:
@@ -54,6 +56,7 @@ def split_for_test(source: Source, name: str | None, data_dir: Path | None, fram
         name: of the data set; None: the one of the source.
         data_dir: where fetched data sets lie.
         frame: type of the graph's input.
+        limit: no more than the first so many images.
 
     Raises:
         SpecError: no data set is known for the source, or its images do not suit the graph.
@@ -74,7 +77,9 @@ def split_for_test(source: Source, name: str | None, data_dir: Path | None, fram
     remembered = source.kind is SourceKind.RUN and name == trained_on and stored.is_file()
     split = load(name, data_dir, "test", preprocessing=Preprocessing.read(stored) if remembered else None)
     _check_shape(split.images.shape, frame, f"--data {name}")
-    return Images(values=split.images, labels=split.labels, origin=name)
+    chosen = slice(limit)
+    values = split.images if isinstance(split.images, np.ndarray) and limit is None else split.images[chosen]
+    return Images(values=values, labels=split.labels[chosen], origin=name)
 
 
 def from_file(path: Path, frame: TensorType) -> Images:

@@ -198,7 +198,7 @@ def _against(word: str | None) -> Against | None:
 def _images(request: Request, source: Source, graph: Graph) -> Images:
     if request.inputs is not None:
         return from_file(request.inputs, graph.input.type)
-    return split_for_test(source, request.data, request.data_dir, graph.input.type)
+    return split_for_test(source, request.data, request.data_dir, graph.input.type, request.limit)
 
 
 def what_next(result: SimulateSummary) -> tuple[str, str]:

@@ -71,6 +71,7 @@ class RateShape(Enum):
     COSINE = "cosine"
     ONE_CYCLE = "one-cycle"
     STEP = "step"
+    THIRDS = "thirds"
 
 
 class WeightScale(Enum):

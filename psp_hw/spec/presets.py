@@ -20,6 +20,7 @@ from psp_hw.spec.train import (
 DEFAULT_NET = "digits-cnn"
 _HALF = 0.5
 COLOUR_NETS = ("resnet", "densenet")  # what these names begin with is made for colour images
+LARGE_NETS = ("resnet18", "resnet-b-", "densenet-bc-", "densenet-c-")  # and these for photographs
 
 
 def preset(net: str | None = None, data: str | None = None) -> TrainSpec:
@@ -30,9 +31,18 @@ def preset(net: str | None = None, data: str | None = None) -> TrainSpec:
         data: name of the data set; None: the one that the network is made for.
     """
     name = net or DEFAULT_NET
-    where = data or ("cifar10" if name.startswith(COLOUR_NETS) and ":" not in name else "digits")
-    base = _CIFAR10 if where == "cifar10" else _DIGITS
+    where = data or _made_for(name)
+    base = {"cifar10": _CIFAR10, "imagenet": _IMAGENET}.get(where, _DIGITS)
     return replace(base, net=NetSpec(name=name), data=replace(base.data, name=where))
+
+
+def _made_for(net: str) -> str:
+    """The data set of a network."""
+    if ":" in net:
+        return "digits"
+    if net.startswith(LARGE_NETS):
+        return "imagenet"
+    return "cifar10" if net.startswith(COLOUR_NETS) else "digits"
 
 
 def with_structures(spec: TrainSpec, kinds: tuple[StructureKind, ...], *, paper: bool = False) -> TrainSpec:
@@ -48,7 +58,9 @@ def with_structures(spec: TrainSpec, kinds: tuple[StructureKind, ...], *, paper:
         structure = StructureSpec(epsilon=epsilon, strength=1e-4)
         pruning = PruningSpec(init=AlphaInit.PAPER)
     else:
-        structure = _SHORT_CIFAR10 if spec.data.name == "cifar10" else _SHORT_DIGITS
+        structure = {"cifar10": _SHORT_CIFAR10, "imagenet": _SHORT_IMAGENET}.get(
+            spec.data.name, _SHORT_DIGITS
+        )
         pruning = _SHORT_PRUNING
     structures = tuple(_of_kind(structure, kind) for kind in kinds)
     return replace(spec, pruning=replace(pruning, structures=structures))
@@ -118,6 +130,15 @@ _CIFAR10 = TrainSpec(
     training=ScheduleSpec(epochs=60, batch_size=128, rate=0.2, shape=RateShape.ONE_CYCLE),
     finetune=ScheduleSpec(epochs=10, batch_size=128, rate=0.01, shape=RateShape.COSINE, weight_decay=1e-5),
 )
+# Photographs are varied by random crops of any size: no shifts. The schedule of Huang et al., arXiv 1608.06993, Sec. 4.2.
+_IMAGENET = TrainSpec(
+    data=DataSpec(name="imagenet", flip=True),
+    quant=QuantSpec(),
+    training=ScheduleSpec(epochs=90, batch_size=256, rate=0.1, shape=RateShape.THIRDS, weight_decay=1e-4),
+    finetune=ScheduleSpec(epochs=3, batch_size=256, rate=0.001, shape=RateShape.COSINE, weight_decay=1e-5),
+)
 _SHORT_PRUNING = PruningSpec(init=AlphaInit.ONES, warmup=0.1, ramp=0.4, settle=0.25)
 _SHORT_DIGITS = StructureSpec(epsilon=0.3, strength=0.1, at_least=0.33, at_most=0.67)
+# The product of lambda and the sum of the rates over all steps is that of CIFAR-10; not tuned.
+_SHORT_IMAGENET = StructureSpec(epsilon=0.3, strength=0.00035, at_least=0.33, at_most=0.67)
 _SHORT_CIFAR10 = StructureSpec(epsilon=0.3, strength=0.0025, at_least=0.33, at_most=0.67)

@@ -104,7 +104,7 @@ class DataSpec:
     """A data set and how its training images are varied.
 
     Args:
-        name: ``digits`` or ``cifar10``.
+        name: ``digits``, ``cifar10`` or ``imagenet``.
         pad: random shift up to so many pixels in each direction [pixels].
         flip: whether half of the images are mirrored left to right.
     """

@@ -31,13 +31,13 @@ from psp_hw.training.loop import LOGS
 from psp_hw.training.machine import Machine, is_leader, wait_for_all
 from psp_hw.training.manner import Manner, Note
 from psp_hw.training.phases import (
-    EVAL_BATCH,
     FLOAT_PHASE,
     QUANT_PHASE,
     Pruned,
     accuracy,
     calibrated,
     check_net,
+    eval_batch,
     fine_tune,
     float_phase,
     predict,
@@ -251,7 +251,8 @@ def quantized_of(run: Run) -> nn.Module:
     path = run.path / QUANTIZED
     state = check_checkpoint(path)
     try:
-        model = rebuild(run.spec, state, image=info.image, classes=len(info.classes))
+        classes = len(info.classes) or run.metrics["layers"][-1]["channels"][1]
+        model = rebuild(run.spec, state, image=info.image, classes=classes)
     except RuntimeError as error:
         what = f"does not fit the network of the spec: {_misfit(error)}"
         raise RunError(what, where=str(path)) from error
@@ -295,8 +296,9 @@ def reference_trace(run: Path, images: NDArray[np.floating[Any]]) -> dict[str, N
     """
     model = load_quantized(run)
     pixels = np.asarray(images)
+    size = eval_batch(pixels.shape)
     parts = [
-        trace_values(model, torch.from_numpy(pixels[i : i + EVAL_BATCH]).double())
-        for i in range(0, len(pixels), EVAL_BATCH)
+        trace_values(model, torch.from_numpy(pixels[i : i + size]).double())
+        for i in range(0, len(pixels), size)
     ]
     return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}

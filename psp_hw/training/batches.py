@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from psp_hw.data.augment import Variations, draw_variations, vary
-from psp_hw.data.split import Split
+from psp_hw.data.photographs import Photographs, cores
+from psp_hw.data.split import Preprocessing, Split
+from psp_hw.errors import SpecError
 from psp_hw.spec.train import DataSpec
 from psp_hw.training.machine import shard
 
@@ -20,7 +22,7 @@ class Batches:
     """An iterable of (images [n, C, H, W], labels [n]) for one epoch at a time.
 
     Lightning tells the epoch through ``sampler.set_epoch``; the object is its own sampler. Where several processes train,
-    each takes its share of every batch.
+    each takes its share of every batch. Photographs are decoded as they are needed, by as many threads as there are cores.
 
     Args:
         split: the images.
@@ -30,6 +32,9 @@ class Batches:
     """
 
     def __init__(self, split: Split, spec: DataSpec, *, batch_size: int, seed: int) -> None:
+        if isinstance(split.images, Photographs) and spec.pad:
+            what = f"pad={spec.pad}: photographs are varied by random crops of any size, not by shifts"
+            raise SpecError(what, where="data.pad", hint="use pad: 0")
         self.split = split
         self.spec = spec
         self.seed = seed
@@ -37,19 +42,46 @@ class Batches:
         self.epoch = 0
         self.sampler = self
         self.held: DeviceImages | None = None
+        self.device = torch.device("cpu")
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields."""
         self.epoch = epoch
 
     def hold_on(self, device: torch.device) -> None:
-        """Keep the images on an accelerator and vary them there; the batches hold the same values."""
+        """Keep the images on an accelerator and vary them there; the batches hold the same values.
+
+        Of photographs, bytes are sent there and preprocessed.
+        """
+        self.device = device
+        if isinstance(self.split.images, Photographs):
+            return
         self.held = None if device.type == "cpu" else DeviceImages(self.split, device, pad=self.spec.pad)
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if isinstance(self.split.images, Photographs):
+            return self._streamed(self.split.images)
+        return self._stored()
+
+    def _streamed(self, photographs: Photographs) -> Iterator[tuple[Tensor, Tensor]]:
+        order = photographs.encoded.order(np.random.default_rng([self.seed, self.epoch]))
+        rank, processes = shard()
+        shares = [index[rank::processes] for index in np.array_split(order, self.count)]
+        pixels = photographs.batches(
+            shares,
+            seed=self.seed,
+            epoch=self.epoch,
+            flip=self.spec.flip,
+            threads=max(1, cores() // processes),
+        )
+        ready = Preprocess(photographs.preprocessing, self.device)
+        for index, images in zip(shares, pixels, strict=True):
+            yield ready(images), torch.from_numpy(self.split.labels[index])
+
+    def _stored(self) -> Iterator[tuple[Tensor, Tensor]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.split))
         rank, processes = shard()
@@ -64,6 +96,30 @@ class Batches:
             return self.held.batch(index, how)
         images = vary(self.split.images[index], how, pad=self.spec.pad)
         return torch.from_numpy(images), torch.from_numpy(self.split.labels[index])
+
+
+class Preprocess:
+    """Pixels uint8 [n, C, H, W] to what the network sees, float32, on the device that trains; the same values on every device.
+
+    Args:
+        preprocessing: what is done.
+        device: where.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
+        self.preprocessing = preprocessing
+        self.device = device
+        self.mean = torch.from_numpy(preprocessing.mean).to(device)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
+        if self.device.type == "cpu":
+            return torch.from_numpy(self.preprocessing.apply(pixels))
+        return self.there(pixels)
+
+    def there(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Send the bytes, then compute: a quarter of what floats would be."""
+        raw = torch.from_numpy(pixels).to(self.device, non_blocking=True).to(torch.float32)
+        return raw.sub_(self.mean).div_(self.preprocessing.divisor)
 
 
 class DeviceImages:

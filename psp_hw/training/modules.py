@@ -24,6 +24,8 @@ _GRACE = 0.5  # share of the steps during which a layer may be empty: alpha star
 _WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
 _WATCH_EVERY = 64  # steps: reading the loss makes an accelerator wait for the host
 _STEP_DROPS = (0.5, 0.75)  # step: the rate falls to a tenth at these shares (He et al., Sec. 4.2)
+# thirds: the same, after 30 and 60 epochs of 90 (Huang et al., arXiv 1608.06993, Sec. 4.2)
+_THIRDS_DROPS = (1 / 3, 2 / 3)
 
 
 def rate_factor(shape: RateShape, progress: float) -> float:
@@ -44,6 +46,8 @@ def rate_factor(shape: RateShape, progress: float) -> float:
             return 0.5 * (1.0 + math.cos(math.pi * min((progress - _WARM_SHARE) / (1.0 - _WARM_SHARE), 1.0)))
         case RateShape.STEP:
             return float(0.1 ** sum(progress >= drop for drop in _STEP_DROPS))
+        case RateShape.THIRDS:
+            return float(0.1 ** sum(progress >= drop for drop in _THIRDS_DROPS))
 
 
 class Phase(LightningModule):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,8 @@ from psp_hw.training.run import PRUNED
 
 FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
 CALIBRATION_IMAGES = 1024
-EVAL_BATCH = 500
+EVAL_BATCH = 500  # images of 32 x 32 pixels; fewer of larger ones
+_EVAL_VALUES = EVAL_BATCH * 3 * 32 * 32
 PROBE_IMAGES = 32
 SMALL_STEP_MACS = 200_000_000  # below this a step takes milliseconds and threads cost more than they save
 
@@ -214,15 +216,18 @@ def rebuild(
     return model.eval()
 
 
+def eval_batch(shape: tuple[int, ...]) -> int:
+    """How many images [N, C, H, W] of a shape are evaluated at once."""
+    return max(1, min(EVAL_BATCH, _EVAL_VALUES // math.prod(shape[1:])))
+
+
 @torch.no_grad()
 def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """Logits [N, classes] in the precision of the model."""
     kind = next(model.parameters()).dtype
     model.eval()
-    parts = [
-        model(torch.from_numpy(images[i : i + EVAL_BATCH]).to(kind))
-        for i in range(0, len(images), EVAL_BATCH)
-    ]
+    size = eval_batch(images.shape)
+    parts = [model(torch.from_numpy(images[i : i + size]).to(kind)) for i in range(0, len(images), size)]
     return torch.cat(parts).numpy()
 
 

@@ -79,7 +79,7 @@ def test_version_is_the_package_version() -> None:
         (["emit"], "psp-hw train --shape"),
         (["emit", "nowhere"], "does not exist"),
         (["simulate", "nowhere"], "does not exist"),
-        (["data", "imagenet"], "use one of: cifar10, digits"),
+        (["data", "svhn"], "use one of: cifar10, digits, imagenet"),
     ],
 )
 def test_bad_use_is_one_sentence_and_exit_code_2(arguments: list[str], says: str, tmp_path: Path) -> None:
