@@ -49,6 +49,7 @@ def _from_run(manifest: Mapping[str, object]) -> TrainingSummary:
         density=number("metrics", "density"),
         params=int(number("metrics", "params")),
         macs=int(number("metrics", "macs")),
+        accuracy_calibrated=number_at(manifest, "metrics", "accuracy_calibrated"),
     )
 
 
@@ -79,6 +80,7 @@ def _from_report(report: Mapping[str, object]) -> TrainingSummary | None:
             density=float(found["density"]),
             params=int(found["params"]),
             macs=int(found["macs"]),
+            accuracy_calibrated=number_at(found, "accuracy_calibrated"),
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -43,6 +43,7 @@ def _training(training: TrainingSummary) -> Json:
         "bits": [training.bits_weight, training.bits_activation],
         "structures": list(training.structures),
         "accuracy": training.accuracy,
+        "accuracy_calibrated": training.accuracy_calibrated,
         "accuracy_quantized": training.accuracy_quantized,
         "density": training.density,
         "params": training.params,

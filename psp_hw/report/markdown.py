@@ -83,6 +83,7 @@ def _training(training: TrainingSummary) -> list[str]:
         ["Structures", escape(", ".join(training.structures) or "none")],
         ["Bits (weights, activations)", f"{training.bits_weight}, {training.bits_activation}"],
         ["Accuracy, float", f"{training.accuracy:.2%}"],
+        *_calibrated(training),
         ["Accuracy, quantized", f"{training.accuracy_quantized:.2%}"],
         ["Density", f"{training.density:.3f}"],
         ["Parameters", f"{training.params:,}"],
@@ -90,6 +91,13 @@ def _training(training: TrainingSummary) -> list[str]:
         ["Seed", str(training.seed)],
     ]
     return ["## Training", "", *_table(["", "Value"], rows)]
+
+
+def _calibrated(training: TrainingSummary) -> list[list[str]]:
+    """The step between floats and fine-tuning, where it was measured."""
+    if training.accuracy_calibrated is None:
+        return []
+    return [["Accuracy, quantized before fine-tuning", f"{training.accuracy_calibrated:.2%}"]]
 
 
 def _checks(report: Report) -> list[str]:

@@ -108,7 +108,10 @@ class FifoRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSummary:
-    """How the network was trained; accuracies and density in 0 .. 1."""
+    """How the network was trained; accuracies and density in 0 .. 1.
+
+    `accuracy_calibrated` is the accuracy after quantization and before fine-tuning; None where nobody measured it.
+    """
 
     net: str
     data: str
@@ -121,6 +124,7 @@ class TrainingSummary:
     density: float
     params: int
     macs: int
+    accuracy_calibrated: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,6 +191,18 @@ def test_json_holds_every_number_of_the_page() -> None:
     assert 0.975 == made["training"]["accuracy_quantized"]
 
 
+def test_the_accuracy_before_fine_tuning_is_said_where_it_was_measured() -> None:
+    known = report()
+    assert known.training is not None
+    files = render(replace(known, training=replace(known.training, accuracy_calibrated=0.9625)))
+
+    assert "before fine-tuning 96.25 %" in files["report.html"]
+    assert "| Accuracy, quantized before fine-tuning | 96.25% |" in files["report.md"]
+    assert 0.9625 == json.loads(files["report.json"])["training"]["accuracy_calibrated"]
+    for name in ("report.html", "report.md"):
+        assert "before fine-tuning" not in render(known)[name]
+
+
 def test_a_resource_that_the_part_lacks_does_not_fit_and_is_no_number() -> None:
     uses = (ResourceUse(name="URAM", used=3, available=0), ResourceUse(name="DSP", used=0, available=0))
     made = report(resources=uses, layers=())
