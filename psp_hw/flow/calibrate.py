@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,18 @@ from psp_hw.errors import DataError
 from psp_hw.flow.estimate import settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.source import Source, SourceKind, read_graph, resolve, text_at
-from psp_hw.tools.synthesis import SynthesisReport, read_report
+from psp_hw.tools.synthesis import SynthesisReport, read_reports
 
 DEFAULT_OUT = Path("calibration.json")
-PATTERNS = ("**/*csynth.xml", "**/*csynth.rpt", "**/*utilization*.rpt", "**/vivado_synth.rpt")
+PATTERNS = (
+    "**/*csynth.xml",
+    "**/*csynth.rpt",
+    "**/export_syn.xml",
+    "**/export_impl.xml",
+    "**/*_export.xml",
+    "**/*utilization*.rpt",
+    "**/vivado_synth.rpt",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,27 +62,22 @@ def calibrate_site(paths: Sequence[Path], *, out: Path | None = None) -> Calibra
     tools: list[str] = []
     for path in paths:
         design, reports = _reports_of(path)
-        expected = _expected(design)
-        for report in reports:
-            estimated = expected.get((report.stage, _folded(report.module)))
-            if estimated is None:
-                ignored.append(report.path)
-                continue
-            tools.append(report.tool)
-            samples.append(
-                Sample(
-                    stage=report.stage, module=report.module, estimated=estimated, reported=report.resources
-                )
-            )
+        found = _samples(reports, _expected(design))
+        used = {report.path for report, _ in found}
+        ignored += [file for file in dict.fromkeys(report.path for report in reports) if file not in used]
+        tools += [report.tool for report, _ in found]
+        samples += [sample for _, sample in found]
     if not samples:
         named = f" (of {len(ignored)} reports none is of a module of the design)" if ignored else ""
         raise DataError(
             f"no report of an engine or of the whole design was found{named}", where=str(paths[0])
         )
-    found = calibrate(samples, tools)
+    calibration = calibrate(samples, tools)
     file = out or DEFAULT_OUT
-    write_files(file.parent, {file.name: print_calibration(found)})
-    return CalibrationSummary(calibration=found, samples=tuple(samples), ignored=tuple(ignored), file=file)
+    write_files(file.parent, {file.name: print_calibration(calibration)})
+    return CalibrationSummary(
+        calibration=calibration, samples=tuple(samples), ignored=tuple(ignored), file=file
+    )
 
 
 def synthesis_of(design: Source) -> tuple[Sample, ...]:
@@ -82,33 +85,53 @@ def synthesis_of(design: Source) -> tuple[Sample, ...]:
     reports: list[SynthesisReport] = []
     for file in _report_files(design.path):
         try:
-            reports.append(read_report(file))
+            reports += read_reports(file)
         except DataError:
             continue
-    if not reports:
-        return ()
-    expected = _expected(design)
-    return tuple(
-        Sample(stage=report.stage, module=report.module, estimated=estimated, reported=report.resources)
-        for report in _distinct(reports)
-        if (estimated := expected.get((report.stage, _folded(report.module)))) is not None
-    )
+    return tuple(sample for _, sample in _samples(reports, _expected(design))) if reports else ()
 
 
 def _report_files(folder: Path) -> list[Path]:
     return [file for pattern in PATTERNS for file in sorted(folder.glob(pattern))]
 
 
-def _distinct(reports: Iterable[SynthesisReport]) -> list[SynthesisReport]:
-    """One report per module and stage, the first."""
-    found: dict[tuple[Stage, str], SynthesisReport] = {}
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What was estimated for the modules of a design, by stage and name; the whole is the module without a name.
+
+    Args:
+        top: the name of the whole.
+    """
+
+    top: str
+    amounts: Mapping[tuple[Stage, str], Resources]
+
+    def key(self, report: SynthesisReport) -> tuple[Stage, str] | None:
+        """Which module a report is of; tools put the name of the whole, and of what is around it, before the name of a module."""
+        name = _folded(report.module)
+        if self.top in name and (report.stage, name) not in self.amounts:
+            name = name[name.rindex(self.top) + len(self.top) :]
+        return (report.stage, name) if (report.stage, name) in self.amounts else None
+
+
+def _samples(reports: Iterable[SynthesisReport], expected: _Expected) -> list[tuple[SynthesisReport, Sample]]:
+    """Estimate beside report, one per module and stage: the first."""
+    found: dict[tuple[Stage, str], tuple[SynthesisReport, Sample]] = {}
     for report in reports:
-        found.setdefault((report.stage, _folded(report.module)), report)
+        key = expected.key(report)
+        if key is not None and key not in found:
+            sample = Sample(
+                stage=report.stage,
+                module=report.module or expected.top,
+                estimated=expected.amounts[key],
+                reported=report.resources,
+            )
+            found[key] = (report, sample)
     return list(found.values())
 
 
 def _reports_of(path: Path) -> tuple[Source, list[SynthesisReport]]:
-    """The design that a path is or lies in, and the reports that are meant; of one module and stage, XML comes first."""
+    """The design that a path is or lies in, and the reports that are meant, XML first."""
     if path.is_dir():
         design = resolve(path)
         if design.kind is not SourceKind.DESIGN:
@@ -124,9 +147,9 @@ def _reports_of(path: Path) -> tuple[Source, list[SynthesisReport]]:
             )
     else:
         files = [path]
-        read_report(path)  # what is no report is said before where it lies
+        read_reports(path)  # what is no report is said before where it lies
         design = _design_around(path)
-    return design, _distinct(read_report(file) for file in files)
+    return design, [report for file in files for report in read_reports(file)]
 
 
 def _design_around(path: Path) -> Source:
@@ -136,7 +159,7 @@ def _design_around(path: Path) -> Source:
     raise DataError("lies in no design", where=str(path), hint="give the report where the tool wrote it")
 
 
-def _expected(design: Source) -> dict[tuple[Stage, str], Resources]:
+def _expected(design: Source) -> _Expected:
     """What was estimated for every module of a design: its engines without their FIFOs, and the whole."""
     settings = settings_of(design, None, None)
     graph = read_graph(design)
@@ -144,11 +167,8 @@ def _expected(design: Source) -> dict[tuple[Stage, str], Resources]:
         graph, load_plan(design.path / PLAN_NAME), settings.part, settings.clock, simulated=False
     )
     top = text_at(design.manifest, "top") or graph.name
-    expected = dict(_engines(found, top))
-    for name in (top, ""):  # a utilization report may not say which design it is of
-        expected[Stage.C_SYNTHESIS, _folded(name)] = found.c_synthesis
-        expected[Stage.RTL_SYNTHESIS, _folded(name)] = found.resources
-    return expected
+    whole = {(Stage.C_SYNTHESIS, ""): found.c_synthesis, (Stage.RTL_SYNTHESIS, ""): found.resources}
+    return _Expected(_folded(top), dict(_engines(found, top)) | whole)
 
 
 def _engines(found: Estimate, top: str) -> Iterator[tuple[tuple[Stage, str], Resources]]:

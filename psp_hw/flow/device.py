@@ -50,8 +50,11 @@ class DeviceRequest:
 NOTHING_MORE = DeviceRequest()
 
 
-def choose_part(name: str, request: DeviceRequest) -> Part:
+def choose_part(name: str, request: DeviceRequest, *, recorded: Mapping[Resource, int] | None = None) -> Part:
     """The part that is asked for, with no more of each resource than the budget allows.
+
+    Args:
+        recorded: what a design says its part has; it counts where the table does not know the part.
 
     Raises:
         SpecError: an unknown part without a full budget; a budget that is zero, negative or no budget.
@@ -60,7 +63,7 @@ def choose_part(name: str, request: DeviceRequest) -> Part:
     try:
         part = find_part(name)
     except SpecError:
-        return _unknown(name, limits, _family(name))
+        return _unknown(name, {**(recorded or {}), **limits}, _family(name))
     return replace(part, resources=_limited(part.resources, limits)) if limits else part
 
 

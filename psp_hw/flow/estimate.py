@@ -10,6 +10,7 @@ from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration, load_calibratio
 from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
 from psp_hw.cost.parts import Part
+from psp_hw.cost.resources import Resource
 from psp_hw.dse import search
 from psp_hw.dse.explore import point_plan
 from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
@@ -17,11 +18,13 @@ from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_par
 from psp_hw.flow.goal import GoalRequest, parse_folds
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.source import Source, SourceKind, number_at, read_graph, resolve, text_at
+from psp_hw.flow.source import Source, SourceKind, number_at, read_graph, read_json, resolve, text_at
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.report.model import HardwareSummary
 from psp_hw.units import Clock
+
+REPORT_NAME = "report.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,24 @@ def settings_of(
     period = clock_ns if clock_ns is not None else number_at(own, "clock_ns")
     period = DEFAULT_CLOCK_NS if period is None else period
     calibration = load_calibration(device.calibration) if device.calibration is not None else NOT_CALIBRATED
-    return Settings(part=choose_part(name, device), clock=Clock(period_ns=period), calibration=calibration)
+    recorded = _recorded(source, name) if own else None
+    return Settings(
+        part=choose_part(name, device, recorded=recorded),
+        clock=Clock(period_ns=period),
+        calibration=calibration,
+    )
+
+
+def _recorded(source: Source, part: str) -> dict[Resource, int]:
+    """What the report of a design says its part has; nothing where it has no report, or one of another part."""
+    file = source.path / REPORT_NAME
+    if not file.is_file():
+        return {}
+    report = read_json(file)
+    if text_at(report, "hardware", "part") != part:
+        return {}
+    amounts = ((one, number_at(report, "hardware", "available", one.value)) for one in Resource)
+    return {one: int(amount) for one, amount in amounts if amount is not None and amount >= 0}
 
 
 def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Progress) -> Planned:

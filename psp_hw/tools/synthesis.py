@@ -1,7 +1,8 @@
 """Reports of Vivado HLS, Vitis HLS and Vivado: what a design really takes.
 
-Three forms are read: ``*csynth.xml`` and ``*csynth.rpt`` of C synthesis, and the text of Vivado's ``report_utilization``, which counts
-what RTL synthesis or implementation left.
+Four forms are read: ``*csynth.xml`` and ``*csynth.rpt`` of C synthesis; the text of Vivado's ``report_utilization``, flat or
+``-hierarchical``, which counts what RTL synthesis or implementation left (UG835: that command writes no XML); and the XML that both HLS
+tools write of it when they export a design (``<top>_export.xml``, ``export_syn.xml``, ``export_impl.xml``).
 """
 
 from __future__ import annotations
@@ -37,6 +38,27 @@ _SITES = {
     "URAM": Resource.URAM,
 }
 _NEEDED = (Resource.LUT, Resource.FF)
+# Attributes and elements of the XML of an export; its BRAM counts RAMB18, two for a RAMB36.
+_EXPORTED = {
+    "LUT": Resource.LUT,
+    "FF": Resource.FF,
+    "DSP": Resource.DSP,
+    "DSP48": Resource.DSP,
+    "BRAM": Resource.BRAM18,
+    "URAM": Resource.URAM,
+}
+# Columns of report_utilization -hierarchical, and how many of the resource each counts.
+_HIERARCHY = {
+    "Total LUTs": (Resource.LUT, 1),
+    "FFs": (Resource.FF, 1),
+    "RAMB36": (Resource.BRAM18, 2),
+    "RAMB18": (Resource.BRAM18, 1),
+    "URAM": (Resource.URAM, 1),
+    "DSP Blocks": (Resource.DSP, 1),
+    "DSP48 Blocks": (Resource.DSP, 1),
+}
+# How an export names the module of a cell, the most telling first.
+_MODULE_NAMES = ("ORIG_REF_NAME", "REF_NAME", "CELL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +84,19 @@ class SynthesisReport:
 
 
 def read_report(path: Path) -> SynthesisReport:
-    """Read a report of any of the three forms.
+    """Read a report; of one that lists modules, the whole.
 
     Raises:
-        DataError: it cannot be read, or is none of them.
+        DataError: it cannot be read, or is no report.
+    """
+    return read_reports(path)[0]
+
+
+def read_reports(path: Path) -> tuple[SynthesisReport, ...]:
+    """Read a report, and every module that it lists.
+
+    Raises:
+        DataError: it cannot be read, or is no report.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -76,26 +107,37 @@ def read_report(path: Path) -> SynthesisReport:
     if path.suffix.lower() == ".xml":
         return _xml(path, text)
     if "== Utilization Estimates" in text:
-        return _csynth_text(path, text)
+        return (_csynth_text(path, text),)
     if re.search(r"\|\s*Site Type\s*\|", text):
-        return _utilization(path, text)
+        return (_utilization(path, text),)
+    if re.search(r"\|\s*Instance\s*\|\s*Module\s*\|", text):
+        return _hierarchy(path, text)
     raise DataError(
         "is no synthesis report",
         where=str(path),
-        hint="give csynth.xml, csynth.rpt or the text of report_utilization",
+        hint="give csynth.xml, csynth.rpt, export_syn.xml or the text of report_utilization",
     )
 
 
-def _xml(path: Path, text: str) -> SynthesisReport:
+def _xml(path: Path, text: str) -> tuple[SynthesisReport, ...]:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise DataError("declares entities, which no synthesis report does", where=str(path))
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 (no entities, and of limited size)
     except ElementTree.ParseError as error:
         raise DataError(f"is no XML: {error}", where=str(path)) from error
-    found = root.find("AreaEstimates/Resources")
-    if found is None:
-        raise DataError("has no AreaEstimates", where=str(path), hint="give the csynth.xml of C synthesis")
+    if (found := root.find("AreaEstimates/Resources")) is not None:
+        return (_csynth_xml(path, root, found),)
+    if (found := root.find("AreaReport/Resources")) is not None:
+        return _export(path, root, found)
+    raise DataError(
+        "has neither AreaEstimates nor AreaReport",
+        where=str(path),
+        hint="give the csynth.xml of C synthesis or the XML of an export",
+    )
+
+
+def _csynth_xml(path: Path, root: ElementTree.Element, found: ElementTree.Element) -> SynthesisReport:
     amounts = {_COLUMNS[child.tag]: _whole(child.text, path) for child in found if child.tag in _COLUMNS}
     overall = "PerformanceEstimates/SummaryOfOverallLatency/"
     version = root.findtext("ReportVersion/Version") or ""
@@ -107,6 +149,38 @@ def _xml(path: Path, text: str) -> SynthesisReport:
         resources=_resources(amounts, path),
         latency=_cycles(root.findtext(f"{overall}Worst-caseLatency")),
         interval=_cycles(root.findtext(f"{overall}Interval-max")),
+    )
+
+
+def _export(path: Path, root: ElementTree.Element, found: ElementTree.Element) -> tuple[SynthesisReport, ...]:
+    """The whole, then the modules: of those, the tools write no amount that is 0."""
+    version = (root.findtext("RunData/VIVADO_VERSION") or "").strip().removeprefix("v.")
+    tool = f"Vivado {version}" if version else ""
+    amounts = {_EXPORTED[child.tag]: _whole(child.text, path) for child in found if child.tag in _EXPORTED}
+    reports = [_left(path, "", tool, _resources(amounts, path))]
+    for module in root.iterfind("RtlModules/RtlModule"):
+        listed = module.find("Resources")
+        name = next((module.get(key, "") for key in _MODULE_NAMES if module.get(key)), "")
+        if listed is None or not name:
+            continue
+        parts = {
+            _EXPORTED[key]: _whole(value, path) for key, value in listed.attrib.items() if key in _EXPORTED
+        }
+        none = dict.fromkeys(_NEEDED, 0)
+        reports.append(_left(path, name.rpartition("/")[2], tool, _resources(none | parts, path)))
+    return tuple(reports)
+
+
+def _left(path: Path, module: str, tool: str, resources: Resources) -> SynthesisReport:
+    """What RTL synthesis or implementation left of a module."""
+    return SynthesisReport(
+        path=path,
+        stage=Stage.RTL_SYNTHESIS,
+        module=module,
+        tool=tool,
+        resources=resources,
+        latency=None,
+        interval=None,
     )
 
 
@@ -142,17 +216,33 @@ def _utilization(path: Path, text: str) -> SynthesisReport:
             amounts[resource] = round(2 * _number(cells[1], path))
         else:
             amounts[resource] = _whole(cells[1], path)
-    version = re.search(r"^\|?\s*Tool Version\s*:\s*(.+?)\s*$", text, re.MULTILINE)
     module = re.search(r"^\|?\s*Design\s*:\s*(\S+)", text, re.MULTILINE)
-    return SynthesisReport(
-        path=path,
-        stage=Stage.RTL_SYNTHESIS,
-        module=module[1] if module else "",
-        tool=version[1].split(" (")[0].replace(" v.", " ") if version else "",
-        resources=_resources(amounts, path),
-        latency=None,
-        interval=None,
-    )
+    return _left(path, module[1] if module else "", _vivado(text), _resources(amounts, path))
+
+
+def _vivado(text: str) -> str:
+    """The tool and version that a text of Vivado names."""
+    version = re.search(r"^\|?\s*Tool Version\s*:\s*(.+?)\s*$", text, re.MULTILINE)
+    return version[1].split(" (")[0].replace(" v.", " ") if version else ""
+
+
+def _hierarchy(path: Path, text: str) -> tuple[SynthesisReport, ...]:
+    """Every module with what it holds in all; lines in brackets are what a module holds beside its children."""
+    columns: list[str] = []
+    reports: list[SynthesisReport] = []
+    for cells in _rows(text):
+        if cells[:2] == ["Instance", "Module"]:
+            columns = cells
+        elif columns and len(cells) == len(columns) and not cells[0].startswith("("):
+            amounts: dict[Resource, int] = {}
+            for column, cell in zip(columns, cells, strict=True):
+                if column in _HIERARCHY:
+                    resource, each = _HIERARCHY[column]
+                    amounts[resource] = amounts.get(resource, 0) + each * _whole(cell, path)
+            reports.append(_left(path, cells[1].strip("()"), _vivado(text), _resources(amounts, path)))
+    if not reports:
+        raise DataError("lists no module", where=str(path))
+    return tuple(reports)
 
 
 def _rows(text: str) -> Iterator[list[str]]:

@@ -15,7 +15,7 @@ from psp_hw.cli.main import run
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
 from psp_hw.dse.search import plan
-from psp_hw.errors import DataError, RunError
+from psp_hw.errors import DataError, RunError, SpecError
 from psp_hw.flow.calibrate import calibrate_site
 from psp_hw.sim.values import Simulator
 from psp_hw.units import Clock
@@ -75,6 +75,58 @@ def design(tmp_path: Path) -> Path:
         UTILIZATION.format(module=top, lut=round(1.5 * found.resources.lut), ff=found.resources.ff)
     )
     return folder
+
+
+EXPORT = """<profile><RunData><VIVADO_VERSION>v.2022.1</VIVADO_VERSION></RunData>
+<AreaReport><Resources><BRAM>{bram}</BRAM><DSP>{dsp}</DSP><FF>{ff}</FF><LUT>{lut}</LUT></Resources></AreaReport>
+<RtlModules>
+<RtlModule CELL="inst/{engine}_U0" ORIG_REF_NAME="{top}_{engine}"><Resources FF="{engine_ff}" LUT="{engine_lut}"/></RtlModule>
+<RtlModule CELL="inst/regslice" ORIG_REF_NAME="{top}_regslice_both"><Resources FF="3" LUT="4"/></RtlModule>
+</RtlModules></profile>"""
+
+
+def test_the_xml_of_an_export_is_read_engine_by_engine(tmp_path):
+    folder = tmp_path / "design"
+    found = made(folder)
+    top = json.loads((folder / "design.json").read_text())["top"]
+    layer = found.layers[0]
+    own = layer.resources.lut - sum(one.resources.lut for one in found.fifos if one.target == layer.name)
+    whole = found.resources
+    (folder / "export_syn.xml").write_text(
+        EXPORT.format(
+            top=top,
+            engine=layer.name,
+            engine_lut=3 * own,
+            engine_ff=layer.resources.ff,
+            bram=whole.bram18,
+            dsp=whole.dsp,
+            ff=whole.ff,
+            lut=3 * whole.lut,
+        )
+    )
+
+    summary = calibrate_site([folder], out=tmp_path / "calibration.json")
+
+    assert {top.replace("_", ""), f"{top}_{layer.name}"} == {sample.module for sample in summary.samples}
+    assert ("Vivado 2022.1",) == summary.calibration.tools
+    assert () == summary.ignored
+    luts = next(
+        factor for (_, resource), factor in summary.calibration.factors.items() if resource.value == "LUT"
+    )
+    assert (3.0, 2) == (luts.value, luts.samples)
+
+
+def test_a_design_for_a_part_that_no_table_has_is_calibrated(design, tmp_path):
+    manifest = json.loads((design / "design.json").read_text())
+    (design / "design.json").write_text(json.dumps({**manifest, "part": "xc7a999t"}))
+
+    with pytest.raises(SpecError, match="'xc7a999t' is not known"):
+        calibrate_site([design], out=tmp_path / "calibration.json")
+
+    available = {"DSP": 100, "LUT": 30000, "FF": 60000, "BRAM18": 100, "URAM": 0}
+    hardware = {"part": "xc7a999t", "available": available}
+    (design / "report.json").write_text(json.dumps({"hardware": hardware}))
+    assert calibrate_site([design], out=tmp_path / "calibration.json").samples
 
 
 def factors(document):

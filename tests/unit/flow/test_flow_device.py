@@ -7,6 +7,7 @@ import pytest
 from psp_hw.cost.boards import BOARDS, find_board
 from psp_hw.cost.devices import Family
 from psp_hw.cost.parts import find_part
+from psp_hw.cost.resources import Resource
 from psp_hw.errors import SpecError
 from psp_hw.flow.device import DeviceRequest, board_of, choose_part
 from psp_hw.flow.goal import GoalRequest
@@ -51,6 +52,19 @@ def test_an_unknown_part_is_its_budget():
 
     assert Family.ZYNQUPLUS is part.family
     assert (500, 60000, 120000, 300, 0) == part.resources.amounts
+
+
+def test_an_unknown_part_of_a_design_has_what_its_report_says():
+    recorded = {Resource.DSP: 500, Resource.LUT: 60000, Resource.BRAM18: 300, Resource.FF: 90000}
+    part = choose_part("xczu99eg", DeviceRequest(budget="lut=50000"), recorded=recorded)
+
+    assert (500, 50000, 90000, 300, 0) == part.resources.amounts
+
+
+def test_the_table_counts_more_than_what_a_report_says():
+    part = choose_part("xc7z020", DeviceRequest(), recorded={Resource.LUT: 1})
+
+    assert find_part("xc7z020") == part
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from psp_hw.cost.prices import Stage
 from psp_hw.errors import DataError
-from psp_hw.tools.synthesis import read_report
+from psp_hw.tools.synthesis import read_report, read_reports
 
 CSYNTH_XML = """<?xml version="1.0"?>
 <profile>
@@ -69,6 +69,44 @@ UTILIZATION = """Copyright 1986-2019 Xilinx, Inc. All Rights Reserved.
 """
 
 
+EXPORT = """<profile>
+<RunData>
+  <RUN_TYPE>synth</RUN_TYPE>
+  <VIVADO_VERSION>v.2022.1</VIVADO_VERSION>
+  <ROOT_MODULE_CELL>inst</ROOT_MODULE_CELL>
+</RunData>
+<TimingReport><TargetClockPeriod>10.000</TargetClockPeriod></TimingReport>
+<AreaReport>
+  <Resources>
+    <BRAM>3</BRAM><CLB>0</CLB><DSP>7</DSP><FF>900</FF><LATCH>0</LATCH><LUT>2100</LUT><SRL>12</SRL><URAM>0</URAM>
+  </Resources>
+  <AvailableResources><BRAM>280</BRAM><DSP>220</DSP><FF>106400</FF><LUT>53200</LUT></AvailableResources>
+</AreaReport>
+<RtlModules>
+  <RtlModule CELL="inst/conv0_U0" DEPTH="1" FILE_NAME="sample_conv0.v" ORIG_REF_NAME="sample_conv0">
+    <SubModules count="1">mul_U1</SubModules>
+    <Resources BRAM="2" DSP="4" FF="300" LUT="800" LogicLUT="790" RAMB36="1" SRL="10"/>
+    <LocalResources FF="20" LUT="9"/>
+  </RtlModule>
+  <RtlModule CELL="inst/conv0_U0/mul_U1" DEPTH="2"><Resources DSP="4"/></RtlModule>
+  <RtlModule CELL="inst/nothing_U0" DEPTH="1"/>
+</RtlModules>
+</profile>
+"""
+HIERARCHY = """| Tool Version : Vivado v.2022.1 (lin64) Build 3526262
+| Design       : bd_0_wrapper
+1. Utilization by Hierarchy
++------------------+------------------------------+------------+------------+-----+--------+--------+------+------------+
+|     Instance     |            Module            | Total LUTs | Logic LUTs | FFs | RAMB36 | RAMB18 | URAM | DSP Blocks |
++------------------+------------------------------+------------+------------+-----+--------+--------+------+------------+
+| bd_0_i           |                         bd_0 |       2100 |       2100 | 900 |      1 |      1 |    0 |          7 |
+|   inst           |       bd_0_hls_inst_0_sample |       2090 |       2090 | 890 |      1 |      1 |    0 |          7 |
+|     (inst)       |       bd_0_hls_inst_0_sample |         10 |         10 |   5 |      0 |      0 |    0 |          0 |
+|     conv0_U0     | bd_0_hls_inst_0_sample_conv0 |        800 |        790 | 300 |      1 |      0 |    0 |          4 |
++------------------+------------------------------+------------+------------+-----+--------+--------+------+------------+
+"""
+
+
 def written(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(text)
@@ -97,14 +135,37 @@ def test_utilization_of_vivado_counts_a_tile_as_two_blocks(tmp_path):
     assert (Stage.RTL_SYNTHESIS, "sample", "Vivado 2019.2") == (found.stage, found.module, found.tool)
 
 
+def test_xml_of_an_export_lists_the_whole_and_its_modules(tmp_path):
+    whole, engine, product = read_reports(written(tmp_path, "export_syn.xml", EXPORT))
+
+    assert (7, 2100, 900, 3, 0) == whole.resources.amounts
+    assert (Stage.RTL_SYNTHESIS, "", "Vivado 2022.1") == (whole.stage, whole.module, whole.tool)
+    assert ("sample_conv0", (4, 800, 300, 2, 0)) == (engine.module, engine.resources.amounts)
+    assert ("mul_U1", (4, 0, 0, 0, 0)) == (product.module, product.resources.amounts)
+
+
+def test_hierarchical_utilization_lists_modules_with_what_is_inside_them(tmp_path):
+    found = read_reports(written(tmp_path, "sample_utilization_hierarchical.rpt", HIERARCHY))
+
+    assert [
+        ("bd_0", (7, 2100, 900, 3, 0)),
+        ("bd_0_hls_inst_0_sample", (7, 2090, 890, 3, 0)),
+        ("bd_0_hls_inst_0_sample_conv0", (4, 800, 300, 2, 0)),
+    ] == [(one.module, one.resources.amounts) for one in found]
+    assert {"Vivado 2022.1"} == {one.tool for one in found}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("a.xml", "<profile>", "is no XML"),
-        ("a.xml", "<profile/>", "has no AreaEstimates"),
+        ("a.xml", "<profile/>", "has neither AreaEstimates nor AreaReport"),
         ("a.xml", CSYNTH_XML.replace("<LUT>3400", "<LUT>many"), "'many' is no amount"),
         ("a.xml", CSYNTH_XML.replace("LUT", "CLB"), "says nothing of LUT"),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]>' + CSYNTH_XML, "declares entities"),
+        ("a.xml", EXPORT.replace("<FF>900", "<FF>-9"), "'-9' is no amount"),
+        ("a.xml", EXPORT.replace("<LUT>2100</LUT>", ""), "says nothing of LUT"),
+        ("a.rpt", "| Instance | Module | Total LUTs |", "lists no module"),
         ("a.rpt", "nothing", "is no synthesis report"),
         ("a.rpt", UTILIZATION.replace("Slice Registers", "Something"), "says nothing of FF"),
     ],
