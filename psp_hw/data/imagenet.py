@@ -9,8 +9,8 @@ Below ``--data-dir``, or in a folder ``imagenet`` there::
 Any other set of that layout is read too: the classes are the folders in the order of their names, or the numbers in the shards.
 
 Pixels: 128 is subtracted and the rest divided by 64, in place of the usual means (124, 116, 104) and deviations (58, 57, 57). An 8-bit
-pixel then is a signed 8-bit code, without loss: hardware inverts its highest bit. With the usual means a third of the range of blue
-would be out of reach, or every pixel lose a bit. What differs for the network is a constant per channel and a common factor of 0.9,
+pixel then is a signed 8-bit code, without loss: hardware inverts its highest bit. With the usual means, 8 bits would either clip the
+brightest values (of blue, those above 231) or lose the last bit of every pixel. What differs for the network is a constant per channel and a common factor of 0.9,
 both of which the batch normalization behind the first convolution takes back, but for the outermost three pixels.
 """
 
