@@ -187,6 +187,8 @@ def _train_and_write(
             )
         wait_for_all()
     except OSError as error:
+        if isinstance(error.filename, str) and out.resolve() not in Path(error.filename).resolve().parents:
+            raise  # a file of the data, not of the run
         raise unwritable(out, error) from error
 
 

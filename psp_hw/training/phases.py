@@ -31,11 +31,11 @@ from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
-from psp_hw.training.checkpoints import check_checkpoint
+from psp_hw.training.checkpoints import Shelf, check_checkpoint
 from psp_hw.training.durable import write_aside
 from psp_hw.training.loop import phase_steps, run_phase
 from psp_hw.training.machine import Machine, is_leader
-from psp_hw.training.manner import Manner, PhaseRecord
+from psp_hw.training.manner import Manner, Note, PhaseRecord
 from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
 from psp_hw.training.run import PRUNED
 
@@ -104,7 +104,9 @@ def float_phase(
     if floats is not None:
         return _load_pruned(net, floats / PRUNED)  # there for every process, before the first has copied it
     if manner.resume and stored.exists():
-        return _load_pruned(net, stored)
+        known = _stored(net, stored, manner.note)
+        if known is not None:
+            return known
     record = train_structures(net, spec, split, run, machine, manner)
     net.to(memory_format=torch.contiguous_format)
     masks = fold(net)
@@ -139,6 +141,18 @@ def save_tensors(state: dict[str, Any], path: Path) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     path.write_bytes(buffer.getvalue())
+
+
+def _stored(net: nn.Module, stored: Path, note: Note) -> Pruned | None:
+    """What the first phase left; None where that is damaged and the checkpoint behind it is still there."""
+    try:
+        check_checkpoint(stored)
+    except RunError as error:
+        if not Shelf(folder=stored.parent, phase=FLOAT_PHASE).last.exists():
+            raise
+        note(f"{stored}: {error.what}; it is made again from the last checkpoint of its phase")
+        return None
+    return _load_pruned(net, stored)
 
 
 def _load_pruned(net: nn.Module, path: Path) -> Pruned:

@@ -28,10 +28,10 @@ from psp_hw.training.machine import Machine
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase
 from psp_hw.training.phases import (
     CALIBRATION_IMAGES,
-    EVAL_BATCH,
     Pruned,
     calibrated,
     check_net,
+    eval_batch,
     first_layer,
     fresh_net,
     is_small,
@@ -166,7 +166,7 @@ def _second(
     model = calibrated(spec, few, pruned)
     per_image = max(0.0, time.perf_counter() - start - once) / max(1, len(few) - len(fewest))
     seconds = once + per_image * min(CALIBRATION_IMAGES, len(training))
-    images = testing.images[:EVAL_BATCH]
+    images = testing.images[: eval_batch(testing.images.shape)]
     share = len(testing) / len(images)
     for net, times in ((pruned.net, 1), (model, 2)):
         predict(net, images[:8])  # finds its memory

@@ -233,6 +233,36 @@ def test_a_bad_checkpoint_is_refused_and_never_executed(
     assert not (tmp_path / "EVIL").exists()
 
 
+@pytest.mark.parametrize("name", ["checkpoints/pruned.pt", "checkpoints/train-last.ckpt"])
+def test_a_damaged_file_of_a_resumed_run_is_named_and_the_one_before_it_used(
+    tmp_path: Path, finished: Path, name: str
+) -> None:
+    copy, said = tmp_path / "run", []
+    shutil.copytree(finished, copy)
+    run.write_text(copy / "manifest.json", json.dumps({**run.read_manifest(copy), "complete": False}))
+    if name != "checkpoints/pruned.pt":
+        (copy / "checkpoints/pruned.pt").unlink()
+    (copy / name).write_bytes((copy / name).read_bytes()[:1000])
+
+    train(_spec(), copy, resume=True, progress=False, note=said.append)
+
+    (sentence,) = said
+    assert sentence.startswith(f"{copy / name}: truncated or corrupt")
+    for file in ("model.onnx", "quantized.pt", "metrics.csv"):
+        assert (finished / file).read_bytes() == (copy / file).read_bytes(), file
+
+
+def test_a_damaged_file_with_nothing_before_it_is_refused(tmp_path: Path, finished: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    run.write_text(copy / "manifest.json", json.dumps({**run.read_manifest(copy), "complete": False}))
+    (copy / "checkpoints/pruned.pt").write_bytes(b"")
+    (copy / "checkpoints/train-last.ckpt").unlink()
+
+    with pytest.raises(RunError, match=r"pruned\.pt: truncated or corrupt"):
+        train(_spec(), copy, resume=True, progress=False)
+
+
 def test_folders_that_are_taken_are_left_alone(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file.txt").write_text("mine")
@@ -316,3 +346,23 @@ def test_a_run_that_could_not_be_begun_leaves_an_empty_folder(
         run.open_run(tmp_path / "run", _spec(), resume=False)
 
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_an_error_names_the_run_only_for_files_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Path("run") if relative else tmp_path / "run"
+    name = ""
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    monkeypatch.setattr(api, "float_phase", failing)
+    name = str(tmp_path / "run/logs/train-1/metrics.csv")
+    with pytest.raises(RunError, match=r"run: cannot be written: No space left on device \(free some space"):
+        train(_spec(), out, progress=False)
+    name = str(tmp_path / "images/1.png")
+    with pytest.raises(OSError, match=r"images/1\.png"):
+        train(_spec(), out, progress=False, resume=True)
