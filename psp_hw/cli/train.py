@@ -165,6 +165,7 @@ def command(
     Writes a run folder: the spec, metrics, checkpoints, and model.onnx (QONNX).
     """
     from psp_hw.flow import train as flow
+    from psp_hw.flow.runs import as_source
 
     request = flow.Request(
         structures=tuple(_words(structure)) + (("shape",) if shape else ()),
@@ -200,7 +201,7 @@ def command(
         with console.stdout_for_json(as_json):
             result = flow.train(request, progress=not as_json, note=console.note)
     except flow.Interrupted as stop:
-        command = f"psp-hw train --resume --out {shlex.quote(str(stop.run))}"
+        command = shlex.join(flow.resume_command(request, stop.run))
         typer.echo(f"\npsp-hw: the run waits; go on with: {command}", err=True)
         raise
     if not result.leads:
@@ -210,7 +211,7 @@ def command(
         return
     for line in summary.summary(result, summary.screen()):
         console.show(line)
-    console.next_step("generate the hardware", f"psp-hw emit {flow.as_source(result.run)}--target vivado")
+    console.next_step("generate the hardware", f"psp-hw emit {as_source(result.run)}--target vivado")
 
 
 def _preview(request: Request, *, as_json: bool) -> None:

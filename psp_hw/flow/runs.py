@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from psp_hw.errors import RunError
 from psp_hw.flow.defaults import RUNS
-from psp_hw.flow.source import incomplete_runs
+from psp_hw.flow.source import complete_runs, incomplete_runs
 from psp_hw.spec.train import TrainSpec
 
 
@@ -70,3 +71,9 @@ def waiting_run() -> Path:
     if not candidates:
         raise RunError(f"no interrupted run in {RUNS}/", where="--resume", hint="name it: --resume --out RUN")
     return candidates[0]
+
+
+def as_source(run: Path) -> str:
+    """How to name a run on the command line, a space after it; nothing where it is the default SOURCE."""
+    newest = complete_runs(RUNS)[:1]
+    return "" if newest and newest[0].resolve() == run.resolve() else f"{shlex.quote(str(run))} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psp_hw.errors import RunError, SpecError
-from psp_hw.flow.defaults import RUNS
 from psp_hw.flow.runs import new_run, stem_of, waiting_run
 from psp_hw.flow.signals import stopping_at_signals
 from psp_hw.spec.enums import Method, Precision, StructureKind
@@ -381,15 +379,17 @@ def _per_structure(
     return values
 
 
+def resume_command(request: Request, run: Path) -> list[str]:
+    """How a run goes on: what it is comes from its folder, what it runs on and where its data are from the options."""
+    words = ["psp-hw", "train", "--resume", "--out", str(run)]
+    for name in ("data_dir", "accelerator", "devices", "nodes"):
+        value = getattr(request, name)
+        if value != getattr(Request(), name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
 def _asks(request: Request) -> bool:
     """Whether any option says what to train; ``--resume`` alone goes on with what the run was started with."""
     how = ("data_dir", "resume", "out", "accelerator", "devices", "nodes", "tensorboard")
     return request != Request(**{name: getattr(request, name) for name in how})
-
-
-def as_source(run: Path) -> str:
-    """How to name a run on the command line, a space after it; nothing where it is the default SOURCE."""
-    from psp_hw.flow.source import complete_runs
-
-    newest = complete_runs(RUNS)[:1]
-    return "" if newest and newest[0].resolve() == run.resolve() else f"{shlex.quote(str(run))} "

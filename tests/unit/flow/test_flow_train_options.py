@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 
 from psp_hw.errors import SpecError
-from psp_hw.flow.train import Request, training_spec
+from psp_hw.flow.train import Request, resume_command, training_spec
 from psp_hw.spec.enums import AlphaInit, Criterion, Penalty, StructureKind
 
 
@@ -52,6 +55,16 @@ def test_the_paper_has_an_epsilon_per_family(net: str, epsilon: float) -> None:
     assert AlphaInit.PAPER is pruning.init
     assert (epsilon, 1e-4) == (pruning.structures[0].epsilon, pruning.structures[0].strength)
     assert 0.9 == training_spec(Request(structures=("column",), net=net, paper=True)).training.momentum
+
+
+def test_the_way_back_names_what_the_run_does_not_remember() -> None:
+    asked = Request(structures=("shape",), epochs=3, data_dir=Path("my data"), devices=2, accelerator="cpu")
+
+    assert (
+        "psp-hw train --resume --out runs/x --data-dir 'my data' --accelerator cpu --devices 2"
+        == shlex.join(resume_command(asked, Path("runs/x")))
+    )
+    assert ["psp-hw", "train", "--resume", "--out", "x"] == resume_command(Request(bits="4,4"), Path("x"))
 
 
 def test_a_density_leaves_the_layer_structure_alone() -> None:
