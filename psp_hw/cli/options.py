@@ -80,8 +80,8 @@ FoldOption = Annotated[
     list[str] | None,
     typer.Option(
         "--fold",
-        help="Folds by hand: LAYER=pe:4,simd:2,taps:3 (a part left out is 1), or LAYER=pe:4,lanes:6 for a connection table, once per layer, or a .yaml or .json file "
-        "of {LAYER: {pe: 4, simd: 2, taps: 3}}. Layers not named are chosen around them.",
+        help="Folds by hand: LAYER=pe:4,simd:2,taps:3 (a part left out is 1), or LAYER=pe:4,lanes:6 for a connection table, "
+        "once per layer, or a .yaml or .json file of {LAYER: {pe: 4, simd: 2, taps: 3}}. Layers not named are chosen around them.",
         show_default=False,
         metavar="LAYER=FOLD|FILE",
     ),

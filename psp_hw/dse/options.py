@@ -111,7 +111,9 @@ class Catalog:
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
         self._site = Site(graph, part.fabric, clock)
-        self._known: dict[tuple[object, ...], list[Datapath]] = {}
+        self._known: dict[int, list[Datapath]] = {}
+        self._shapes: dict[tuple[object, ...], int] = {}
+        self._shape_of: dict[str, int] = {}
         self._arithmetic: dict[tuple[object, ...], Resources] = {}
         self._pipelines: dict[tuple[object, ...], tuple[int, Resources]] = {}
 
@@ -134,7 +136,7 @@ class Catalog:
                     hint="use a smaller fold, or the whole pixel at once",
                 )
             return self._with_delays(engine, asked)
-        key = _shape(engine)
+        key = self._shape(engine)
         if key not in self._known:
             self._known[key] = dense_datapaths(engine, self._site, self._multipliers)
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
@@ -160,7 +162,7 @@ class Catalog:
         fabric = self._part.fabric
         fold, words = engine.fold, engine.cycles_per_output
         key: tuple[object, ...] = (
-            *_shape(engine),
+            self._shape(engine),
             fold.pe,
             fold.operands,
             engine.multipliers,
@@ -179,6 +181,12 @@ class Catalog:
             arithmetic = self._arithmetic[key]
         depth, registers = self._pipelines[levels]
         return depth, arithmetic + registers + price_parts(conv_selection(engine), fabric)
+
+    def _shape(self, engine: ConvEngine) -> int:
+        """A number for everything but their values that a data path with weights in memory depends on."""
+        if engine.name not in self._shape_of:
+            self._shape_of[engine.name] = self._shapes.setdefault(_shape(engine), len(self._shapes))
+        return self._shape_of[engine.name]
 
     def _ways(self, engine: ConvEngine, folds: list[Fold]) -> Iterator[ConvEngine]:
         """The engine under every fold with every kind of multiplier."""

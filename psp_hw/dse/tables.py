@@ -21,7 +21,7 @@ MAX_PRODUCTS = 4096
 LEAST_UNNEEDED = 1 / 16
 
 # Ratio of one number of lanes to the next that is tried.
-LEAST_STEP = 1.2
+LEAST_STEP = 1.3
 
 
 # A table is not looked at where another with no more multipliers takes less than this share of its cycles: multipliers cost most.

@@ -9,9 +9,9 @@ of one block, with ``pe`` weights each. So an output pixel takes
 cycles, whichever structure the zeros belong to. Nothing says which weights a method meant to prune.
 
 Every lane has a constant list of the columns that it can take, its *candidates*, and a word selects one of them by a small
-number. Where all blocks need the same columns (column, channel and shape pruning), lane m takes every ``lanes``-th of them and the
-number is the place of the word in its block. Elsewhere columns are dealt to lanes so that every block meets them evenly;
-a block that would load a lane with too many takes some in another lane, whose list grows by them.
+number. Where all blocks need the same columns, or nearly so (column and channel pruning), lane m takes every ``lanes``-th of
+them and the number is the place of the word in its block. Elsewhere columns are dealt to lanes so that every block meets them
+evenly; a block that would load a lane with too many takes some in another lane, whose list grows by them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ BoolArray = npt.NDArray[np.bool_]
 # Tables kept for the next question about the same weights: those of a whole network, as a search asks for them again.
 KEPT_TABLES = 128
 KEPT_BLOCKS = 1024
+
+
+# Blocks share one list of columns unless this share of it is unneeded on average: single weights that quantization made zero are not
+# worth a memory of selections.
+LEAST_DIFFERENCE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Blocks:
 
     Args:
         order: output channels in the order in which they are computed [Co].
-        needed: columns that each block needs [blocks, N].
+        needed: columns that each block takes [blocks, N].
     """
 
     order: PlaceArray
@@ -80,7 +85,7 @@ class Blocks:
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """Columns that each block needs [blocks]."""
+        """Columns that each block takes [blocks]."""
         return np.asarray(self.needed.sum(axis=1), dtype=np.int64)
 
     @property
@@ -219,10 +224,16 @@ class ConnectionTable:
 
 @lru_cache(maxsize=KEPT_BLOCKS)
 def blocks_of(pattern: Pattern, pe: int) -> Blocks:
-    """Output channels in blocks of ``pe``, those together that need the same columns as far as found."""
+    """Output channels in blocks of ``pe``, those together that need the same columns as far as found.
+
+    Where the blocks need almost the same, all take the columns that any of them needs.
+    """
     alive = pattern.alive()
     order = grouped(alive, pe)
     needed = np.asarray(alive[order].reshape(-1, pe, pattern.columns).any(axis=1))
+    union = np.asarray(needed.any(axis=0))
+    if needed.sum() > (1 - LEAST_DIFFERENCE) * len(needed) * union.sum():
+        order, needed = np.arange(len(alive)), np.repeat(union[None, :], len(needed), axis=0)
     return Blocks(order.astype(np.int32), needed)
 
 

@@ -165,9 +165,12 @@ def _moves(
     room = {lane: words - count for lane, count in enumerate(load) if count < words}
     for lane in over:
         for column in home[lane]:
+            known = also.get(column)
+            if known is None:
+                continue
             if load[lane] == words:
                 break
-            to = next((other for other in also.get(column, ()) if other in room), None)
+            to = next((other for other in known if other in room), None)
             if to is not None:
                 _move(column, lane, to, load, room, moved)
     shortest = [(len(lists[lane]), lane) for lane in room]

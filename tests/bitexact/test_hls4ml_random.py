@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hls_batch import random_plan
+from patterns import pruned, table_plan
 from random_graphs import random_codes, random_graph
 
 from psp_hw.backends.base import Vectors
@@ -17,6 +18,7 @@ from psp_hw.backends.hls4ml import Backend, IoType, emit
 from psp_hw.backends.hls4ml.model import layer_specs
 from psp_hw.errors import ToolError
 from psp_hw.folding.dataflow import build
+from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.passes import optimize
@@ -91,6 +93,55 @@ def test_the_words_of_synthesis_and_the_oldest_standard_give_the_same_outputs(
     script.write_text(text.replace("-std=c++23", "-std=c++11"))  # Vivado HLS compiles as C++11
 
     assert np.array_equal(expected, tool.compile_and_run(tmp_path / "design", codes))
+
+
+# Together they hold every form of a connection table: read in turn and selected, blocks equal and not, channels reordered or not.
+TABLES = [
+    (6, "strided", IoType.STREAM, Backend.VIVADO),
+    (13, "strided", IoType.STREAM, Backend.VITIS),
+    (3, "kernel", IoType.PARALLEL, Backend.VITIS),
+    (2, "weight", IoType.PARALLEL, Backend.VIVADO),
+]
+
+
+@pytest.mark.parametrize(("seed", "structure", "io_type", "backend"), TABLES)
+def test_hls4ml_computes_every_output_from_connection_tables(
+    tmp_path: Path, seed: int, structure: str, io_type: IoType, backend: Backend
+) -> None:
+    rng = np.random.default_rng(seed)
+    graph = pruned(optimize(random_graph(seed)), rng, structure)
+    codes = random_codes(graph, seed, FRAMES)
+    expected = Simulator(graph).run(codes)
+    emit(
+        graph,
+        table_plan(graph, rng),
+        part="xc7z020clg400-1",
+        clock=Clock(period_ns=10.0),
+        vectors=Vectors(inputs=codes[:3], outputs=expected[:3]),
+        out=tmp_path / "design",
+        io_type=io_type,
+        backend=backend,
+    )
+    script = tmp_path / "design" / "build_lib.sh"
+    text = script.read_text()
+    if backend is Backend.VIVADO:  # the words of synthesis and the oldest standard
+        text = text.replace("-O3", "-O3 -DPSP_EXACT_WIDTHS").replace("-std=c++23", "-std=c++11")
+    script.write_text(text.replace("-O3", "-O0 -w"))
+
+    assert np.array_equal(expected.reshape(FRAMES, -1), tool.compile_and_run(tmp_path / "design", codes))
+
+
+def test_the_tables_have_every_form() -> None:
+    found = set()
+    for seed, structure, _, _ in TABLES:
+        rng = np.random.default_rng(seed)
+        graph = pruned(optimize(random_graph(seed)), rng, structure)
+        for engine in build(graph, table_plan(graph, rng)).engines:
+            table = engine.table if isinstance(engine, ConvEngine) else None
+            if table is not None:
+                found |= {("in turn", table.in_turn), ("equal", table.equal), ("ordered", table.ordered)}
+
+    assert found == {(what, value) for what in ("in turn", "equal", "ordered") for value in (True, False)}
 
 
 def test_a_changed_weight_changes_the_outputs_that_hls4ml_computes(tmp_path: Path) -> None:

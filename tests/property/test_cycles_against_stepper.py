@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from patterns import STRUCTURES, pruned, table_plan
 from sample_graphs import Builder, random_graph, resnet
 
 from psp_hw.folding.dataflow import Dataflow, build
@@ -53,6 +54,18 @@ def test_simulation_equals_the_stepper_to_the_cycle(seed):
     assert not slow.deadlock
     assert slow.finished == fast.finished
     assert slow.occupancy == {use.name: use.occupancy for use in fast.channels}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_simulation_of_connection_tables_equals_the_stepper_to_the_cycle(seed):
+    rng = np.random.default_rng(500 + seed)
+    graph = pruned(random_graph(rng), rng, STRUCTURES[seed % len(STRUCTURES)])
+    flow = with_depths(build(graph, table_plan(graph, rng)), lambda: 40)
+    depths = {engine.name: int(rng.integers(0, 7)) for engine in flow.engines}
+
+    fast = simulate(flow, depths=depths, max_frames=3)
+
+    assert step(flow, fast.frames, depths=depths).finished == fast.finished
 
 
 @pytest.mark.parametrize("seed", range(12))
