@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 
-from psp_hw.cost.bill import Add, Compare, Multiply
-from psp_hw.cost.devices import Fabric
+from psp_hw.cost.bill import Add, Compare, Multiply, Select
 from psp_hw.cost.memories import fifo
 from psp_hw.cost.pipeline import Pipeline
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import LUT_PRODUCT_BITS, price
 from psp_hw.cost.published.layers import StockLayer, Tool, Window
-from psp_hw.cost.published.products import in_dsp, multipliers, product_bits, products, weight_bits
+from psp_hw.cost.published.products import (
+    in_dsp,
+    multipliers,
+    product_bits,
+    products,
+    typical_bits,
+    weight_bits,
+)
 from psp_hw.cost.published.timing import data_path, product_cycles, turns
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.plan import MultiplierKind
@@ -78,17 +84,17 @@ def registers(layer: StockLayer) -> tuple[float, ...]:
 
 
 def expected_luts(layer: StockLayer) -> tuple[float, ...]:
-    """What the factors of ``luts`` are expected to be: operators at their prices."""
+    """What the factors of ``luts`` are expected to be: 1, operators at their prices, and nothing beside them."""
     if layer.shared:
-        return (100.0, 1.2, 1.0, 20.0, 18.0, 1.0, 0.5)
-    return (30.0, 1.0, 0.2, 2.0, 1.2)
+        return (0.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    return (0.0, 1.0, 1.0)
 
 
 def expected_registers(layer: StockLayer) -> tuple[float, ...]:
-    """What the factors of ``registers`` are expected to be."""
+    """What the factors of ``registers`` are expected to be: 1 of what is held, 1/2 of what may be, and nothing beside them."""
     if layer.shared:
-        return (50.0, 1.0, 1.0, 0.2, 0.5)
-    return (10.0, 1.0, 1.0, 1.0, 1.0, 0.3)
+        return (0.0, 1.0, 1.0, 0.5)
+    return (0.0, 1.0, 1.0, 1.0, 1.0, 0.5)
 
 
 def state_mux(ways: float) -> float:
@@ -107,41 +113,39 @@ def lut_product(layer: StockLayer) -> float:
     return float(price(Multiply(*widths, MultiplierKind.LUT), layer.fabric, Stage.C_SYNTHESIS).lut)
 
 
-def sums(layer: StockLayer) -> tuple[float, float]:
-    """Adders of the trees, and the bits of all of them: a level of adders is a bit wider than the one before it."""
-    bits, rest = product_bits(layer), float(layer.weights.alive)
-    count, width = 0.0, 0.0
+def sum_luts(layer: StockLayer) -> float:
+    """LUTs of the trees of sums and of the biases.
+
+    The first level adds products of typical constants; each further one is a bit wider than the one before it.
+    """
+    bits, rest, total = product_bits(layer, typical_bits(layer.weights)), float(layer.weights.alive), 0.0
     while rest > layer.outputs:
         bits, rest = min(layer.acc.bits, bits + 1), rest / 2
-        count, width = count + rest, width + rest * bits
-    return count + layer.outputs, width + layer.outputs * layer.acc.bits
+        total += rest * price(Add(bits), layer.fabric, Stage.C_SYNTHESIS).lut
+    return total + layer.outputs * price(Add(layer.acc.bits), layer.fabric, Stage.C_SYNTHESIS).lut
 
 
 def _unrolled_luts(layer: StockLayer) -> tuple[float, ...]:
-    made = products(layer)
-    adders, bits = sums(layer)
-    return (
-        1.0,
-        bits,
-        0.0 if layer.fabric is Fabric.SERIES7 else bits,
-        adders,
-        made.adders * (layer.entering.bits + 4),
-    )
+    """Nothing in particular, sums, products that are one sum."""
+    constant = price(Add(layer.entering.bits + 4), layer.fabric, Stage.C_SYNTHESIS).lut
+    return (1.0, sum_luts(layer), products(layer).adders * constant)
 
 
 def _shared_luts(layer: StockLayer) -> tuple[float, ...]:
+    """Nothing in particular, sums, choice of an operand, registers of inputs and outputs, reading a stream, choice of an output."""
     used = multipliers(layer)
     whole = layer.reuse >= layer.inputs  # every multiplier reads the same input
     ways = min(layer.reuse, layer.inputs)
     late = layer.reuse > layer.inputs
+    accumulator = price(Add(layer.acc.bits), layer.fabric, Stage.C_SYNTHESIS).lut
+    select = price(Select(layer.acc.bits), layer.fabric, Stage.C_SYNTHESIS).lut
     return (
         1.0,
-        used * layer.acc.bits,
+        used * accumulator,
         (1 if whole else used) * (state_mux(ways) if ways > 2 else float(layer.entering.bits)),
-        float(layer.inputs),
-        float(layer.outputs),
+        (state_mux(2) + state_mux(3)) * layer.inputs + 2 * state_mux(2) * layer.outputs,
         layer.inputs * layer.entering.bits if layer.stream else 0.0,
-        layer.outputs * math.log2(layer.outputs + 1) * layer.acc.bits if late else 0.0,
+        layer.outputs * math.log2(layer.outputs + 1) * select if late else 0.0,
     )
 
 
@@ -173,7 +177,6 @@ def _shared_registers(layer: StockLayer) -> tuple[float, ...]:
         1.0,
         entering * layer.inputs * layer.entering.bits,
         leaving * layer.outputs * layer.acc.bits,
-        used * layer.acc.bits,
         used * (layer.entering.bits + layer.weight.bits) * between,
     )
 

@@ -89,11 +89,16 @@ def in_dsp(layer: StockLayer) -> float:
     return math.erfc(limit / math.sqrt(2.0))
 
 
-def product_bits(layer: StockLayer) -> int:
-    """Width of a product as it enters the sum [bits], on the grid of the accumulator."""
+def product_bits(layer: StockLayer, magnitude: int | None = None) -> int:
+    """Width of a product as it enters the sum [bits], on the grid of the accumulator.
+
+    Args:
+        layer: the layer.
+        magnitude: width of the magnitude of the constant [bits]; None takes the largest.
+    """
     dropped = max(0, layer.entering.fraction + layer.weight.fraction - layer.acc.fraction)
-    whole = layer.entering.bits + layer.weights.magnitude - dropped
-    return max(1, min(layer.acc.bits, whole))
+    constant = layer.weights.magnitude if magnitude is None else magnitude
+    return max(1, min(layer.acc.bits, layer.entering.bits + constant - dropped))
 
 
 def allowed(layer: StockLayer) -> int:
