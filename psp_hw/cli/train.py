@@ -224,7 +224,8 @@ def _preview(request: Request, *, as_json: bool) -> None:
         console.show_json(flow.document(request, spec, found))
         return
     for name, fact in flow.facts(request, spec, found, summary.duration):
-        for number, line in enumerate(textwrap.wrap(fact, summary.screen().width - 12) or [""]):
+        lines = textwrap.wrap(fact, summary.screen().width - 12, break_on_hyphens=False)
+        for number, line in enumerate(lines or [""]):
             console.show(f"{name if number == 0 else '':<12}{line}")
 
 

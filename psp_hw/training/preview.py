@@ -40,7 +40,7 @@ from psp_hw.training.phases import (
 from psp_hw.training.reuse import check_reusable
 
 _WARM = 2  # steps that are not counted: memory is found, kernels are chosen or compiled
-_FEWEST, _MOST = 3, 40  # counted steps
+_FEWEST, _MOST = 5, 40  # counted steps
 _LONG_ENOUGH = 3.0  # [s] of counted steps
 _FEW_IMAGES = 128  # for the calibration that is timed
 

@@ -36,7 +36,7 @@ def test_a_dry_run_counts_measures_and_writes_nothing(tmp_path: Path) -> None:
     assert (4, 36) == (len(found.pruned), found.alphas)
     assert found.floats is not None
     assert (3 * 23, 2 * 23) == (found.floats.steps, found.finetune.steps)
-    assert min(found.floats.measured, found.finetune.measured) >= 3
+    assert min(found.floats.measured, found.finetune.measured) >= 5
     assert 1e-4 < found.floats.seconds_per_step < 5
     assert 50 << 20 < found.memory < 16 << 30
     parts = found.floats.seconds + found.finetune.seconds + found.other_seconds
