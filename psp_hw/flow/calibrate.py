@@ -27,6 +27,7 @@ PATTERNS = (
     "**/export_impl.xml",
     "**/*_export.xml",
     "**/*utilization*.rpt",
+    "**/*utilization*.xml",
     "**/vivado_synth.rpt",
 )
 

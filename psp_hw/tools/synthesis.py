@@ -1,8 +1,9 @@
 """Reports of Vivado HLS, Vitis HLS and Vivado: what a design really takes.
 
-Four forms are read: ``*csynth.xml`` and ``*csynth.rpt`` of C synthesis; the text of Vivado's ``report_utilization``, flat or
-``-hierarchical``, which counts what RTL synthesis or implementation left (UG835: that command writes no XML); and the XML that both HLS
-tools write of it when they export a design (``<top>_export.xml``, ``export_syn.xml``, ``export_impl.xml``).
+Four forms are read: ``*csynth.xml`` and ``*csynth.rpt`` of C synthesis; Vivado's ``report_utilization``, flat or ``-hierarchical``,
+which counts what RTL synthesis or implementation left, as text or with ``-format xml`` (an option that UG835 does not list: the same
+tables, a cell's text its attribute ``contents``); and the XML that both HLS tools write of it when they export a design
+(``<top>_export.xml``, ``export_syn.xml``, ``export_impl.xml``).
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ _HIERARCHY = {
     "DSP Blocks": (Resource.DSP, 1),
     "DSP48 Blocks": (Resource.DSP, 1),
 }
+# Cells of a row of report_utilization -format xml.
+_CELLS = ("tableheader", "tablecell")
 # How an export names the module of a cell, the most telling first.
 _MODULE_NAMES = ("ORIG_REF_NAME", "REF_NAME", "CELL")
 
@@ -108,14 +111,12 @@ def read_reports(path: Path) -> tuple[SynthesisReport, ...]:
         return _xml(path, text)
     if "== Utilization Estimates" in text:
         return (_csynth_text(path, text),)
-    if re.search(r"\|\s*Site Type\s*\|", text):
-        return (_utilization(path, text),)
-    if re.search(r"\|\s*Instance\s*\|\s*Module\s*\|", text):
-        return _hierarchy(path, text)
+    if found := _of_vivado(path, list(_rows(text)), _design(text), _vivado(text)):
+        return found
     raise DataError(
         "is no synthesis report",
         where=str(path),
-        hint="give csynth.xml, csynth.rpt, export_syn.xml or the text of report_utilization",
+        hint="give csynth.xml, csynth.rpt, export_syn.xml or what report_utilization wrote",
     )
 
 
@@ -130,10 +131,16 @@ def _xml(path: Path, text: str) -> tuple[SynthesisReport, ...]:
         return (_csynth_xml(path, root, found),)
     if (found := root.find("AreaReport/Resources")) is not None:
         return _export(path, root, found)
+    rows = [
+        [cell.get("contents", "").strip() for cell in row if cell.tag in _CELLS]
+        for row in root.iter("tablerow")
+    ]
+    if reports := _of_vivado(path, [cells for cells in rows if cells], "", "Vivado"):
+        return reports
     raise DataError(
-        "has neither AreaEstimates nor AreaReport",
+        "has neither AreaEstimates nor AreaReport nor a table of utilization",
         where=str(path),
-        hint="give the csynth.xml of C synthesis or the XML of an export",
+        hint="give the csynth.xml of C synthesis, the XML of an export or of report_utilization",
     )
 
 
@@ -206,9 +213,18 @@ def _csynth_text(path: Path, text: str) -> SynthesisReport:
     )
 
 
-def _utilization(path: Path, text: str) -> SynthesisReport:
+def _of_vivado(path: Path, rows: list[list[str]], design: str, tool: str) -> tuple[SynthesisReport, ...]:
+    """What tables of ``report_utilization`` say; nothing where they are no such tables."""
+    if any(cells[0] == "Site Type" for cells in rows):
+        return (_utilization(path, rows, design, tool),)
+    if any(cells[:2] == ["Instance", "Module"] for cells in rows):
+        return _hierarchy(path, rows, tool)
+    return ()
+
+
+def _utilization(path: Path, rows: list[list[str]], design: str, tool: str) -> SynthesisReport:
     amounts: dict[Resource, int] = {}
-    for cells in _rows(text):
+    for cells in rows:
         resource = _SITES.get(cells[0].rstrip("*"))
         if resource is None or resource in amounts or len(cells) < 2:
             continue
@@ -216,21 +232,14 @@ def _utilization(path: Path, text: str) -> SynthesisReport:
             amounts[resource] = round(2 * _number(cells[1], path))
         else:
             amounts[resource] = _whole(cells[1], path)
-    module = re.search(r"^\|?\s*Design\s*:\s*(\S+)", text, re.MULTILINE)
-    return _left(path, module[1] if module else "", _vivado(text), _resources(amounts, path))
+    return _left(path, design, tool, _resources(amounts, path))
 
 
-def _vivado(text: str) -> str:
-    """The tool and version that a text of Vivado names."""
-    version = re.search(r"^\|?\s*Tool Version\s*:\s*(.+?)\s*$", text, re.MULTILINE)
-    return version[1].split(" (")[0].replace(" v.", " ") if version else ""
-
-
-def _hierarchy(path: Path, text: str) -> tuple[SynthesisReport, ...]:
+def _hierarchy(path: Path, rows: list[list[str]], tool: str) -> tuple[SynthesisReport, ...]:
     """Every module with what it holds in all; lines in brackets are what a module holds beside its children."""
     columns: list[str] = []
     reports: list[SynthesisReport] = []
-    for cells in _rows(text):
+    for cells in rows:
         if cells[:2] == ["Instance", "Module"]:
             columns = cells
         elif columns and len(cells) == len(columns) and not cells[0].startswith("("):
@@ -239,10 +248,23 @@ def _hierarchy(path: Path, text: str) -> tuple[SynthesisReport, ...]:
                 if column in _HIERARCHY:
                     resource, each = _HIERARCHY[column]
                     amounts[resource] = amounts.get(resource, 0) + each * _whole(cell, path)
-            reports.append(_left(path, cells[1].strip("()"), _vivado(text), _resources(amounts, path)))
+            module = cells[0] if cells[1] == "(top)" else cells[1]
+            reports.append(_left(path, module, tool, _resources(amounts, path)))
     if not reports:
         raise DataError("lists no module", where=str(path))
     return tuple(reports)
+
+
+def _design(text: str) -> str:
+    """The design that a text of Vivado is about."""
+    found = re.search(r"^\|?\s*Design\s*:\s*(\S+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _vivado(text: str) -> str:
+    """The tool and version that a text of Vivado names."""
+    version = re.search(r"^\|?\s*Tool Version\s*:\s*(.+?)\s*$", text, re.MULTILINE)
+    return version[1].split(" (")[0].replace(" v.", " ") if version else ""
 
 
 def _rows(text: str) -> Iterator[list[str]]:

@@ -107,6 +107,23 @@ HIERARCHY = """| Tool Version : Vivado v.2022.1 (lin64) Build 3526262
 """
 
 
+def as_xml(text: str) -> str:
+    """Tables of a text as ``report_utilization -format xml`` has them."""
+    rows = [
+        line.strip("|").split("|")
+        for line in text.splitlines()
+        if line.startswith("|") and line.endswith("|")
+    ]
+    tables = [
+        "".join(
+            f'<{"tablecell" if number else "tableheader"} class="" contents="{cell.rstrip()}" halign="3" width="-1"/>'
+            for cell in row
+        )
+        for number, row in enumerate(rows)
+    ]
+    return f"<RptDoc><section><table>{''.join(f'<tablerow>{row}</tablerow>' for row in tables)}</table></section></RptDoc>"
+
+
 def written(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(text)
@@ -153,6 +170,24 @@ def test_hierarchical_utilization_lists_modules_with_what_is_inside_them(tmp_pat
         ("bd_0_hls_inst_0_sample_conv0", (4, 800, 300, 2, 0)),
     ] == [(one.module, one.resources.amounts) for one in found]
     assert {"Vivado 2022.1"} == {one.tool for one in found}
+
+
+def test_hierarchical_utilization_names_the_top_by_its_instance(tmp_path):
+    text = HIERARCHY.replace("|                         bd_0 |", "|                        (top) |")
+
+    whole, *_ = read_reports(written(tmp_path, "sample_utilization_hierarchical.rpt", text))
+
+    assert "bd_0_i" == whole.module
+
+
+def test_utilization_as_xml_says_what_the_text_says(tmp_path):
+    (flat,) = read_reports(written(tmp_path, "sample_utilization.xml", as_xml(UTILIZATION)))
+    listed = read_reports(written(tmp_path, "sample_utilization_hierarchical.xml", as_xml(HIERARCHY)))
+
+    text = read_reports(written(tmp_path, "sample_utilization_hierarchical.rpt", HIERARCHY))
+    assert (7, 2100, 900, 3, 0) == flat.resources.amounts
+    assert (Stage.RTL_SYNTHESIS, "Vivado") == (flat.stage, flat.tool)
+    assert [(one.module, one.resources) for one in text] == [(one.module, one.resources) for one in listed]
 
 
 @pytest.mark.parametrize(
