@@ -1,9 +1,13 @@
 """Every structure to the hardware: prune a network for a few steps, lower, emit, compile, and compare on CIFAR-10.
 
-    python benchmarks/structures_exact.py --data-dir DIR [--net densenet40] [--structure shape ...] [--images 100]
+    python benchmarks/structures_exact.py --data-dir DIR [--net densenet40] [--structure shape ...] [--images 100] [--out DIR]
 
 Accuracy is not the point here: a few steps are trained so that weights, BN statistics and scales are not those of an
 initial network. What is compared: Brevitas in float64, the graph before and after the passes, the compiled C++.
+
+Cycles: the network without its zeros is folded for the part; then every layer gets, with at most as many multipliers, the
+connection table of fewest cycles where one is faster. Cycles per frame, all convolutions together: those folds, in which zeros
+cost what weights cost, and tables. The compiled design is the one with tables.
 """
 
 from __future__ import annotations
@@ -16,12 +20,25 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from psp_hw.cost.parts import find_part
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
+from psp_hw.dse.search import plan
+from psp_hw.flow.source import read_graph, resolve
+from psp_hw.folding.connections import Pattern, blocks_of
+from psp_hw.folding.dataflow import build
+from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors
+from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.training.api import train_on
+from psp_hw.units import Clock
 
+CLOCK = Clock(period_ns=10.0)
 TRAINED_IMAGES = 256
 BATCH = 16
 
@@ -35,12 +52,15 @@ def main() -> None:
     arguments.add_argument("--images", type=int, default=100)
     arguments.add_argument("--steps", type=int, default=6)
     arguments.add_argument("--density", type=float, default=0.5)
-    arguments.add_argument("--part", default="xcvu13p")
+    arguments.add_argument("--part", default="xczu7ev-ffvc1156-2-e")
     arguments.add_argument("--keep", type=Path, help="folder for runs and designs; default: a temporary one")
+    arguments.add_argument("--out", type=Path, help="folder for report.md and result.json")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         base = given.keep or Path(scratch)
         results = [one(given, structure, base / f"{given.net}-{structure}") for structure in given.structure]
+    if given.out is not None:
+        write_report(given.out, results)
     sys.exit(any(result["mismatches"] for result in results))
 
 
@@ -66,12 +86,22 @@ def one(given: argparse.Namespace, structure: str, folder: Path) -> dict[str, ob
     result = train_on(spec, first(training, TRAINED_IMAGES), first(testing, given.images), run)
     common = ["--data-dir", str(given.data_dir), "--limit", str(given.images), "--json"]
     brevitas = psp_hw("simulate", str(run), "--against", "brevitas", *common)
-    emitted = psp_hw("emit", str(run), "--part", given.part, "--out", str(design), "--force", "--json")
+    graph = read_graph(resolve(run))
+    folds, cycles = folds_of(graph, given.part)
+    chosen = folder / "folds.json"
+    chosen.write_text(json.dumps({name: fold.parts for name, fold in folds.items()}, indent=2))
+    at = ["--part", given.part, "--clock", f"{CLOCK.period_ns:g}", "--fold", str(chosen)]
+    emitted = psp_hw("emit", str(run), *at, "--out", str(design), "--force", "--json")
     csim = psp_hw("simulate", str(design), "--against", "csim", *common)
     line = {
         "net": given.net,
         "structure": structure,
         "density": round(result.density, 4),
+        "connections": sum(int(np.count_nonzero(graph.constants[op.weight])) for op in graph.convolutions),
+        "connections_dense": sum(dense_connections(op) for op in graph.convolutions),
+        **cycles,
+        "layers_with_tables": sum(fold.table for fold in folds.values()),
+        "layers": len(folds),
         "images": csim["images"],
         "mismatches_brevitas": brevitas["mismatches"],
         "mismatches": csim["mismatches"] + brevitas["mismatches"],
@@ -79,6 +109,70 @@ def one(given: argparse.Namespace, structure: str, folder: Path) -> dict[str, ob
     }
     print(json.dumps(line), flush=True)
     return line
+
+
+def dense_connections(op: Conv2d) -> int:
+    """Weights of a layer before anything was pruned."""
+    return op.kernel[0] * op.kernel[1] * op.dense_in_channels * op.dense_out_channels
+
+
+def folds_of(graph: Graph, part: str) -> tuple[dict[str, Fold], dict[str, int]]:
+    """Folds with tables at the multipliers of folds without; cycles of all layers together, and of the slowest engine."""
+    filled = {
+        op.weight: np.where(graph.constants[op.weight] == 0, 1, graph.constants[op.weight])
+        for op in graph.convolutions
+    }
+    found = plan(graph.with_ops(graph.ops, filled), find_part(part), CLOCK)
+    dense = {name: node.fold for name, node in found.nodes.items()}
+    tables = {op.name: with_table(graph.constants[op.weight], dense[op.name]) for op in graph.convolutions}
+    cycles = {}
+    for kind, folds in (("zeros", dense), ("tables", tables)):
+        nodes = {name: NodePlan(fold=fold) for name, fold in folds.items()}
+        engines = [e for e in build(graph, FoldPlan(nodes=nodes)).engines if isinstance(e, ConvEngine)]
+        cycles[f"cycles_{kind}"] = sum(engine.schedule().iterations for engine in engines)
+        cycles[f"slowest_{kind}"] = max(engine.schedule().iterations for engine in engines)
+        cycles[f"multipliers_{kind}"] = sum(engine.fold.multipliers for engine in engines)
+    return tables, cycles
+
+
+def with_table(weight: np.ndarray, fold: Fold) -> Fold:
+    """The table of fewest cycles with at most the multipliers of a dense fold; that fold where none is faster.
+
+    Args:
+        weight: [T, Ci, Co].
+        fold: of the dense schedule.
+    """
+    best, words = fold, weight.size // fold.multipliers
+    for pe in divisors(weight.shape[2]):
+        blocks = blocks_of(Pattern.of(weight), pe)
+        lanes = min(fold.multipliers // pe, blocks.most)
+        if lanes and int(blocks.lengths(lanes).sum()) < words:
+            best, words = Fold(pe=pe, lanes=lanes), int(blocks.lengths(lanes).sum())
+    return best
+
+
+def write_report(out: Path, results: list[dict[str, object]]) -> None:
+    """One table, and the numbers behind it."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "result.json").write_text(json.dumps(results, indent=2) + "\n")
+    lines = [
+        "# Structures in hardware",
+        "",
+        "`benchmarks/structures_exact.py`: a few steps of training, then Brevitas, graph and compiled C++ compared. Cycles of all "
+        "convolutions per frame with at most as many multipliers: zeros as weights in the dense schedule, and connection tables.",
+        "",
+        "| network | structures | connections | cycles, zeros | cycles, tables | ratio | slowest engine | layers with tables | images | mismatches |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in results:
+        share = f"{row['connections']:,} of {row['connections_dense']:,}"
+        ratio = row["cycles_tables"] / row["cycles_zeros"]  # type: ignore[operator]
+        lines.append(
+            f"| {row['net']} | {row['structure']} | {share} | {row['cycles_zeros']:,} | {row['cycles_tables']:,} | {ratio:.2f} "
+            f"| {row['slowest_zeros']:,} to {row['slowest_tables']:,} | {row['layers_with_tables']} of {row['layers']} "
+            f"| {row['images']} | {row['mismatches']} |"
+        )
+    (out / "report.md").write_text("\n".join(lines) + "\n")
 
 
 def first(split: Split, count: int) -> Split:
