@@ -16,7 +16,9 @@ struct Strand {
     static const int kChannels = CHANNELS;
 
     template <class T>
-    class Line : public SEGMENT::template Line<T, CHANNELS> {};
+    struct Of {
+        typedef typename SEGMENT::template Line<T, CHANNELS> Line;
+    };
 };
 
 // The segments of a window, oldest first: Strands<Strand<Adjacent, 5>, Strand<BlockRam<30>, 12>, ...>.
@@ -68,7 +70,7 @@ struct Strands<OLDEST, NEWER...> {
         }
 
       private:
-        typename OLDEST::template Line<T> line_;
+        typename OLDEST::template Of<T>::Line line_;
         typename Strands<NEWER...>::template Lines<T> newer_;
     };
 };

@@ -216,7 +216,7 @@ def _summary(entry: c.Layer) -> c.LayerSummary:
         taps=f"{len(entry.taps)} of {entry.n_taps_dense}",
         fold=f"pe {entry.pe}, simd {entry.simd}, taps {entry.taps_at_once}"
         if not isinstance(entry, c.TableConvLayer)
-        else f"pe {entry.pe}, {entry.lanes} of {entry.connections}",
+        else f"pe {entry.pe}, lanes {entry.lanes}: {entry.connections}",
         cycles=entry.cycles,
     )
 

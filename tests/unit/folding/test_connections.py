@@ -21,6 +21,7 @@ from psp_hw.folding.grouping import grouped
 from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, NodePlan, divisors
 from psp_hw.folding.ports import check_ports, port_demands
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Concat
 from psp_hw.passes import optimize
 
 
@@ -269,3 +270,25 @@ def test_the_memories_of_tables_can_feed_their_engines(seed):
         assert engine.cycles_per_output == demands["weights"].words
         assert ("selections" in demands) == (not engine.table.in_turn)
     check_ports(flow)
+
+
+def test_features_that_only_other_readers_need_are_neither_stored_nor_multiplied():
+    """As in a DenseNet: `early` drops half of the features, `late` reads all, so the passes must leave them in the stream."""
+    make = Builder(6, 6, 8)
+    early = make.rng.integers(1, 50, size=(9, 8, 8))
+    early[:, ::2] = 0
+    make.conv(8, source="image", weight=early)
+    make.ops.append(Concat(name="features", inputs=("image", "conv0")))
+    make.channels["features"], make.fracs["features"] = 16, make.fmt.frac
+    make.conv(4, source="features", weight=make.rng.integers(1, 50, size=(9, 16, 4)))
+    graph = optimize(make.graph())
+    folds = {"conv0": Fold(pe=2, lanes=9), "conv1": Fold(pe=2, simd=1, taps=9)}
+    flow = build(graph, FoldPlan(nodes={name: NodePlan(fold=fold) for name, fold in folds.items()}))
+    (engine,) = (e for e in flow.engines if e.name == "conv0")
+    assert isinstance(engine, ConvEngine)
+    assert engine.table is not None
+
+    assert 8 == graph.types["image"].channels == engine.in_channels
+    assert (1, 3, 5, 7) == engine.table.kept
+    assert (4 * 8,) * 9 == engine.held_bits
+    assert 4 * 4 == engine.cycles_per_output  # the dense schedule of 18 multipliers takes 32
