@@ -13,7 +13,6 @@ from psp_hw.cost.pipeline import Delays, Level
 from psp_hw.cost.pricing import ADDER_PRODUCT_BITS, uses_dsp
 from psp_hw.folding.engine import (
     AddEngine,
-    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -21,10 +20,10 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
-    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
+from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
 from psp_hw.folding.plan import MultiplierKind
 
 
@@ -54,17 +53,21 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
             yield Level(delays.compare + delays.select, engine.result.pixel_bits)
             yield from _requantize_levels(requantizer_of(engine), engine.result.pixel_bits, delays)
         case AffineEngine():
-            yield Level(delays.stream_read, engine.source.pixel_bits)
+            yield from _block_levels(engine, delays)
             in_dsp = engine.scale_fmt.width > ADDER_PRODUCT_BITS
-            products = engine.result.channels * engine.acc_fmt.width
+            if engine.blocks > 1:
+                in_dsp = uses_dsp(engine.source.fmt.width, engine.scale_fmt.width, engine.multipliers)
+            products = engine.fold.pe * engine.acc_fmt.width
             yield Level(delays.dsp_product if in_dsp else delays.lut_product, products)
             yield Level(_adding(delays, engine.acc_fmt.width), products)
-            yield from _requantize_levels(engine.op.requantize, engine.result.pixel_bits, delays)
+            leaving = engine.fold.pe * engine.result.fmt.width
+            yield from _requantize_levels(engine.op.requantize, leaving, delays)
         case ThresholdEngine():
-            yield Level(delays.stream_read, engine.source.pixel_bits)
-            yield Level(delays.compare, engine.result.channels * engine.levels)
-            yield Level(_adding(delays, engine.result.fmt.width), engine.result.pixel_bits)
-            yield Level(delays.stream_write, engine.result.pixel_bits)
+            yield from _block_levels(engine, delays)
+            yield Level(delays.compare, engine.fold.pe * engine.levels)
+            leaving = engine.fold.pe * engine.result.fmt.width
+            yield Level(_adding(delays, engine.result.fmt.width), leaving)
+            yield Level(delays.stream_write, leaving)
         case ConcatEngine():
             yield Level(delays.stream_read, engine.result.pixel_bits)
             yield Level(delays.stream_write, engine.result.pixel_bits)
@@ -73,6 +76,18 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
             yield Level(delays.stream_write, engine.type.pixel_bits)
         case _:
             assert_never(engine)
+
+
+def _block_levels(engine: MapEngine, delays: Delays) -> Iterator[Level]:
+    """From the FIFO to the channels that are worked on at once, and their constants beside them."""
+    entering = engine.fold.pe * engine.source.fmt.width
+    if engine.blocks == 1:
+        yield Level(delays.stream_read, entering)
+        return
+    operands = entering + sum(engine.word_bits.values())
+    yield Level(delays.stream_read + delays.select, operands)
+    yield Level(2 * delays.select, operands)
+    yield Level(delays.memory - delays.select, operands)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ from typing import assert_never
 import numpy as np
 
 from psp_hw.arith.fixed_point import FixedPoint
-from psp_hw.arith.requantize import IntArray, Requantizer
+from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.bill import (
     Add,
     Bill,
     Compare,
     ConstantMultiply,
     Delay,
-    Divide,
     Gate,
     Item,
     LoopControl,
@@ -34,10 +33,11 @@ from psp_hw.cost.bill import (
 )
 from psp_hw.cost.datapath import levels_of
 from psp_hw.cost.devices import Fabric
+from psp_hw.cost.maps import folded_map
+from psp_hw.cost.operators import Parts, counter, requantizers, times, tree
 from psp_hw.cost.pipeline import DELAYS, Pipeline, cut
 from psp_hw.folding.engine import (
     AddEngine,
-    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -45,18 +45,16 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
-    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import MemoryKind, MultiplierKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import MaxPool
 from psp_hw.ir.types import Tap
 from psp_hw.units import Clock
-
-Parts = Iterator[Item | Operator]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,33 +107,39 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
             channels = engine.source.channels
             yield Item(Add(engine.acc_fmt.width), channels)
             yield Register(channels * engine.acc_fmt.width)
-            yield from _counter(engine.source.pixels)
-            yield from _requantizers(engine.op.requantize, engine.acc_fmt, (), channels)
+            yield from counter(engine.source.pixels)
+            yield from requantizers(engine.op.requantize, engine.acc_fmt, (), channels)
         case AddEngine():
             yield Item(Add(engine.sum_fmt.width), engine.result.channels)
-            yield from _requantizers(engine.op.requantize, engine.sum_fmt, (), engine.result.channels)
-            yield from _counter(engine.result.pixels)
+            yield from requantizers(engine.op.requantize, engine.sum_fmt, (), engine.result.channels)
+            yield from counter(engine.result.pixels)
         case PointwiseEngine():
             to = requantizer_of(engine)
             if to is None:
                 yield Item(Gate(engine.result.fmt.width), engine.result.channels)
-            yield from _requantizers(to, engine.source.fmt, (), engine.result.channels)
-            yield from _counter(engine.result.pixels)
+            yield from requantizers(to, engine.source.fmt, (), engine.result.channels)
+            yield from counter(engine.result.pixels)
         case AffineEngine():
-            yield from _affine(engine, graph)
-            yield from _requantizers(engine.op.requantize, engine.acc_fmt, (), engine.result.channels)
-            yield from _counter(engine.result.pixels)
+            if engine.blocks > 1:
+                yield from folded_map(engine)
+            else:
+                yield from _affine(engine, graph)
+                yield from requantizers(engine.op.requantize, engine.acc_fmt, (), engine.result.channels)
+            yield from counter(engine.result.pixels)
         case ThresholdEngine():
-            yield Item(Compare(engine.source.fmt.width), engine.result.channels * engine.levels)
-            counting = _tree(engine.levels, 1, engine.result.fmt.width)
-            yield from _times(counting, engine.result.channels)
-            yield from _counter(engine.result.pixels)
+            if engine.blocks > 1:
+                yield from folded_map(engine)
+            else:
+                yield Item(Compare(engine.source.fmt.width), engine.result.channels * engine.levels)
+                counting = tree(engine.levels, 1, engine.result.fmt.width)
+                yield from times(counting, engine.result.channels)
+            yield from counter(engine.result.pixels)
         case ConcatEngine() | ForkEngine():
             pixels = engine.result.pixels if isinstance(engine, ConcatEngine) else engine.type.pixels
-            yield from _counter(pixels)
+            yield from counter(pixels)
         case PortEngine():
             yield StreamPort(8 * math.ceil(engine.type.pixel_bits / 8))
-            yield from _counter(engine.type.pixels)
+            yield from counter(engine.type.pixels)
         case _:
             assert_never(engine)
 
@@ -200,7 +204,7 @@ def conv_sums(engine: ConvEngine, graph: Graph) -> Parts:
     entering, acc = engine.source.fmt.width, engine.acc_fmt.width
     if engine.cycles_per_output > 1:
         yield _products(engine)
-        yield from _times(_tree(fold.operands, entering + engine.weight_fmt.width, acc), fold.pe)
+        yield from times(tree(fold.operands, entering + engine.weight_fmt.width, acc), fold.pe)
     else:
         yield from _constant_matrix(graph.constants[op.weight], entering, acc)
 
@@ -216,7 +220,7 @@ def conv_outputs(engine: ConvEngine) -> Parts:
         yield Item(Add(acc), 0 if op.bias is not None else fold.pe)  # the bias is what the sum starts with
         yield Item(Select(acc), fold.pe)
         yield Register(fold.pe * acc)
-    yield from _requantizers(op.requantize, engine.acc_fmt, engine.shifts, fold.pe)
+    yield from requantizers(op.requantize, engine.acc_fmt, engine.shifts, fold.pe)
     if engine.out_blocks > 1:
         yield Register(engine.result.pixel_bits)  # the output pixel is put together over several cycles
 
@@ -231,7 +235,7 @@ def _block_counters(engine: ConvEngine) -> Parts:
             yield Rom(engine.table.words, 1, MemoryKind.LUTRAM)
     for extent in extents:
         if extent > 1:
-            yield from _counter(extent)
+            yield from counter(extent)
 
 
 def _products(engine: ConvEngine) -> Item:
@@ -248,11 +252,11 @@ def _walk(scan: Scan) -> Parts:
     """Where the engine is in the frame, and what tells pixels from padding."""
     rows = math.ceil(scan.steps / scan.pitch)
     for _ in ("the pixel that enters", "the pixel that leaves"):
-        yield from _counter(scan.pitch)
-        yield from _counter(rows)
+        yield from counter(scan.pitch)
+        yield from counter(rows)
     for stride in scan.stride:
         if stride > 1:
-            yield from _counter(stride)
+            yield from counter(stride)
     row_bits = max(1, scan.source.height.bit_length())
     column_bits = max(1, scan.pitch.bit_length())
     outside = _outside(scan)
@@ -284,27 +288,6 @@ def _may_leave(scan: Scan, r: int, s: int) -> bool:
     return top < 0 or left < 0 or bottom >= scan.source.height or right >= scan.source.width
 
 
-def _counter(extent: int) -> Parts:
-    bits = max(1, (extent - 1).bit_length())
-    yield Add(bits)
-    yield Compare(bits)
-    yield Select(bits)
-    yield Register(bits)
-
-
-def _tree(inputs: int, bits: int, most: int) -> Iterator[tuple[Add, int]]:
-    """Adders of a balanced tree, level by level; no sum is wider than ``most`` bits."""
-    while inputs > 1:
-        bits = min(bits + 1, most)
-        yield Add(bits), inputs // 2
-        inputs = math.ceil(inputs / 2)
-
-
-def _times(adders: Iterator[tuple[Add, int]], count: int) -> Iterator[Item]:
-    for adder, number in adders:
-        yield Item(adder, number * count)
-
-
 def _constant_matrix(weight: IntArray, entering: int, acc: int) -> Iterator[Item]:
     """Products with the actual weights [T, Ci, Co] and the trees that sum them: zeros vanish, powers of two are wiring."""
     magnitude = np.abs(weight.reshape(-1, weight.shape[-1]))
@@ -317,7 +300,7 @@ def _constant_matrix(weight: IntArray, entering: int, acc: int) -> Iterator[Item
     kept = np.count_nonzero(magnitude, axis=0)
     typical = entering + int(np.ceil(widths[magnitude > 0].mean())) if magnitude.any() else entering
     for inputs, columns in zip(*np.unique(kept, return_counts=True), strict=True):
-        yield from _times(_tree(int(inputs), typical, acc), int(columns))
+        yield from times(tree(int(inputs), typical, acc), int(columns))
 
 
 def _affine(engine: AffineEngine, graph: Graph) -> Iterator[Item]:
@@ -343,24 +326,6 @@ def signed_digits(magnitude: IntArray) -> IntArray:
     return count
 
 
-def _requantizers(to: Requantizer | None, exact: FixedPoint, shifts: tuple[int, ...], lanes: int) -> Parts:
-    """Shift, round half to even, saturate, once per lane."""
-    if to is None:
-        return
-    kept = max(2, exact.width - max(0, to.shift))
-    different = len(set(shifts))
-    if different > 1:
-        yield Item(Mux(different, exact.width), lanes)
-    if to.divisor > 1:
-        yield Item(Divide(exact.width), lanes)
-    if to.shift > 0 or to.divisor > 1:
-        yield Item(Compare(max(1, to.shift)), lanes)  # whether the rest is half, above or below
-        yield Item(Add(kept), lanes)
-    if kept > to.fmt.width or exact.signed:
-        yield Item(Compare(kept), lanes * (2 if exact.signed and to.fmt.signed else 1))
-        yield Item(Select(to.fmt.width), 2 * lanes)
-
-
 def _pool(engine: WindowPoolEngine) -> Parts:
     inputs, channels = len(engine.scan.taps), engine.source.channels
     width = engine.source.fmt.width
@@ -369,8 +334,8 @@ def _pool(engine: WindowPoolEngine) -> Parts:
         yield Item(Select(width), channels * (inputs - 1))
         return
     total = _pool_sum(engine)
-    yield from _times(_tree(inputs, width, total.width), channels)
-    yield from _requantizers(engine.op.requantize, total, (), channels)
+    yield from times(tree(inputs, width, total.width), channels)
+    yield from requantizers(engine.op.requantize, total, (), channels)
 
 
 def _pool_sum(engine: WindowPoolEngine) -> FixedPoint:

@@ -19,7 +19,6 @@ from psp_hw.cost.shortage import Shortage, advice, shortages
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import (
     AddEngine,
-    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -27,9 +26,9 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
-    ThresholdEngine,
     WindowPoolEngine,
 )
+from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
 from psp_hw.folding.memory import memory_for_fifo
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind
 from psp_hw.ir.graph import Graph
@@ -245,20 +244,26 @@ def _layer(
     engine: Engine, cycles: EngineCycles, *, resources: Resources, c_synthesis: Resources
 ) -> LayerEstimate:
     conv = engine if isinstance(engine, ConvEngine) else None
+    folded = conv if conv is not None else folded_map(engine)
     return LayerEstimate(
         name=engine.name,
         op=op_kind(engine),
         taps=len(conv.op.taps) if conv else 0,
         taps_dense=conv.op.kernel[0] * conv.op.kernel[1] if conv else 0,
-        fold=conv.fold if conv else None,
-        weights=conv.weights if conv else None,
-        multipliers=conv.multipliers if conv else None,
+        fold=folded.fold if folded else None,
+        weights=folded.weights if folded else None,
+        multipliers=folded.multipliers if isinstance(folded, ConvEngine | AffineEngine) else None,
         cycles=cycles.interval,
         iterations=cycles.iterations,
         depth=cycles.depth,
         resources=resources,
         c_synthesis=c_synthesis,
     )
+
+
+def folded_map(engine: Engine) -> MapEngine | None:
+    """The engine if it is a map that works on some channels at once."""
+    return engine if isinstance(engine, AffineEngine | ThresholdEngine) and engine.blocks > 1 else None
 
 
 def op_kind(engine: Engine) -> str:

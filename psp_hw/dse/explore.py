@@ -63,13 +63,13 @@ class Front:
     knee: int
 
 
-def explore(graph: Graph, part: Part, clock: Clock) -> Front:
+def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Front:
     """The front of a network as it is; each point with the plan that builds it.
 
     Raises:
         DoesNotFitError: not even the least design fits.
     """
-    space = search_space(graph, part, clock, NO_FOLDS)
+    space = search_space(graph, part, clock, NO_FOLDS, maps=maps)
     found = [_designed(space, choice) for choice in _choices(space, POINTS)]
     return _front("as it is", found)
 
@@ -87,14 +87,14 @@ def explore_densities(graph: Graph, part: Part, clock: Clock) -> tuple[Front, ..
     return tuple(fronts)
 
 
-def point_plan(graph: Graph, part: Part, clock: Clock, number: int) -> FoldPlan:
+def point_plan(graph: Graph, part: Part, clock: Clock, number: int, *, maps: bool = True) -> FoldPlan:
     """The plan of a point of ``explore``, counted from 1.
 
     Raises:
         SpecError: there is no such point.
         DoesNotFitError: not even the least design fits.
     """
-    points = explore(graph, part, clock).points
+    points = explore(graph, part, clock, maps=maps).points
     if not 1 <= number <= len(points):
         raise SpecError(f"there is no point {number}", where="--point", hint=f"there are 1 to {len(points)}")
     plan = points[number - 1].plan

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.folding.engine import AddEngine, ConcatEngine, ForkEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
-from psp_hw.sim.cycles import DeadlockError, Timeline, simulate
+from psp_hw.sim.cycles import DeadlockError, Timeline, arrivals, simulate
+from psp_hw.sim.process import CycleArray
 
 # Depths tried for the FIFOs that no join makes deep: what two and one shift register per LUT hold. A FIFO that never holds
 # as much is made shallower afterwards.
@@ -47,18 +50,26 @@ class FifoPlan:
 def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
     """The inputs of joins whose tokens wait for another branch: all but the latest input of every join.
 
-    Found by letting one frame through FIFOs of any depth in front of joins: the input that never holds more than it must is
-    the late one.
+    Found by letting one frame through FIFOs of any depth in front of joins: the late input is the one that leads the others
+    least. What FIFOs hold would not tell: before a join that has to wait itself, every input piles up.
     """
     joins = [engine.name for engine in flow.engines if isinstance(engine, (AddEngine, ConcatEngine))]
     inputs = [channel.name for name in joins for channel in flow.inputs(name)]
-    timeline = simulate(flow, depths=depths, unbounded=frozenset(inputs), max_frames=1)
-    held = {use.name: use.occupancy for use in timeline.channels}
+    written = arrivals(flow, depths=depths, unbounded=frozenset(inputs))
     early: set[str] = set()
     for name in joins:
-        ordered = sorted(flow.inputs(name), key=lambda channel: (held[channel.name], channel.port))
+        channels = flow.inputs(name)
+        complete = np.max([written[channel.name] for channel in channels], axis=0)
+        leads = {channel: _lead(written[channel.name], complete) for channel in channels}
+        ordered = sorted(channels, key=lambda channel: (leads[channel], channel.port))
         early.update(channel.name for channel in ordered[1:])
     return frozenset(early)
+
+
+def _lead(written: CycleArray, complete: CycleArray) -> int:
+    """Most tokens that one input has when the token that comes next is there at every input."""
+    there = np.searchsorted(written, complete, side="right")
+    return int((there - np.arange(len(complete))).max())
 
 
 def quick_depths(flow: Dataflow, depths: Mapping[str, int]) -> Mapping[str, int]:

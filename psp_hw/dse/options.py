@@ -110,7 +110,7 @@ class Catalog:
     ) -> None:
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
-        self._site = Site(graph, part.fabric, clock)
+        self.site = Site(graph, part.fabric, clock)
         self._known: dict[int, list[Datapath]] = {}
         self._shapes: dict[tuple[object, ...], int] = {}
         self._shape_of: dict[str, int] = {}
@@ -138,7 +138,7 @@ class Catalog:
             return self._with_delays(engine, asked)
         key = self._shape(engine)
         if key not in self._known:
-            self._known[key] = dense_datapaths(engine, self._site, self._multipliers)
+            self._known[key] = dense_datapaths(engine, self.site, self._multipliers)
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
         tables = table_folds(self._graph.constants[engine.op.weight])

@@ -28,8 +28,9 @@ from psp_hw.dse.space import (
     search_space,
 )
 from psp_hw.errors import SpecError
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, check_fold
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, check_fold, foldable
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
@@ -64,9 +65,10 @@ def plan(
     *,
     folds: Mapping[str, Fold] = NO_FOLDS,
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+    maps: bool = True,
 ) -> FoldPlan:
     """The plan that ``search`` finds."""
-    return search(graph, part, clock, goal, folds=folds, multipliers=multipliers).plan
+    return search(graph, part, clock, goal, folds=folds, multipliers=multipliers, maps=maps).plan
 
 
 def search(
@@ -77,6 +79,7 @@ def search(
     *,
     folds: Mapping[str, Fold] = NO_FOLDS,
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+    maps: bool = True,
 ) -> Found:
     """Folds, weight memories and FIFO depths for a goal.
 
@@ -85,13 +88,14 @@ def search(
             the estimate to say what is missing.
         folds: folds that are asked for, by convolution; the others are chosen for the goal around them.
         multipliers: kinds that the back end can bind.
+        maps: whether the back end can fold affine maps and thresholds.
 
     Raises:
         SpecError: a fold does not divide, or names no convolution.
         DoesNotFitError: the frame rate or latency cannot be reached on this part; says what binds and the nearest.
     """
-    _check_folds(graph, folds)
-    space = search_space(graph, part, clock, folds, multipliers)
+    _check_folds(graph, folds, maps=maps)
+    space = search_space(graph, part, clock, folds, multipliers, maps=maps)
     match goal:
         case Fps():
             return _for_rate(space, goal)
@@ -105,15 +109,14 @@ def search(
             assert_never(goal)
 
 
-def _check_folds(graph: Graph, folds: Mapping[str, Fold]) -> None:
-    names = [op.name for op in graph.convolutions]
+def _check_folds(graph: Graph, folds: Mapping[str, Fold], *, maps: bool) -> None:
+    ops = {op.name: op for op in foldable(graph) if maps or isinstance(op, Conv2d)}
     for name, fold in folds.items():
-        if name not in names:
+        if name not in ops:
             raise SpecError(
-                f"no convolution is called {name!r}", where="fold", hint=f"there are {', '.join(names)}"
+                f"nothing that folds is called {name!r}", where="fold", hint=f"there are {', '.join(ops)}"
             )
-        op = next(op for op in graph.convolutions if op.name == name)
-        check_fold(op, fold, graph)
+        check_fold(ops[name], fold, graph)
 
 
 def _for_rate(space: Space, goal: Fps) -> Found:

@@ -14,10 +14,12 @@ from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice, Problem, affordable
 from psp_hw.dse.fifos import COMMON_DEPTHS, quick_depths, size_fifos
+from psp_hw.dse.maps import map_options
 from psp_hw.dse.options import Catalog, CostArray
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import ConvEngine
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, NodePlan
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, NodePlan, foldable
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import simulate
 from psp_hw.sim.process import RESTART_CYCLES
@@ -52,8 +54,16 @@ def search_space(
     clock: Clock,
     folds: Mapping[str, Fold],
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+    *,
+    maps: bool = True,
 ) -> Space:
-    """Price everything once: options per convolution, and the sum of all that has none."""
+    """Price everything once: options per convolution and map, and the sum of all that has none.
+
+    Args:
+        folds: those that are asked for.
+        multipliers: kinds that the back end can bind.
+        maps: whether the back end can fold maps (``psp_hw.folding.maps``).
+    """
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
     catalog = Catalog(graph, part, clock, multipliers)
     options = []
@@ -63,6 +73,9 @@ def search_space(
     for engine in flow.engines:
         if isinstance(engine, ConvEngine):
             options.append(catalog.options(engine, folds.get(engine.name)))
+            continue
+        if maps and isinstance(engine, AffineEngine | ThresholdEngine):
+            options.append(map_options(engine, catalog.site, frozenset(multipliers), folds.get(engine.name)))
             continue
         found = engine_bill(engine, graph, part.fabric, clock)
         takes = price_bill(found.items, part.fabric)
@@ -133,7 +146,12 @@ def folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], M
     """The dataflow of a choice, its pipeline depths, and the plan of every convolution."""
     picked = zip(space.problem.options, choice.picks, strict=True)
     chosen = {options.name: options.plans[pick] for options, pick in picked}
-    nodes = {op.name: chosen[op.name] for op in space.graph.convolutions}
+    nodes = {op.name: chosen[op.name] for op in foldable(space.graph) if op.name in chosen}
+    for engine in space.flow.engines:  # a map that the plan does not name computes a pixel at once
+        if not isinstance(engine, AffineEngine | ThresholdEngine) or engine.name not in nodes:
+            continue
+        if nodes[engine.name].fold.pe == engine.result.channels:
+            del nodes[engine.name]
     flow = build(space.graph, FoldPlan(nodes=nodes))
     depths = {engine.name: pipeline_depth(engine, space.part.fabric, space.clock) for engine in flow.engines}
     return flow, depths, nodes

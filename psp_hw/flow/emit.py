@@ -106,7 +106,7 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     settings = settings_of(source, request.part, request.clock_ns, request.device)
     out = request.out or design_folder(source, target)
     check_replaceable(out)
-    planned = plan_for(source, settings, request.goal, progress)
+    planned = plan_for(source, settings, request.goal, progress, maps=target is not Target.HLS4ML)
     if not planned.estimate.fits and not request.force:
         raise _does_not_fit(planned)
     hardware = summarize(planned.graph, planned.plan, planned.estimate, target=target.value)

@@ -98,8 +98,14 @@ def _recorded(source: Source, part: str) -> dict[Resource, int]:
     return {one: int(amount) for one, amount in amounts if amount is not None and amount >= 0}
 
 
-def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Progress) -> Planned:
-    """Find a plan for the goal and estimate it; a design keeps its own plan where nothing else is asked."""
+def plan_for(
+    source: Source, settings: Settings, goal: GoalRequest, progress: Progress, *, maps: bool = True
+) -> Planned:
+    """Find a plan for the goal and estimate it; a design keeps its own plan where nothing else is asked.
+
+    Args:
+        maps: whether the back end can fold affine maps and thresholds.
+    """
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     own = source.path / PLAN_NAME
@@ -108,11 +114,11 @@ def plan_for(source: Source, settings: Settings, goal: GoalRequest, progress: Pr
         plan = load_plan(own)
     elif goal.point is not None:
         progress.step("searching the front", 0, None)
-        plan = point_plan(graph, settings.searched, settings.clock, goal.point)
+        plan = point_plan(graph, settings.searched, settings.clock, goal.point, maps=maps)
     else:
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)
-        searched = search.search(graph, settings.searched, settings.clock, goal.goal, folds=folds)
+        searched = search.search(graph, settings.searched, settings.clock, goal.goal, folds=folds, maps=maps)
         plan = searched.plan
     found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
     if searched is not None:

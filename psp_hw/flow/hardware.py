@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from psp_hw.cost.estimate import Estimate, FifoEstimate, LayerEstimate
+from psp_hw.cost.estimate import Estimate, FifoEstimate, LayerEstimate, folded_map
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine, Engine, ForkEngine, PortEngine, WindowPoolEngine
+from psp_hw.folding.maps import AffineEngine
 from psp_hw.folding.plan import FoldPlan, MultiplierKind
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
@@ -78,8 +79,8 @@ def _row(engine: Engine, dataflow: Dataflow, graph: Graph, cost: LayerEstimate) 
         macs_dense=0 if conv is None else _dense(conv.op, result),
         connections=0 if conv is None else int(np.count_nonzero(graph.constants[conv.op.weight])),
         connections_dense=0 if conv is None else _dense(conv.op, result) // result.pixels,
-        fold="" if conv is None else _fold(conv),
-        memory="" if conv is None else f"weights in {conv.weights.value}{_PRODUCTS[conv.multipliers]}",
+        fold=_fold(engine),
+        memory=_memory(engine),
         cycles=cost.cycles,
         resources=_amounts(cost.resources),
     )
@@ -93,8 +94,24 @@ def _taps(engine: Engine) -> int:
     return len(engine.scan.taps) if isinstance(engine, (ConvEngine, WindowPoolEngine)) else 0
 
 
-def _fold(conv: ConvEngine) -> str:
-    fold = conv.fold
+def _memory(engine: Engine) -> str:
+    """Where constants are kept and how products are made, in words."""
+    if isinstance(engine, ConvEngine):
+        return f"weights in {engine.weights.value}{_PRODUCTS[engine.multipliers]}"
+    found = folded_map(engine)
+    if found is None:
+        return ""
+    products = _PRODUCTS[found.multipliers] if isinstance(found, AffineEngine) else ""
+    return f"constants in {found.weights.value}{products}"
+
+
+def _fold(engine: Engine) -> str:
+    found = engine if isinstance(engine, ConvEngine) else folded_map(engine)
+    if found is None:
+        return ""
+    fold = found.fold
+    if not isinstance(found, ConvEngine):
+        return str(fold.pe)
     return f"{fold.pe} × {fold.lanes} by table" if fold.table else f"{fold.pe} × {fold.simd} × {fold.taps}"
 
 

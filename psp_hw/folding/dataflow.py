@@ -10,7 +10,6 @@ from psp_hw.errors import SpecError
 from psp_hw.folding.connections import ConnectionTable, Pattern, connect
 from psp_hw.folding.engine import (
     AddEngine,
-    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -18,12 +17,11 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
-    ThresholdEngine,
     WindowPoolEngine,
-    weight_format,
 )
+from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine, weight_format
 from psp_hw.folding.memory import memory_for_delay
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MemoryKind
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MemoryKind, NodePlan
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.infer import accumulator, affine_range
@@ -142,18 +140,8 @@ def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
             return AddEngine(op=op, sources=(sources[0], sources[1]), result=result)
         case Concat():
             return ConcatEngine(op=op, sources=tuple(sources), result=result)
-        case Affine():
-            whole = affine_range(op, sources[0], graph.constants)
-            return AffineEngine(
-                op=op,
-                source=sources[0],
-                result=result,
-                scale_fmt=weight_format(graph.constants[op.scale]),
-                acc_fmt=FixedPoint.holding(whole, frac=sources[0].fmt.frac + op.scale_frac),
-            )
-        case Threshold():
-            levels = graph.constants[op.thresholds].shape[1]
-            return ThresholdEngine(op=op, source=sources[0], result=result, levels=levels)
+        case Affine() | Threshold():
+            return _map_engine(op, sources[0], result, graph, plan)
         case Relu() | Requantize():
             return PointwiseEngine(op=op, source=sources[0], result=result)
         case Flatten():
@@ -162,6 +150,37 @@ def _engine(op: Op, graph: Graph, plan: FoldPlan) -> Engine:
                 where=op.name,
                 hint="pool to one pixel or let a dense layer follow",
             )
+
+
+def _map_engine(
+    op: Affine | Threshold, source: TensorType, result: TensorType, graph: Graph, plan: FoldPlan
+) -> MapEngine:
+    node = plan.nodes.get(op.name, NodePlan(fold=Fold(pe=result.channels)))
+    constants = graph.constants
+    if isinstance(op, Affine):
+        whole = affine_range(op, source, constants)
+        return AffineEngine(
+            op=op,
+            source=source,
+            result=result,
+            scale_fmt=weight_format(constants[op.scale]),
+            offset_fmt=weight_format(constants[op.offset]),
+            acc_fmt=FixedPoint.holding(whole, frac=source.fmt.frac + op.scale_frac),
+            fold=node.fold,
+            weights=node.weights,
+            multipliers=node.multipliers,
+        )
+    return ThresholdEngine(
+        op=op,
+        source=source,
+        result=result,
+        levels=constants[op.thresholds].shape[1],
+        level_fmt=weight_format(constants[op.thresholds]),
+        start_fmt=weight_format(constants[op.start]),
+        step_fmt=weight_format(constants[op.step]),
+        fold=node.fold,
+        weights=node.weights,
+    )
 
 
 def _conv_engine(

@@ -10,40 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from psp_hw.arith.fixed_point import FixedPoint, Interval
+from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.folding.connections import ConnectionTable
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind
-from psp_hw.folding.scan import BoolArray, Scan
-from psp_hw.ir.ops import Add, Affine, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize, Threshold
+from psp_hw.folding.scan import Scan
+from psp_hw.folding.schedule import Schedule, token_per_cycle
+from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize
 from psp_hw.ir.types import TensorType
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Steps of one frame.
-
-    Args:
-        reads: whether the step takes a token [steps].
-        writes: whether the step gives a token [steps].
-        cycles: how long the step lasts [steps], in cycles.
-    """
-
-    reads: BoolArray
-    writes: BoolArray
-    cycles: npt.NDArray[np.int64]
-
-    @property
-    def iterations(self) -> int:
-        """Cycles of a frame without stalls: trip count of the flat loop."""
-        return int(self.cycles.sum())
-
-
-def _token_per_cycle(tokens: int) -> Schedule:
-    every = np.ones(tokens, dtype=np.bool_)
-    return Schedule(every, every, np.ones(tokens, dtype=np.int64))
 
 
 def _walk(scan: Scan, cycles_per_output: int) -> Schedule:
@@ -261,7 +237,7 @@ class AddEngine:
         return FixedPoint.holding(ranges[0] + ranges[1], frac=frac)
 
     def schedule(self) -> Schedule:
-        return _token_per_cycle(self.result.pixels)
+        return token_per_cycle(self.result.pixels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +259,7 @@ class ConcatEngine:
         return tuple(frac - source.fmt.frac for source in self.sources)
 
     def schedule(self) -> Schedule:
-        return _token_per_cycle(self.result.pixels)
+        return token_per_cycle(self.result.pixels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,51 +275,7 @@ class PointwiseEngine:
         return self.op.name
 
     def schedule(self) -> Schedule:
-        return _token_per_cycle(self.result.pixels)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AffineEngine:
-    """A constant multiplication and addition for every channel, a pixel per cycle.
-
-    Args:
-        scale_fmt: narrowest format of the scales that occur.
-        acc_fmt: narrowest format of every product and of every product plus offset.
-    """
-
-    op: Affine
-    source: TensorType
-    result: TensorType
-    scale_fmt: FixedPoint
-    acc_fmt: FixedPoint
-
-    @property
-    def name(self) -> str:
-        return self.op.name
-
-    def schedule(self) -> Schedule:
-        return _token_per_cycle(self.result.pixels)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThresholdEngine:
-    """Every channel compared with its constant thresholds, all at once, and the comparisons counted, a pixel per cycle.
-
-    Args:
-        levels: thresholds per channel.
-    """
-
-    op: Threshold
-    source: TensorType
-    result: TensorType
-    levels: int
-
-    @property
-    def name(self) -> str:
-        return self.op.name
-
-    def schedule(self) -> Schedule:
-        return _token_per_cycle(self.result.pixels)
+        return token_per_cycle(self.result.pixels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,7 +287,7 @@ class ForkEngine:
     copies: int
 
     def schedule(self) -> Schedule:
-        return _token_per_cycle(self.type.pixels)
+        return token_per_cycle(self.type.pixels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,7 +299,7 @@ class PortEngine:
     enters: bool
 
     def schedule(self) -> Schedule:
-        return _token_per_cycle(self.type.pixels)
+        return token_per_cycle(self.type.pixels)
 
 
 Engine = (
@@ -382,12 +314,6 @@ Engine = (
     | ForkEngine
     | PortEngine
 )
-
-
-def weight_format(weight: IntArray) -> FixedPoint:
-    """Narrowest format of the weights that occur; at least one bit."""
-    interval = Interval(min(0, int(weight.min())), max(0, int(weight.max())))
-    return FixedPoint.holding(interval, frac=0)
 
 
 def requantizer_of(engine: Engine) -> Requantizer | None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from psp_hw.errors import SpecError
 from psp_hw.folding.connections import Pattern, blocks_of
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Conv2d
+from psp_hw.ir.ops import Affine, Conv2d, Threshold
 
 DEFAULT_FIFO_DEPTH = 2
 
@@ -93,18 +93,29 @@ def divisors(number: int) -> list[int]:
     return sorted({*small, *(number // d for d in small)})
 
 
+Foldable = Conv2d | Affine | Threshold
+
+
+def foldable(graph: Graph) -> tuple[Foldable, ...]:
+    """The ops that need not be computed at once, in order: convolutions, and maps with constants for every channel."""
+    return tuple(op for op in graph.ops if isinstance(op, Conv2d | Affine | Threshold))
+
+
 def extents(op: Conv2d, graph: Graph) -> Fold:
     """The fold that computes a whole pixel at once: (Co, Ci, T)."""
     taps, in_channels, out_channels = graph.constants[op.weight].shape
     return Fold(pe=out_channels, simd=in_channels, taps=taps)
 
 
-def check_fold(op: Conv2d, fold: Fold, graph: Graph) -> None:
+def check_fold(op: Foldable, fold: Fold, graph: Graph) -> None:
     """Every part of a fold divides what it folds; a connection table has no more lanes than a block needs inputs.
 
     Raises:
         SpecError: names the layer, both values and what would be legal.
     """
+    if not isinstance(op, Conv2d):
+        _check_map(op, fold, graph)
+        return
     full = extents(op, graph)
     what = {"pe": "output channels", "simd": "input channels", "taps": "surviving taps"}
     for part, noun in what.items():
@@ -125,12 +136,49 @@ def check_fold(op: Conv2d, fold: Fold, graph: Graph) -> None:
             )
 
 
+def _check_map(op: Affine | Threshold, fold: Fold, graph: Graph) -> None:
+    """A map works on some of its channels at once and has nothing else to fold."""
+    channels = graph.types[op.name].channels
+    if channels % fold.pe:
+        raise SpecError(
+            f"pe={fold.pe} does not divide the {channels} channels",
+            where=f"fold.{op.name}",
+            hint=f"use one of {divisors(channels)}",
+        )
+    if fold.operands > 1 or fold.table:
+        raise SpecError(
+            f"{fold} asks for more than channels of a map that has one input per output",
+            where=f"fold.{op.name}",
+            hint=f"write pe:{fold.pe}",
+        )
+
+
 def computes_pixel(op: Conv2d, fold: Fold, graph: Graph) -> bool:
     """Whether a fold computes a whole pixel at once: weights are then constants in logic."""
     if not fold.table:
         return fold == extents(op, graph)
     blocks = blocks_of(Pattern.of(graph.constants[op.weight]), fold.pe)
     return int(blocks.lengths(fold.lanes).sum()) == 1
+
+
+def check_map_multipliers(op: Affine | Threshold, node: NodePlan, graph: Graph) -> None:
+    """The kind of multiplier suits a map.
+
+    Raises:
+        SpecError: a kind is asked for where there is no product of variables, or pairs, whose products share no operand.
+    """
+    kind, where = node.multipliers, f"multipliers.{op.name}"
+    whole = node.fold.pe == graph.types[op.name].channels
+    if kind is MultiplierKind.TOOL:
+        return
+    if whole or isinstance(op, Threshold):
+        raise SpecError(
+            f"{kind.value} is asked for, but nothing is multiplied but constants",
+            where=where,
+            hint="use tool",
+        )
+    if kind is MultiplierKind.DSP_PAIR:
+        raise SpecError("channels of a map share no factor", where=where, hint="use dsp")
 
 
 def check_multipliers(op: Conv2d, node: NodePlan, graph: Graph) -> None:
@@ -159,11 +207,11 @@ def check_multipliers(op: Conv2d, node: NodePlan, graph: Graph) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
-    """Decisions for one convolution.
+    """Decisions for one convolution or map.
 
     Args:
-        fold: what is computed at once.
-        weights: where the weight words are kept; REGISTERS means constants in logic.
+        fold: what is computed at once; of a map its ``pe``.
+        weights: where the words of weights or constants are kept; REGISTERS means constants in logic.
         delays: where each segment of the delay chain is kept, oldest first; empty lets the segment's size decide.
         multipliers: how products are made.
     """
@@ -179,7 +227,7 @@ class FoldPlan:
     """Decisions for a whole graph.
 
     Args:
-        nodes: one NodePlan per convolution, by op name.
+        nodes: one NodePlan per convolution, by op name; of maps (``foldable``) those that do not compute a pixel at once.
         fifo_depths: depth of a channel [tokens], by channel name (see ``dataflow.channel_name``); channels that are
             not named are ``DEFAULT_FIFO_DEPTH`` deep.
     """
@@ -192,18 +240,23 @@ class FoldPlan:
         object.__setattr__(self, "fifo_depths", MappingProxyType(dict(self.fifo_depths)))
 
     def check(self, graph: Graph) -> None:
-        """The plan names every convolution of the graph and nothing else, and its folds divide.
+        """The plan names every convolution of the graph, maps and nothing else, and its folds divide.
 
         Raises:
             SpecError: the first that does not.
         """
-        names = {op.name for op in graph.convolutions}
-        for unknown in sorted(set(self.nodes) - names):
+        ops = {op.name: op for op in foldable(graph)}
+        for unknown in sorted(set(self.nodes) - set(ops)):
             raise SpecError(
-                f"no convolution is called {unknown!r}", where="fold", hint=f"there are {sorted(names)}"
+                f"nothing that folds is called {unknown!r}", where="fold", hint=f"there are {sorted(ops)}"
             )
-        for missing in sorted(names - set(self.nodes)):
+        for missing in sorted({op.name for op in graph.convolutions} - set(self.nodes)):
             raise SpecError(f"the plan says nothing of {missing!r}", where="fold")
-        for op in graph.convolutions:
-            check_fold(op, self.nodes[op.name].fold, graph)
-            check_multipliers(op, self.nodes[op.name], graph)
+        for name, op in ops.items():
+            if name not in self.nodes:
+                continue
+            check_fold(op, self.nodes[name].fold, graph)
+            if isinstance(op, Conv2d):
+                check_multipliers(op, self.nodes[name], graph)
+            else:
+                check_map_multipliers(op, self.nodes[name], graph)

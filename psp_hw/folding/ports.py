@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Channel, Dataflow
 from psp_hw.folding.engine import ConvEngine, Engine, WindowPoolEngine
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import MemoryKind
 
 # The largest width of ap_int, hence of a stream's token and of a row of memory [bits] (UG1399, "Arbitrary Precision").
@@ -18,6 +19,8 @@ MOST_BITS = 4096
 # A row of a delay memory is read again after so many positions at least: more than the pipeline stages between its write
 # and its read, so that back ends may tell their tools that the two never meet.
 LEAST_RING_DEPTH = 8
+# Memories that hold constants.
+CONSTANTS = ("weights", "selections", "scale", "offset", "thresholds", "start", "step")
 # A FIFO of one word is full after a write and empty after a read: a token every second cycle.
 LEAST_FIFO_DEPTH = 2
 
@@ -59,6 +62,9 @@ def port_demands(engine: Engine) -> Iterator[PortDemand]:
             yield _rom(engine, "selections", engine.select_bits)
         yield _window(engine.name, engine.scan.taps, max(engine.held_bits))
         yield from _delays(engine, engine.held_bits)
+    if isinstance(engine, AffineEngine | ThresholdEngine):
+        for constants, bits in engine.word_bits.items():
+            yield _constants(engine.name, constants, engine.weights, engine.blocks, bits)
     if isinstance(engine, WindowPoolEngine):
         yield _window(engine.name, engine.scan.taps, engine.source.pixel_bits)
         yield from _delays(engine, (engine.source.pixel_bits,) * len(engine.scan.taps))
@@ -71,17 +77,20 @@ def _delays(engine: ConvEngine | WindowPoolEngine, held_bits: tuple[int, ...]) -
 
 
 def _rom(engine: ConvEngine, memory: str, bits: int) -> PortDemand:
+    return _constants(engine.name, memory, engine.weights, engine.cycles_per_output, bits)
+
+
+def _constants(engine: str, memory: str, kind: MemoryKind, words: int, bits: int) -> PortDemand:
     """One row of constants per cycle."""
-    words = engine.cycles_per_output
     return PortDemand(
-        engine=engine.name,
+        engine=engine,
         memory=memory,
-        kind=engine.weights,
+        kind=kind,
         words=words,
         bits=bits,
         reads=1,
         writes=0,
-        has_reads=words if engine.weights is MemoryKind.REGISTERS else 1,
+        has_reads=words if kind is MemoryKind.REGISTERS else 1,
         has_writes=0,
     )
 
@@ -139,7 +148,7 @@ def _engine_problems(engine: Engine) -> Iterator[str]:
         in_memory = demand.kind is not MemoryKind.REGISTERS
         if in_memory and demand.bits > MOST_BITS:
             yield f"{place}: a row of {demand.bits} bits is wider than the {MOST_BITS} that a memory word may have"
-        if demand.kind is MemoryKind.URAM and demand.memory in ("weights", "selections"):
+        if demand.kind is MemoryKind.URAM and demand.memory in CONSTANTS:
             yield f"{place}: UltraRAM starts empty and holds no constants (UG573): use bram or lutram"
         if in_memory and demand.memory.startswith("delays") and demand.words < LEAST_RING_DEPTH:
             yield (

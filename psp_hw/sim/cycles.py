@@ -23,7 +23,7 @@ import numpy as np
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.sim.process import Fifo, Process, Wait, program
+from psp_hw.sim.process import CycleArray, Fifo, Process, Wait, program
 from psp_hw.sim.sweeps import Sweeps, occupancy
 
 # A pipeline depth of 0: the token is given in the cycle in which the step ends.
@@ -183,6 +183,10 @@ class Clockwork:
         arrays = {f.name: (np.asarray(f.written), np.asarray(f.read)) for f in self._fifos}
         return {name: occupancy(written, read) for name, (written, read) in arrays.items()}
 
+    def written(self) -> dict[str, CycleArray]:
+        """When the tokens of all frames were written to each channel [tokens]."""
+        return {fifo.name: np.asarray(fifo.written, dtype=np.int64) for fifo in self._fifos}
+
     def bounds(self) -> dict[str, int | None]:
         """Depth of each channel as simulated; None where it is unbounded."""
         return {fifo.name: fifo.depth for fifo in self._fifos}
@@ -228,6 +232,22 @@ def simulate(
         found = _run(tokens, max_frames)
     assert found is not None
     return found
+
+
+def arrivals(
+    dataflow: Dataflow, *, depths: Mapping[str, int], unbounded: frozenset[str]
+) -> Mapping[str, CycleArray]:
+    """When the tokens of a lone frame are written to each channel [tokens], by name.
+
+    Raises:
+        DeadlockError: engines wait for each other for ever.
+    """
+    sweeps = Sweeps(dataflow, depths=depths, unbounded=unbounded, fifo_depths=NO_DEPTHS)
+    if sweeps.run_frame():
+        return sweeps.written()
+    tokens = Clockwork(dataflow, depths=depths, unbounded=unbounded)
+    tokens.run_frame()
+    return tokens.written()
 
 
 def _run(engines: Sweeps | Clockwork, max_frames: int) -> Timeline | None:

@@ -225,6 +225,10 @@ class Sweeps:
             held[link.name] = occupancy(written, read)
         return held
 
+    def written(self) -> dict[str, CycleArray]:
+        """When the tokens of all frames were written to each channel [tokens]."""
+        return {link.name: np.concatenate(self._tracks[link.source].written) for link in self._links}
+
     def bounds(self) -> dict[str, int | None]:
         """Depth of each channel as simulated; None where it is unbounded."""
         return {link.name: link.depth for link in self._links}

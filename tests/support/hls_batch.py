@@ -11,8 +11,18 @@ import numpy as np
 
 from psp_hw.backends.base import Target, Vectors
 from psp_hw.backends.hls.project import design_files
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan, divisors, extents
+from psp_hw.folding.plan import (
+    Fold,
+    FoldPlan,
+    MemoryKind,
+    MultiplierKind,
+    NodePlan,
+    divisors,
+    extents,
+    foldable,
+)
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Affine
 from psp_hw.tools import gxx
 from psp_hw.units import Clock
 
@@ -59,7 +69,19 @@ def random_plan(graph: Graph, rng: np.random.Generator) -> FoldPlan:
         nodes[op.name] = NodePlan(
             fold=fold, weights=kinds[rng.integers(3)], multipliers=random_multipliers(fold, full, rng)
         )
+    for op in foldable(graph):
+        if op.name not in nodes:
+            nodes[op.name] = random_map(graph.types[op.name].channels, isinstance(op, Affine), rng)
     return FoldPlan(nodes=nodes)
+
+
+def random_map(channels: int, multiplies: bool, rng: np.random.Generator) -> NodePlan:
+    """A legal fold, memory and multiplier of a map, by chance."""
+    fold = Fold(pe=int(rng.choice(divisors(channels))))
+    kinds = (MultiplierKind.TOOL, MultiplierKind.LUT, MultiplierKind.DSP)
+    chosen = kinds[rng.integers(3)] if multiplies and fold.pe < channels else MultiplierKind.TOOL
+    memory = (MemoryKind.REGISTERS, MemoryKind.LUTRAM, MemoryKind.BRAM)[rng.integers(3)]
+    return NodePlan(fold=fold, weights=memory, multipliers=chosen)
 
 
 def random_multipliers(fold: Fold, full: Fold, rng: np.random.Generator) -> MultiplierKind:

@@ -231,7 +231,12 @@ class PointwiseLayer(Layer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffineLayer(Layer):
-    """A multiplication and an addition per channel."""
+    """A multiplication and an addition per channel.
+
+    Args:
+        pe, at_once: channels per iteration, and that in words.
+        multiplier, multiplier_comment: how products are made where these are not all channels.
+    """
 
     source: str
     result: str
@@ -242,6 +247,10 @@ class AffineLayer(Layer):
     in_token: str
     out_token: str
     channels: int
+    pe: int
+    at_once: str
+    multiplier: str
+    multiplier_comment: str
     pixels: int
     tables: tuple[TableContext, ...]
     pragmas: tuple[str, ...]
@@ -249,7 +258,7 @@ class AffineLayer(Layer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdLayer(Layer):
-    """Comparisons with constants, counted."""
+    """Comparisons with constants, counted; ``pe`` channels per iteration, ``at_once`` in words."""
 
     source: str
     result: str
@@ -258,6 +267,8 @@ class ThresholdLayer(Layer):
     in_token: str
     out_token: str
     channels: int
+    pe: int
+    at_once: str
     levels: int
     level_bits: int
     pixels: int

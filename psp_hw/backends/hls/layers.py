@@ -22,7 +22,6 @@ from psp_hw.backends.hls.storage import rom_pragmas
 from psp_hw.backends.hls.tables import constant_table, from_table
 from psp_hw.folding.engine import (
     AddEngine,
-    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -30,10 +29,10 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
-    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
+from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
 from psp_hw.folding.plan import MemoryKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
@@ -328,7 +327,8 @@ def _pointwise(engine: PointwiseEngine, call: c.Call) -> c.PointwiseLayer:
 
 def _affine(engine: AffineEngine, call: c.Call, graph: Graph, target: Target) -> c.AffineLayer:
     op, result = engine.op, engine.result
-    scale, offset = (graph.constants[name].reshape(1, -1) for name in (op.scale, op.offset))
+    rows = (engine.blocks, engine.fold.pe)
+    scale, offset = (graph.constants[name].reshape(rows) for name in (op.scale, op.offset))
     tables = (
         constant_table(f"k{call.type}Scale", scale, None, "What each channel is multiplied with."),
         constant_table(f"k{call.type}Offset", offset, None, "What is then added, in the format of Acc."),
@@ -344,21 +344,27 @@ def _affine(engine: AffineEngine, call: c.Call, graph: Graph, target: Target) ->
         in_token=token(engine.source),
         out_token=token(result),
         channels=result.channels,
+        pe=engine.fold.pe,
+        at_once=_at_once(engine),
+        multiplier=multiplier_type(engine),
+        multiplier_comment=multiplier_comment(engine),
         pixels=result.pixels,
         tables=tables,
-        pragmas=_in_logic(tables, target),
+        pragmas=_kept(engine, tables, target),
     )
 
 
 def _threshold(engine: ThresholdEngine, call: c.Call, graph: Graph, target: Target) -> c.ThresholdLayer:
     op, result = engine.op, engine.result
     levels, start, step = (graph.constants[name] for name in (op.thresholds, op.start, op.step))
+    rows = (engine.blocks, engine.fold.pe)
+    shaped = levels if engine.blocks == 1 else levels.reshape(engine.blocks, -1)
     tables = (
-        constant_table(f"k{call.type}Levels", levels, None, "The thresholds of each channel, ascending."),
+        constant_table(f"k{call.type}Levels", shaped, None, "The thresholds of each channel, ascending."),
         constant_table(
-            f"k{call.type}Start", start.reshape(1, -1), None, "The result of each channel below all of them."
+            f"k{call.type}Start", start.reshape(rows), None, "The result of each channel below all of them."
         ),
-        constant_table(f"k{call.type}Step", step.reshape(1, -1), None, "What each threshold adds."),
+        constant_table(f"k{call.type}Step", step.reshape(rows), None, "What each threshold adds."),
     )
     reach = Interval(min(-1, int(levels.min())), max(0, int(levels.max())))
     return c.ThresholdLayer(
@@ -370,13 +376,22 @@ def _threshold(engine: ThresholdEngine, call: c.Call, graph: Graph, target: Targ
         in_token=token(engine.source),
         out_token=token(result),
         channels=result.channels,
+        pe=engine.fold.pe,
+        at_once=_at_once(engine),
         levels=engine.levels,
         level_bits=reach.bits,
         pixels=result.pixels,
         tables=tables,
-        pragmas=_in_logic(tables, target),
+        pragmas=_kept(engine, tables, target),
     )
 
 
-def _in_logic(tables: Iterable[c.TableContext], target: Target) -> tuple[str, ...]:
-    return tuple(line for table in tables for line in rom_pragmas(table.name, MemoryKind.REGISTERS, target))
+def _at_once(engine: MapEngine) -> str:
+    """How many channels are worked on at once, in words; nothing where all are."""
+    return f", {engine.fold.pe} of {engine.result.channels} at once" if engine.blocks > 1 else ""
+
+
+def _kept(engine: MapEngine, tables: Iterable[c.TableContext], target: Target) -> tuple[str, ...]:
+    """Where constants are kept: in logic where all channels are worked on at once."""
+    kind = engine.weights if engine.blocks > 1 else MemoryKind.REGISTERS
+    return tuple(line for table in tables for line in rom_pragmas(table.name, kind, target))

@@ -23,6 +23,7 @@ from psp_hw.backends.templates import template_dir
 from psp_hw.errors import ToolError
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import ConvEngine, PortEngine
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.folding.ports import check_ports
 from psp_hw.ir.graph import Graph
@@ -232,9 +233,9 @@ def _noun(entry: c.Layer) -> str:
         case c.ConcatLayer():
             return "concatenation"
         case c.AffineLayer():
-            return "affine map per channel"
+            return f"affine map per channel{entry.at_once}"
         case c.ThresholdLayer():
-            return f"{entry.levels} thresholds per channel"
+            return f"{entry.levels} thresholds per channel{entry.at_once}"
     raise AssertionError(entry)
 
 
@@ -247,6 +248,10 @@ def _partition_limit(dataflow: Dataflow) -> int:
                 engine.ways * engine.fold.operands,
                 engine.cycles_per_output * engine.fold.multipliers,
             ]
+        if isinstance(engine, AffineEngine | ThresholdEngine):
+            sizes += [engine.result.channels]
+        if isinstance(engine, ThresholdEngine):
+            sizes += [engine.result.channels * engine.levels]
     return max(sizes)
 
 

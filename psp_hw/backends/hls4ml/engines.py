@@ -17,7 +17,8 @@ from psp_hw.backends.hls.multipliers import multiplier_type
 from psp_hw.backends.hls.tables import CONNECTION_ARGUMENTS, connection_tables
 from psp_hw.backends.hls4ml.types import exact_type
 from psp_hw.folding.connections import ConnectionTable
-from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, ThresholdEngine, WindowPoolEngine
+from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, WindowPoolEngine
+from psp_hw.folding.maps import ThresholdEngine
 from psp_hw.folding.plan import MemoryKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.ops import MaxPool

@@ -25,7 +25,6 @@ from psp_hw.backends.names import identifiers
 from psp_hw.folding.dataflow import Channel, Dataflow
 from psp_hw.folding.engine import (
     AddEngine,
-    AffineEngine,
     ConcatEngine,
     ConvEngine,
     Engine,
@@ -33,10 +32,10 @@ from psp_hw.folding.engine import (
     GlobalPoolEngine,
     PointwiseEngine,
     PortEngine,
-    ThresholdEngine,
     WindowPoolEngine,
     requantizer_of,
 )
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Relu
 from psp_hw.ir.types import TensorType

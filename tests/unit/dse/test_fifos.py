@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sample_graphs import Builder, random_graph, resnet
 
+from psp_hw.dse.densities import at_density
 from psp_hw.dse.fifos import deepest, early_channels, size_fifos, tighten
 from psp_hw.folding.dataflow import build
-from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, extents
+from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.sim.cycles import DeadlockError, simulate
 from psp_hw.sim.stepper import step
 
@@ -29,6 +30,24 @@ def test_the_skip_of_a_residual_block_is_the_early_channel():
     flow = flow_of(residual())
 
     assert frozenset({"image_fork_to_add0"}) == early_channels(flow, {})
+
+
+@pytest.mark.parametrize("taps", [((0, 0),), ((1, 1),), ((2, 2),), ((1, 1), (2, 2))])
+@pytest.mark.parametrize("size", [7, 8, 16])
+def test_the_late_branch_is_found_too_where_the_whole_frame_piles_up_before_a_slow_engine(size, taps):
+    make = Builder(size, size, 2)
+    inner = make.conv(2, source="image", taps=taps)
+    inner = make.conv(2, source=inner, taps=taps)
+    make.add(inner, "image")
+    make.conv(8)  # takes 144 cycles for a pixel, those before it 8 at most
+    flow = flow_of(make.graph())
+
+    # A lone tap above and left of its pixel is read before that pixel: there the convolutions are ahead of the skip.
+    ahead = "conv1_to_add0" if taps == ((0, 0),) else "image_fork_to_add0"
+    assert frozenset({ahead}) == early_channels(flow, {})
+    assert not step(
+        flow.__class__(engines=flow.engines, channels=_with(flow, size_fifos(flow, {}).depths)), 3
+    ).deadlock
 
 
 def test_the_skip_fifo_holds_what_the_other_branch_is_late():
@@ -77,6 +96,27 @@ def test_sized_fifos_do_not_deadlock_where_pipelines_are_not_as_deep_as_was_thou
         simulate(flow, depths=actual, fifo_depths=found.depths, max_frames=3)
     late = {name: deepest(depth) for name, depth in depths.items()}
     simulate(flow, depths=late, fifo_depths=found.depths, max_frames=3)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_sized_fifos_do_not_deadlock_whatever_the_folds(seed):
+    rng = np.random.default_rng(900 + seed)
+    graph = random_graph(rng)
+    if seed % 2:
+        graph = at_density(resnet(1, taps=int(rng.integers(1, 10))), rng.choice([1 / 9, 2 / 9, 4 / 9, 1]))
+    nodes = {}
+    for op in graph.convolutions:
+        full = extents(op, graph)
+        parts = {name: int(rng.choice(divisors(getattr(full, name)))) for name in ("pe", "simd", "taps")}
+        nodes[op.name] = NodePlan(fold=Fold(**parts))
+    flow = build(graph, FoldPlan(nodes=nodes))
+    depths = {engine.name: int(rng.integers(1, 10)) for engine in flow.engines}
+
+    found = size_fifos(flow, depths)
+
+    for _ in range(3):
+        actual = {name: int(rng.integers(1, deepest(depth) + 1)) for name, depth in depths.items()}
+        simulate(flow, depths=actual, fifo_depths=found.depths, max_frames=3)
 
 
 def _whole_pixels(graph):

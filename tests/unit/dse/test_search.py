@@ -173,7 +173,7 @@ def test_a_fold_that_is_asked_for_is_kept_and_others_are_chosen():
             {"conv1": Fold(pe=3)},
             r"fold.conv1: pe=3 does not divide the 8 output channels \(use one of \[1, 2, 4, 8\]\)",
         ),
-        ({"conv9": Fold()}, r"no convolution is called 'conv9' \(there are conv0, conv1, conv2, conv3\)"),
+        ({"conv9": Fold()}, r"nothing that folds is called 'conv9' \(there are conv0, conv1, conv2, conv3\)"),
     ],
 )
 def test_a_fold_that_cannot_be_is_refused(folds, message):

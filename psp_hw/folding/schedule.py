@@ -1,0 +1,41 @@
+"""When an engine takes and gives tokens: the steps of its loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from psp_hw.folding.scan import BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Steps of one frame.
+
+    Args:
+        reads: whether the step takes a token [steps].
+        writes: whether the step gives a token [steps].
+        cycles: how long the step lasts [steps], in cycles.
+    """
+
+    reads: BoolArray
+    writes: BoolArray
+    cycles: npt.NDArray[np.int64]
+
+    @property
+    def iterations(self) -> int:
+        """Cycles of a frame without stalls: trip count of the flat loop."""
+        return int(self.cycles.sum())
+
+
+def token_per_cycle(tokens: int) -> Schedule:
+    """A token taken and given in every cycle."""
+    return blocks_per_token(tokens, 1)
+
+
+def blocks_per_token(tokens: int, blocks: int) -> Schedule:
+    """A token taken, worked on for some cycles and given."""
+    every = np.ones(tokens, dtype=np.bool_)
+    return Schedule(every, every, np.full(tokens, blocks, dtype=np.int64))
