@@ -52,7 +52,7 @@ def prune(
     Args:
         model: any module with Conv2d or Linear layers, Brevitas' among them.
         structure: ``shape``, ``column``, ``channel``, ``layer``, ``filter``, ``kernel``, ``vector-row``,
-            ``vector-col``, ``weight``; several as ``layer,channel`` or as a list. A StructureSpec brings its own epsilon
+            ``vector-col``, ``weight``, ``strided``; several as ``layer,channel`` or as a list. A StructureSpec brings its own epsilon
             and strength.
         epsilon: structures with a smaller ``|alpha|`` are dropped (PSP Eq. 3).
         strength: lambda, the factor of the penalty on alpha (PSP Eq. 6, 7).

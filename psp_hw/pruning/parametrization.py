@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from psp_hw.pruning.structures import alpha_shape
+from psp_hw.pruning.tiling import is_tiled, spread, total
 from psp_hw.spec.enums import AlphaInit, Criterion, GradientRule, StructureKind
 from psp_hw.spec.train import PruningSpec, StructureSpec
 
@@ -78,7 +79,10 @@ class StructureParameter(nn.Module):
     def _measure(self, weight: Tensor) -> None:
         """Note the mean magnitude of the weights of each structure."""
         shape = self.alpha.shape
-        self.norm.copy_(weight.detach().abs().sum_to_size(shape) * (self.alpha.numel() / weight.numel()))
+        if is_tiled(shape, weight.shape):
+            self.norm.copy_(total(weight.detach().abs(), shape) / total(torch.ones_like(weight), shape))
+        else:
+            self.norm.copy_(weight.detach().abs().sum_to_size(shape) * (self.alpha.numel() / weight.numel()))
 
     def keep(self) -> Tensor:
         """Which structures are kept now, bool in the shape of alpha."""
@@ -111,10 +115,11 @@ class StructureParameter(nn.Module):
         """q = w * nu (PSP Eq. 2)."""
         if self.pruning.criterion is Criterion.L1_NORM:
             self._measure(weight)
+        nu = spread(self.nu(), weight.shape)
         if self.pruning.gradient is GradientRule.AS_PRINTED:
-            scaled: Tensor = _ScaleAsPrinted.apply(weight, self.nu())
+            scaled: Tensor = _ScaleAsPrinted.apply(weight, nu)
             return scaled
-        return weight * self.nu()
+        return weight * nu
 
     @torch.no_grad()
     def freeze(self) -> None:
@@ -156,7 +161,7 @@ def weight_mask(layer: nn.Module) -> Tensor:
     assert isinstance(weight, Tensor)
     mask = torch.ones_like(weight, dtype=torch.bool)
     for parameter in parameters_of(layer):
-        mask &= parameter.keep()
+        mask &= spread(parameter.keep(), weight.shape)
     return mask
 
 

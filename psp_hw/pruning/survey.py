@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from psp_hw.pruning.structures import alpha_shape
+from psp_hw.pruning.tiling import spread, total
 from psp_hw.spec.enums import StructureKind
 
 
@@ -52,8 +53,7 @@ def surviving(weight: Tensor, kinds: tuple[StructureKind, ...]) -> Tensor:
     alive = torch.ones_like(nonzero)
     for kind in kinds:
         shape = alpha_shape(kind, tuple(weight.shape))
-        dims = [axis for axis, n in enumerate(shape) if n == 1]
-        alive &= nonzero.amax(dim=dims, keepdim=True) if dims else nonzero
+        alive &= spread(total(nonzero.long(), shape) > 0, weight.shape)
     return alive
 
 

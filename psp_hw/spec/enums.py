@@ -17,6 +17,7 @@ class StructureKind(Enum):
     VECTOR_ROW = "vector-row"
     VECTOR_COL = "vector-col"
     WEIGHT = "weight"
+    STRIDED = "strided"
 
 
 class GradientRule(Enum):

@@ -17,6 +17,7 @@ from psp_hw.nn.registry import build_net
 from psp_hw.nn.residual import ResidualNet
 from psp_hw.pruning.compact import compact
 from psp_hw.pruning.structures import alpha_shape
+from psp_hw.pruning.tiling import spread
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.train import NetSpec
 
@@ -42,7 +43,7 @@ def mask(net: nn.Module, kinds: tuple[StructureKind, ...], share: float) -> None
             continue
         for kind in kinds:
             shape = alpha_shape(kind, tuple(layer.weight.shape))
-            layer.weight.mul_((torch.rand(shape) >= share).double())
+            layer.weight.mul_(spread((torch.rand(shape) >= share).double(), layer.weight.shape))
 
 
 def same(net: nn.Module, images: Tensor) -> nn.Module:

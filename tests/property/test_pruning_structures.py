@@ -10,10 +10,18 @@ from torch import nn
 from psp_hw.pruning.parametrization import StructureParameter, attach, fold
 from psp_hw.pruning.structures import alpha_shape
 from psp_hw.pruning.survey import surviving
+from psp_hw.pruning.tiling import spread
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.train import StructureSpec
 
 kinds = st.lists(st.sampled_from(StructureKind), min_size=1, max_size=3, unique=True)
+
+
+def laid_over(kept: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Every weight's own entry: along an axis of length m, position n has entry n mod m."""
+    return kept[
+        torch.meshgrid(*(torch.arange(n) % m for n, m in zip(shape, kept.shape, strict=True)), indexing="ij")
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -32,7 +40,7 @@ def test_folding_any_structures_is_exact_and_masks_are_theirs(
     kept = torch.ones(shape, dtype=torch.bool)
     for kind in kinds:
         parameter = StructureParameter(conv.weight, StructureSpec(kind=kind, epsilon=epsilon))
-        kept &= (parameter.alpha.abs() >= epsilon).expand(shape)
+        kept &= laid_over(parameter.alpha.abs() >= epsilon, shape)
         attach(conv, parameter)
     images = torch.randn(2, c, 6, 5, dtype=torch.float64)
     before = conv(images)
@@ -46,5 +54,7 @@ def test_folding_any_structures_is_exact_and_masks_are_theirs(
 
 
 @given(kind=st.sampled_from(StructureKind), shape=st.tuples(*[st.integers(1, 5)] * 4))
-def test_alpha_broadcasts_against_the_weight(kind: StructureKind, shape: tuple[int, int, int, int]) -> None:
-    assert shape == torch.broadcast_shapes(alpha_shape(kind, shape), shape)
+def test_alpha_laid_over_the_weight_covers_it(kind: StructureKind, shape: tuple[int, int, int, int]) -> None:
+    alpha = torch.rand(alpha_shape(kind, shape))
+
+    assert torch.equal(laid_over(alpha, shape), spread(alpha, torch.Size(shape)).expand(shape))

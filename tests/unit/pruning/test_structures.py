@@ -33,6 +33,7 @@ K, C, R, S = 4, 3, 3, 2
         (StructureKind.VECTOR_ROW, (K, C, R, 1)),
         (StructureKind.VECTOR_COL, (K, C, 1, S)),
         (StructureKind.WEIGHT, (K, C, R, S)),
+        (StructureKind.STRIDED, (K, C, 2, S)),
     ],
 )
 def test_alpha_has_the_shape_of_the_design_table(kind: StructureKind, expected: tuple[int, ...]) -> None:
@@ -42,6 +43,44 @@ def test_alpha_has_the_shape_of_the_design_table(kind: StructureKind, expected: 
 def test_every_structure_is_in_the_table() -> None:
     for kind in StructureKind:
         assert 2 == len(alpha_shape(kind, (5, 6)))
+
+
+def test_strided_structures_are_the_grids_of_each_kernel() -> None:
+    """Anwar's stride 2: position (r, s) of a kernel belongs to the grid of offset (r mod 2, s mod 2)."""
+    weight = torch.rand(2, 3, 5, 3, dtype=torch.float64) + 0.5
+    spec = StructureSpec(kind=StructureKind.STRIDED, epsilon=0.2)
+    parameter = StructureParameter(weight, spec)
+    alpha = parameter.alpha.detach()
+
+    q = parameter(weight).detach()
+
+    for k, c, r, s in torch.cartesian_prod(*(torch.arange(n) for n in weight.shape)).tolist():
+        own = float(alpha[k, c, r % 2, s % 2])
+        assert float(q[k, c, r, s]) == float(weight[k, c, r, s]) * (own if abs(own) >= 0.2 else 0.0)
+
+
+@pytest.mark.parametrize("rule", list(GradientRule))
+def test_a_grid_gathers_the_gradients_of_its_positions(rule: GradientRule) -> None:
+    weight = torch.randn(1, 1, 3, 3, dtype=torch.float64)
+    spec = StructureSpec(kind=StructureKind.STRIDED, epsilon=1e-6)
+    parameter = StructureParameter(weight, spec, PruningSpec(structures=(spec,), gradient=rule))
+    upstream = torch.randn(1, 1, 3, 3, dtype=torch.float64)
+
+    parameter(weight).backward(upstream)
+
+    terms = upstream * weight if rule is GradientRule.CHAIN_RULE else upstream
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        assert float(terms[0, 0, i::2, j::2].sum()) == pytest.approx(float(parameter.alpha.grad[0, 0, i, j]))
+
+
+def test_grids_of_different_size_are_compared_by_their_mean_weight() -> None:
+    weight = torch.zeros(1, 1, 3, 3)
+    weight[0, 0, 1, 1] = 3.0  # the grid of one
+    weight[0, 0, ::2, ::2] = 1.0  # the grid of four
+    spec = StructureSpec(kind=StructureKind.STRIDED, density=0.25)
+    parameter = StructureParameter(weight, spec, PruningSpec(structures=(spec,), criterion=Criterion.L1_NORM))
+
+    assert [[False, False], [False, True]] == parameter.keep()[0, 0].tolist()
 
 
 def _parameter(weight: torch.Tensor, alpha: list[float], **keys: object) -> StructureParameter:

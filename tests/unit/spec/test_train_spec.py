@@ -84,7 +84,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
 def test_one_problem_names_file_and_key_and_suggests(tmp_path: Path) -> None:
     assert _message(tmp_path, "pruning: {structures: [shap]}") == (
         "spec.yaml: pruning.structures[0].kind: unknown value 'shap' (did you mean 'shape'? "
-        "Known: channel, column, filter, kernel, layer, shape, vector-col, vector-row, weight)"
+        "Known: channel, column, filter, kernel, layer, shape, strided, vector-col, vector-row, weight)"
     )
 
 
