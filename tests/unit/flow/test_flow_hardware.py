@@ -1,0 +1,38 @@
+"""What a report says of an engine that runs from a connection table."""
+
+from __future__ import annotations
+
+import numpy as np
+from patterns import pruned
+from sample_graphs import Builder
+
+from psp_hw.cost.estimate import estimate
+from psp_hw.cost.parts import find_part
+from psp_hw.flow.hardware import summarize
+from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
+from psp_hw.report.model import LayerRow
+from psp_hw.units import Clock
+
+
+def rows(fold: Fold) -> tuple[LayerRow, int]:
+    """The convolution's row under a fold, and how many weights are left."""
+    make = Builder(6, 6, 8)
+    make.conv(8, weight=make.rng.integers(1, 9, size=(9, 8, 8)))
+    graph = pruned(make.graph(), np.random.default_rng(0), "column")
+    plan = FoldPlan(nodes={"conv0": NodePlan(fold=fold)})
+    found = estimate(graph, plan, find_part("xc7z020"), Clock(period_ns=10))
+    (row,) = (
+        layer for layer in summarize(graph, plan, found, target="vivado").layers if layer.name == "conv0"
+    )
+    return row, int(np.count_nonzero(graph.constants["conv0_weight"]))
+
+
+def test_a_report_says_how_many_connections_are_left_and_that_a_table_leaves_the_others_out() -> None:
+    dense, left = rows(Fold(pe=4, simd=1, taps=9))
+    table, _ = rows(Fold(pe=4, lanes=9))
+
+    assert (left, 9 * 8 * 8) == (dense.connections, dense.connections_dense)
+    assert (left, 9 * 8 * 8) == (table.connections, table.connections_dense)
+    assert ("4 × 1 × 9", "4 × 9 by table") == (dense.fold, table.fold)
+    assert (9 * 8 * 8 * 36, left * 36) == (dense.macs, table.macs)  # columns: no zero is multiplied
+    assert table.cycles < dense.cycles
