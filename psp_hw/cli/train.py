@@ -53,6 +53,13 @@ def command(
             show_default=False,
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prune a trained network: a run, whose floats training starts from, or a saved state_dict.",
+            show_default=False,
+        ),
+    ] = None,
     bits: Annotated[
         str | None,
         typer.Option(
@@ -174,6 +181,7 @@ def command(
         data_dir=data_dir,
         spec=spec,
         floats=floats,
+        weights=weights,
         bits=bits,
         method=method,
         paper=paper,

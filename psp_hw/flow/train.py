@@ -34,6 +34,7 @@ class Request:
     data_dir: Path | None = None
     spec: Path | None = None
     floats: Path | None = None
+    weights: Path | None = None
     bits: str | None = None
     method: str | None = None
     paper: bool = False
@@ -290,7 +291,7 @@ def _base(request: Request) -> TrainSpec:
         return _named(spec if request.spec is None else load_spec(request.spec, base=spec), request)
     if request.spec is not None:
         return _named(load_spec(request.spec, base=preset(request.net, request.data)), request)
-    return preset(request.net, request.data)
+    return _named(preset(request.net, request.data), request)
 
 
 def _named(spec: TrainSpec, request: Request) -> TrainSpec:
@@ -299,6 +300,8 @@ def _named(spec: TrainSpec, request: Request) -> TrainSpec:
         spec = replace(spec, net=replace(spec.net, name=request.net))
     if request.data is not None:
         spec = replace(spec, data=replace(spec.data, name=request.data))
+    if request.weights is not None:
+        spec = replace(spec, net=replace(spec.net, weights=str(request.weights)))
     return spec
 
 

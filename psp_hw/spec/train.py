@@ -72,11 +72,14 @@ class NetSpec:
         name: ``digits-cnn``, ``resnet8``, ... or ``package.module:function``.
         widths: channels of each stage; empty: as the registered network has them.
         blocks: residual blocks of each stage; empty: as the registered network has them.
+        weights: what the first phase starts from: a run, whose floats are taken, or a file of named tensors
+            (``torch.save`` of a ``state_dict``); empty: random weights.
     """
 
     name: str = "digits-cnn"
     widths: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
+    weights: str = ""
 
     def __post_init__(self) -> None:
         problems = Problems("net")

@@ -63,9 +63,33 @@ class Pruned:
 
 
 def fresh_net(spec: TrainSpec, split: Split) -> nn.Module:
-    """The network with its initial weights, which depend on the seed alone."""
+    """The network with its initial weights: those that the spec names, or random ones that depend on the seed alone.
+
+    Raises:
+        RunError: the named weights are missing, damaged, or of another network.
+    """
     torch.manual_seed(spec.seed)
-    return build_net(spec.net, image=split.image_shape, classes=len(split.classes))
+    net = build_net(spec.net, image=split.image_shape, classes=len(split.classes))
+    if spec.net.weights:
+        _load_start(net, Path(spec.net.weights))
+    return net
+
+
+def _load_start(net: nn.Module, source: Path) -> None:
+    """Load the floats of a run, or a ``state_dict``, alone or under that name."""
+    path = source / PRUNED if source.is_dir() else source
+    if not path.is_file():
+        what = "the run has no floats" if source.is_dir() else "the file is missing"
+        raise RunError(what, where=str(path), hint="name a run with its checkpoints, or a saved state_dict")
+    state = check_checkpoint(path)
+    for key in ("net", "state_dict"):
+        state = state[key] if isinstance(state.get(key), dict) else state
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        what = f"does not fit the network of the spec: {lines[1] if len(lines) > 1 else lines[0]}"
+        raise RunError(what, where=str(path)) from error
 
 
 def first_layer(net: nn.Module, image: tuple[int, int, int]) -> str:
