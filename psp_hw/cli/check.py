@@ -9,6 +9,7 @@ import typer
 
 from psp_hw.cli import console
 from psp_hw.cli.options import Json
+from psp_hw.errors import SpecError
 
 
 def command(
@@ -27,6 +28,19 @@ def command(
             help="Calibration images: X.npy, floats [N, C, H, W]. [default: random ones]", show_default=False
         ),
     ] = None,
+    quantize_input: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a file whose input is not quantized (QKeras): write one beside it whose input is. s8.5 is signed, 8 bits, 5 of "
+            "them behind the point.",
+            metavar="FORMAT",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file that --quantize-input writes.", show_default=False),
+    ] = None,
     images: Annotated[int, typer.Option(help="How many images to compare with qonnx's executor on.")] = 4,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +51,11 @@ def command(
     """
     from psp_hw.flow import check as flow
 
+    if out is not None and quantize_input is None:
+        raise SpecError("nothing is written without --quantize-input", where="--out", hint="leave it out")
     with console.Steps(quiet=as_json) as steps, console.stdout_for_json(as_json):
+        if quantize_input is not None:
+            model = flow.quantize_input(model, quantize_input, out)
         result = flow.check(model, exact=exact, inputs=inputs, images=images, progress=steps)
     if as_json:
         console.show_json(flow.document(result))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.errors import ModelError, SpecError, ToolError
+from psp_hw.flow.files import write_files
 from psp_hw.flow.images import from_file
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.source import SourceKind, model_file, resolve
@@ -21,6 +24,8 @@ from psp_hw.sim.values import Simulator, decode, encode
 
 RealArray = npt.NDArray[np.float64]
 DEFAULT_IMAGES = 4
+_FORMAT = re.compile(r"([su])(\d{1,2})\.(-?\d{1,2})")
+_INPUT_BITS = (2, 16)
 CALIBRATION_IMAGES = 8
 SEED = 1
 
@@ -118,6 +123,39 @@ def check(
         deviation=measured if isinstance(measured, Deviation) else None,
         unmeasured=measured if isinstance(measured, str) else None,
     )
+
+
+def quantize_input(path: Path | None, text: str, out: Path | None) -> Path:
+    """Write a QONNX file beside another that quantizes its input first.
+
+    Args:
+        path: a QONNX file.
+        text: the format, such as ``s8.5``: signed, 8 bits, 5 of them behind the point.
+        out: the new file; None: beside the old one, named after the format.
+
+    Returns:
+        The new file.
+
+    Raises:
+        SpecError: not a file, or no format.
+        ModelError: the file cannot be read, or quantizes its input itself.
+    """
+    from psp_hw.lowering.quantize_input import with_input_quant
+
+    option = "--quantize-input"
+    match = _FORMAT.fullmatch(text)
+    low, high = _INPUT_BITS
+    if match is None or not low <= int(match[2]) <= high:
+        hint = f"write s8.5: signed (or u), {low} to {high} bits, so many of them behind the point"
+        raise SpecError(f"'{text}' is no format", where=option, hint=hint)
+    if path is None or resolve(path).kind is not SourceKind.ONNX:
+        raise SpecError("only a QONNX file can lack it", where=option, hint="name the file")
+    fmt = FixedPoint(width=int(match[2]), signed=match[1] == "s", frac=int(match[3]))
+    target = out or path.with_name(f"{path.stem}-{fmt}{path.suffix}")
+    if target.exists() and (target.is_dir() or target.samefile(path)):
+        raise SpecError("is the file itself, or a folder", where=str(target), hint="name another file: --out")
+    (written,) = write_files(target.parent, {target.name: with_input_quant(path, fmt)})
+    return written
 
 
 def _measured(

@@ -131,7 +131,7 @@ class Builder:
                 raise ModelError(
                     "the input image reaches it without a Quant node",
                     where=place,
-                    hint="quantize the input first",
+                    hint="psp-hw check MODEL.onnx --quantize-input s8.5 writes a file that quantizes it",
                 )
             case PendingMean() as mean:
                 area = mean.kernel[0] * mean.kernel[1]

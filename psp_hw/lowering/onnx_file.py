@@ -105,7 +105,7 @@ def read(path: Path) -> OnnxModel:
     Raises:
         ModelError: the file is missing, too large, no ONNX, or has external data, several inputs or a dynamic shape.
     """
-    proto = _parse(path)
+    proto = parse(path)
     graph = proto.graph
     place = str(path)
     nodes = tuple(_node(n, position) for position, n in enumerate(graph.node))
@@ -131,7 +131,12 @@ def read(path: Path) -> OnnxModel:
     )
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def parse(path: Path) -> onnx.ModelProto:
+    """The message in a file, which nothing has looked at yet.
+
+    Raises:
+        ModelError: missing, too large, or no ONNX.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
