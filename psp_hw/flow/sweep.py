@@ -79,9 +79,7 @@ def sweep(request: SweepRequest, *, told: Told = lambda line: None, progress: bo
     result = write(plan, ledger.entries())
     if not result.fronts.trained:
         first = result.failed[0]
-        what = (
-            f"none of the {len(result.failed)} trials could be trained; trial {first.run}: {first.error}"
-        )
+        what = f"none of the {len(result.failed)} trials could be trained; trial {first.run}: {first.error}"
         raise TrainingError(what, where=str(plan.folder), hint="look at the ranges of the sweep")
     return result
 
