@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
-from psp_hw.cost.bill import Add, Compare, Multiply, Select
+from psp_hw.cost.bill import Add, Compare, Multiply
 from psp_hw.cost.memories import fifo
 from psp_hw.cost.pipeline import Pipeline
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import LUT_PRODUCT_BITS, price
 from psp_hw.cost.published.layers import StockLayer, Tool, Window
+from psp_hw.cost.published.muxes import SELECT_WAYS, input_ways, mux_luts, output_ways
 from psp_hw.cost.published.products import (
     in_dsp,
     multipliers,
@@ -86,7 +85,7 @@ def registers(layer: StockLayer) -> tuple[float, ...]:
 def expected_luts(layer: StockLayer) -> tuple[float, ...]:
     """What the factors of ``luts`` are expected to be: 1, operators at their prices, and nothing beside them."""
     if layer.shared:
-        return (0.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+        return (0.0, 1.0, 1.0, 1.0, 1.0)
     return (0.0, 1.0, 1.0)
 
 
@@ -132,21 +131,31 @@ def _unrolled_luts(layer: StockLayer) -> tuple[float, ...]:
 
 
 def _shared_luts(layer: StockLayer) -> tuple[float, ...]:
-    """Nothing in particular, sums, choice of an operand, registers of inputs and outputs, reading a stream, choice of an output."""
+    """Nothing in particular, sums, choice of operands and sums, registers of inputs and outputs, reading a stream."""
     used = multipliers(layer)
-    whole = layer.reuse >= layer.inputs  # every multiplier reads the same input
-    ways = min(layer.reuse, layer.inputs)
-    late = layer.reuse > layer.inputs
     accumulator = price(Add(layer.acc.bits), layer.fabric, Stage.C_SYNTHESIS).lut
-    select = price(Select(layer.acc.bits), layer.fabric, Stage.C_SYNTHESIS).lut
     return (
         1.0,
         used * accumulator,
-        (1 if whole else used) * (state_mux(ways) if ways > 2 else float(layer.entering.bits)),
+        _chosen(layer),
         (state_mux(2) + state_mux(3)) * layer.inputs + 2 * state_mux(2) * layer.outputs,
         layer.inputs * layer.entering.bits if layer.stream else 0.0,
-        layer.outputs * math.log2(layer.outputs + 1) * select if late else 0.0,
     )
+
+
+def _chosen(layer: StockLayer) -> float:
+    """LUTs of what chooses the operands of shared multipliers, and the sums that they add to."""
+    used = multipliers(layer)
+    cores = 1 if layer.reuse >= layer.inputs else used  # else every multiplier reads the same input
+    ways = min(layer.reuse, layer.inputs)
+    if ways <= SELECT_WAYS:
+        return cores * float(layer.entering.bits)
+    if layer.kind == "conv2d":
+        return cores * state_mux(ways)
+    late = output_ways(layer.inputs, layer.reuse)
+    listed = layer.last_mux if layer.tool is Tool.VIVADO_HLS else 0
+    inputs = mux_luts(listed or input_ways(layer.inputs, layer.reuse))
+    return cores * inputs + (used * mux_luts(listed or late) if late > SELECT_WAYS else 0.0)
 
 
 def _unrolled_registers(layer: StockLayer) -> tuple[float, ...]:

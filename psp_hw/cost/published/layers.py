@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from psp_hw.cost.devices import FABRICS, Fabric, Family
@@ -78,6 +78,7 @@ class StockLayer:
         beat: values per token of the input stream; 0 where there is none.
         entering, weight, acc: types.
         bound: whether the project binds products: to DSPs (True), to LUTs (False), or not at all (None).
+        last_mux: ways of the last multiplexer of the design; 0 where it is not known.
     """
 
     kind: str
@@ -100,6 +101,7 @@ class StockLayer:
     tool: Tool
     fabric: Fabric
     clock: Clock
+    last_mux: int = 0
 
     @property
     def shared(self) -> bool:
@@ -107,8 +109,12 @@ class StockLayer:
         return self.strategy == "resource" and self.reuse > 1
 
 
-def stock_layer(record: Record) -> StockLayer:
+def stock_layer(record: Record, last_mux: int = 0) -> StockLayer:
     """The layer of a record.
+
+    Args:
+        record: the record.
+        last_mux: ways of the last multiplexer of its design (``muxes.last_muxes``); 0 where it is not known.
 
     Raises:
         RefusedError: it is not modelled, or lacks what the model needs.
@@ -121,7 +127,8 @@ def stock_layer(record: Record) -> StockLayer:
         raise RefusedError(f"strategy {record.strategy} is not modelled")
     fields = record.fields
     try:
-        return _layer(record, *(object_of(fields, name) for name in ("shape", "precision", "weights", "hls")))
+        parts = (object_of(fields, name) for name in ("shape", "precision", "weights", "hls"))
+        return replace(_layer(record, *parts), last_mux=last_mux)
     except ValueError as error:
         raise RefusedError(str(error)) from error
 

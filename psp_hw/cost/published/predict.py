@@ -12,6 +12,7 @@ from psp_hw.cost.published.fit import fit
 from psp_hw.cost.published.layers import StockLayer, stock_layer
 from psp_hw.cost.published.loop_area import area_of_nest
 from psp_hw.cost.published.loops import timing_of_nest
+from psp_hw.cost.published.muxes import design_of, last_muxes
 from psp_hw.cost.published.nests import Nest, nest_of
 from psp_hw.cost.published.records import Metric, Record, RefusedError
 from psp_hw.cost.published.stock import expected, features, known
@@ -50,11 +51,12 @@ def predict(records: Sequence[Record]) -> Predicted:
     stock: list[tuple[Record, StockLayer]] = []
     nests: list[tuple[Record, Nest]] = []
     reasons: Counter[str] = Counter()
+    muxes = last_muxes(records)
     for record in records:
         try:
             match record.framework:
                 case "hls4ml":
-                    stock.append((record, stock_layer(record)))
+                    stock.append((record, stock_layer(record, muxes.get(design_of(record), 0))))
                 case "handwritten":
                     nests.append((record, nest_of(record)))
                 case _:
