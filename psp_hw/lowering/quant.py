@@ -25,6 +25,10 @@ LARGEST_SCALE = 2.0**100
 # A scale that belongs to a weight leaves it near its range: learnt and statistical scales saturate outliers of a few times
 # the range at most. Weights this far outside come with the scale of another tensor.
 LARGEST_EXCESS = 16
+# Nor does a scale of a weight leave most of it outside, where there are more codes than signs: half of a weight lies within its
+# median, and no way to choose a scale of 3 bits or more puts the range below that.
+MOST_SATURATED = 0.5
+_MANY_CODES = 3  # bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +207,15 @@ def quantize_constant(values: FloatArray, quantizer: Quantizer, node: Node) -> t
         worst = float(values.reshape(-1)[np.argmax(np.abs(divided - quantizer.zero))])
         raise ModelError(
             f"the constant {worst:g} lies far outside its Quant range, {quantizer.lo} .. {quantizer.hi} steps of its scale",
+            where=node.place,
+            hint="give the quantizer the scale that belongs to this tensor",
+        )
+    many = (
+        quantizer.bits >= _MANY_CODES and values.ndim >= 2
+    )  # a bias has few values, and its own way to be cut
+    if many and saturated > MOST_SATURATED * values.size:
+        raise ModelError(
+            f"{saturated} of {values.size} weights lie outside its Quant range, {quantizer.lo} .. {quantizer.hi} steps of its scale",
             where=node.place,
             hint="give the quantizer the scale that belongs to this tensor",
         )

@@ -192,6 +192,25 @@ def test_weights_far_outside_their_quant_range_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("bits", "outside", "legal"), [(4, 2, True), (4, 3, False), (3, 3, False), (2, 3, True)]
+)
+def test_a_scale_that_leaves_most_of_a_weight_outside_is_refused(tmp_path, bits, outside, legal):
+    make, x = small()
+    values = np.array([3.0] * outside + [0.25] * (4 - outside)).reshape(
+        2, 2, 1, 1
+    )  # the range ends at 0.5 to 1.75
+    weight = make.quant(make.constant(values), bits=bits, frac=2, name="weight.quant")
+    output = make.node("Conv", [x, weight], kernel_shape=[1, 1])
+
+    if legal:
+        lower(make.save(output, tmp_path / "model.onnx"))
+    else:
+        assert f"node 'weight.quant' (Quant): {outside} of 4 weights lie outside its Quant range" in refused(
+            make, output, tmp_path
+        )
+
+
+@pytest.mark.parametrize(
     ("op", "inputs", "message"),
     [
         ("Mul", ["x", "x"], "the product of two feature maps is not supported"),
