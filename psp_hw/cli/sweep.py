@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def command(
     spec: Annotated[
-        Path, typer.Argument(help="The YAML spec of what is varied; models/ and every run have one.")
+        Path,
+        typer.Argument(help="The YAML spec of what is varied, or a folder that has one: a run, models/NAME."),
     ],
     epsilon: Annotated[
         list[str] | None,

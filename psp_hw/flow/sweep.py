@@ -21,6 +21,7 @@ from psp_hw.data.registry import load
 from psp_hw.errors import DoesNotFitError, ModelError, RunError, SpecError, TrainingError
 from psp_hw.flow.estimate import estimate
 from psp_hw.flow.goal import GoalRequest
+from psp_hw.flow.signals import stopping_at_signals
 from psp_hw.flow.sweeps.front import UNITS, Cost
 from psp_hw.flow.sweeps.ledger import Direction, Ledger, Taken, open_ledger
 from psp_hw.flow.sweeps.plan import Plan, SweepRequest, planned, record
@@ -72,7 +73,7 @@ def sweep(request: SweepRequest, *, told: Told = lambda line: None, progress: bo
         grace_s=request.grace_s,
     )
     try:
-        with _alone():
+        with _alone(), stopping_at_signals():
             _work_through(plan, ledger, told, progress)
     except KeyboardInterrupt as stop:
         raise Interrupted from stop
@@ -172,6 +173,7 @@ def _train(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool)
                     floats=None if begun else floats,
                     data_dir=plan.request.data_dir,
                     progress=progress,
+                    note=told,
                 )
             except RunError as error:
                 if not begun or isinstance(error.__cause__, OSError):

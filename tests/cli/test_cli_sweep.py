@@ -92,6 +92,24 @@ def test_a_killed_worker_loses_nothing_and_two_that_join_end_the_sweep(
 
 
 @pytest.mark.slow
+def test_a_scheduler_that_stops_a_worker_gives_its_trial_back(spec: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    stopped = worker(spec, out, rank=0)
+    while not (out / "trials/0000/logs").exists():
+        assert stopped.poll() is None
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGTERM)
+    _, said = stopped.communicate(timeout=60)
+
+    assert stopped.returncode == 130
+    assert "the sweep waits; the same command goes on" in said
+    lines = [json.loads(line) for line in (out / "study.journal").read_text().splitlines()]
+    waiting = [line for line in lines if line["op_code"] == 4 and "fixed_params" in str(line)]
+    assert len(waiting) == 1
+    assert waiting[0]["user_attrs"] == {"run": "0000", "deaths": 0}
+
+
+@pytest.mark.slow
 def test_every_trial_is_a_run_and_the_files_say_what_json_says(
     spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

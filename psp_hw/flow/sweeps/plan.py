@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psp_hw.errors import SpecError
@@ -19,7 +19,7 @@ from psp_hw.spec.train import TrainSpec
 
 SWEEPS = Path("sweeps")
 TRIALS = "trials"
-SPACE_FILE = "sweep.yaml"
+SPEC_FILE, SPACE_FILE = "spec.yaml", "sweep.yaml"
 DEFAULT_TRIALS = 20
 MOST_TRIALS = 100_000
 WALKED = 64  # a space of no more combinations is tried whole where no number of trials is given
@@ -30,7 +30,7 @@ class SweepRequest:
     """What ``psp-hw sweep`` was asked; None means not asked.
 
     Args:
-        spec: the YAML file of the network, the data and the recipe.
+        spec: the YAML file of the network, the data and the recipe; or a folder with a spec.yaml.
         axes: from the options; each replaces that of the sweep file.
         space: the sweep file; None: sweep.yaml beside the spec, where there is one.
         against: what accuracy is weighed against; empty: everything.
@@ -98,6 +98,8 @@ def planned(request: SweepRequest) -> Plan:
     Raises:
         SpecError: says which option, key or file is wrong.
     """
+    if request.spec.is_dir():  # a run, or a folder of models/
+        request = replace(request, spec=request.spec / SPEC_FILE)
     spec = load_spec(request.spec)
     check_names(spec)
     space = _space(request)
@@ -116,7 +118,7 @@ def planned(request: SweepRequest) -> Plan:
         raise SpecError(f"{request.seed} is outside 0 .. {2**32 - 1}", where="--seed")
     part, usual = board_of(request.part, request.device)
     clock = request.clock_ns if request.clock_ns is not None else usual or DEFAULT_CLOCK_NS
-    stem = request.spec.resolve().parent.name if request.spec.stem == "spec" else request.spec.stem
+    stem = request.spec.resolve().parent.name if request.spec.name == SPEC_FILE else request.spec.stem
     folder = request.out or SWEEPS / stem
     return Plan(
         request=request,
