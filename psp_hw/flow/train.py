@@ -290,7 +290,9 @@ def _base(request: Request) -> TrainSpec:
         spec = started_with(request.floats, read_manifest(request.floats))
         return _named(spec if request.spec is None else load_spec(request.spec, base=spec), request)
     if request.spec is not None:
-        return _named(load_spec(request.spec, base=preset(request.net, request.data)), request)
+        asked = request.net is not None or request.data is not None
+        base = preset(request.net, request.data) if asked else None  # else that of what the file names
+        return _named(load_spec(request.spec, base=base), request)
     return _named(preset(request.net, request.data), request)
 
 

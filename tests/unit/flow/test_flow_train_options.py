@@ -10,6 +10,7 @@ import pytest
 from psp_hw.errors import SpecError
 from psp_hw.flow.train import Request, resume_command, training_spec
 from psp_hw.spec.enums import AlphaInit, Criterion, Penalty, StructureKind
+from psp_hw.spec.presets import preset
 
 
 def test_every_structure_gets_its_own_epsilon_and_lambda() -> None:
@@ -89,3 +90,10 @@ def test_a_density_leaves_the_layer_structure_alone() -> None:
 def test_what_cannot_be_is_said(request_: Request, says: str) -> None:
     with pytest.raises(SpecError, match=says):
         training_spec(request_)
+
+
+def test_a_spec_file_is_completed_by_the_recipe_of_what_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("{net: {name: resnet18}, data: {name: imagenet}}")
+
+    assert training_spec(Request(spec=path)) == preset("resnet18", "imagenet")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +176,27 @@ def test_an_interrupted_training_goes_on_to_the_same_network(
     simulated = simulate(SimulateRequest(source=whole.run, data_dir=photographs, limit=9, against="brevitas"))
     assert (simulated.images, simulated.mismatches) == (9, 0)
     assert simulated.accuracy == whole.accuracy_quantized  # nine photographs are the whole split
+
+
+@pytest.mark.slow
+def test_two_processes_stream_one_training(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    command = [sys.executable, "-m", "psp_hw", "train", "--spec", "spec.yaml", "--data-dir", str(photographs)]
+    command += ["--accelerator", "cpu", "--devices", "2", "--out", "run", "--json"]
+    support = os.pathsep.join(filter(None, [str(Path(lab.__file__).parent), os.environ.get("PYTHONPATH")]))
+
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": support},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["complete"]
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as log:
+        steps = [int(row["step"]) for row in csv.DictReader(log) if row["phase"] == "train"]
+    assert max(steps) == 3 * 4 - 1  # 21 photographs in batches of six, over both processes
