@@ -22,9 +22,10 @@ def print_plan(plan: FoldPlan) -> str:
         }
         for name, node in sorted(plan.nodes.items())
     }
-    return (
-        json.dumps({"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}, indent=2) + "\n"
-    )
+    document: dict[str, object] = {"nodes": nodes, "fifo_depths": dict(sorted(plan.fifo_depths.items()))}
+    if plan.fifo_memories:
+        document["fifo_memories"] = {name: kind.value for name, kind in sorted(plan.fifo_memories.items())}
+    return json.dumps(document, indent=2) + "\n"
 
 
 def load_plan(path: Path) -> FoldPlan:
@@ -37,13 +38,14 @@ def load_plan(path: Path) -> FoldPlan:
         document = json.loads(path.read_text(encoding="utf-8"))
         nodes = {name: _node(entry) for name, entry in document["nodes"].items()}
         depths = {str(name): int(depth) for name, depth in document["fifo_depths"].items()}
+        memories = {str(name): MemoryKind(kind) for name, kind in document.get("fifo_memories", {}).items()}
     except FileNotFoundError as error:
         raise RunError("is missing", where=str(path), hint="emit the design again") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
         raise RunError(
             f"holds no fold plan: {error}", where=str(path), hint="emit the design again"
         ) from error
-    return FoldPlan(nodes=nodes, fifo_depths=depths)
+    return FoldPlan(nodes=nodes, fifo_depths=depths, fifo_memories=memories)
 
 
 def _node(entry: dict[str, object]) -> NodePlan:

@@ -102,10 +102,11 @@ class Rom:
 
 @dataclass(frozen=True, slots=True)
 class Fifo:
-    """A FIFO of ``depth`` words of ``bits`` bits."""
+    """A FIFO of ``depth`` words of ``bits`` bits, in shift registers or block RAM; None lets its size decide."""
 
     depth: int
     bits: int
+    kind: MemoryKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from psp_hw.folding.engine import (
     WindowPoolEngine,
 )
 from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
-from psp_hw.folding.memory import memory_for_fifo
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import kind
@@ -234,9 +233,9 @@ def _fifo(channel: Channel, part: Part) -> FifoEstimate:
         target=channel.target,
         depth=channel.depth,
         bits=bits,
-        memory=memory_for_fifo(channel.depth, bits),
-        resources=price(Fifo(channel.depth, bits), part.fabric, Stage.RTL_SYNTHESIS),
-        c_synthesis=price(Fifo(channel.depth, bits), part.fabric, Stage.C_SYNTHESIS),
+        memory=channel.kept,
+        resources=price(Fifo(channel.depth, bits, channel.kept), part.fabric, Stage.RTL_SYNTHESIS),
+        c_synthesis=price(Fifo(channel.depth, bits, channel.kept), part.fabric, Stage.C_SYNTHESIS),
     )
 
 

@@ -71,10 +71,11 @@ def rom(words: int, bits: int, kind: MemoryKind, prices: Prices) -> Resources:
             assert_never(kind)
 
 
-def fifo(depth: int, bits: int, prices: Prices, *, rtl: bool) -> Resources:
-    """A FIFO, in shift registers or block RAM as ``memory_for_fifo`` says."""
+def fifo(depth: int, bits: int, prices: Prices, *, rtl: bool, kind: MemoryKind | None = None) -> Resources:
+    """A FIFO in shift registers or block RAM; ``memory_for_fifo`` decides where nobody has."""
+    kind = kind or memory_for_fifo(depth, bits)
     address = max(1, (depth - 1).bit_length())
-    if memory_for_fifo(depth, bits) is MemoryKind.REGISTERS:
+    if kind is MemoryKind.REGISTERS:
         if rtl:
             return Resources(lut=shift_luts(depth, bits) + 3 * address + 6, ff=address + 4)
         return Resources(lut=prices.line("fifo_lut", bits * math.ceil(depth / SRL_WORDS)), ff=address + 4)

@@ -109,8 +109,8 @@ def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
             return delay(words, bits, kind)
         case Rom(words, bits, kind):
             return rom(words, bits, kind, prices)
-        case Fifo(depth, bits):
-            return fifo(depth, bits, prices, rtl=rtl)
+        case Fifo(depth, bits, kind):
+            return fifo(depth, bits, prices, rtl=rtl, kind=kind)
         case Divide(bits):
             # A constant divisor becomes a product with its reciprocal of twice the width, and a correction.
             correction = 2 * price(Add(bits), fabric, stage).lut

@@ -63,7 +63,7 @@ def cheapest(problem: Problem, interval: int) -> Choice | None:
         if count == 0:
             return None
         picks.append(int(np.argmin(options.costs[:count] @ prices)))
-    return _chosen(problem, tuple(picks))
+    return chosen(problem, tuple(picks))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,13 +105,13 @@ def affordable(problem: Problem, interval: int, *, thorough: bool = True) -> Ans
     relaxed = relax(choosing)
     if math.isinf(relaxed.bound):
         return NONE
-    found = _chosen(problem, relaxed.picks) if relaxed.picks is not None else _merged(problem, interval)
+    found = chosen(problem, relaxed.picks) if relaxed.picks is not None else _merged(problem, interval)
     if found is not None and not thorough:
         return Answer(found, relaxed.bound)
     known = cost_of(problem, found) if found is not None else math.inf
     proof = search(choosing, relaxed, known)
     if proof.picks is not None:
-        found = _chosen(problem, proof.picks)
+        found = chosen(problem, proof.picks)
     return Answer(found, proof.bound)
 
 
@@ -143,7 +143,7 @@ def closest(problem: Problem, interval: int) -> Choice:
     first, settled = _quickly(problem, interval)
     if settled and first.choice is not None:
         return first.choice
-    return _chosen(problem, least_excess(_choosing(problem, interval)))
+    return chosen(problem, least_excess(_choosing(problem, interval)))
 
 
 def cost_of(problem: Problem, choice: Choice) -> float:
@@ -166,7 +166,8 @@ def _choosing(problem: Problem, interval: int) -> Choosing:
     return Choosing(lists, problem.fixed, problem.budget, problem.prices)
 
 
-def _chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:
+def chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:
+    """The choice of some options, with its sum."""
     total = problem.fixed.copy()
     for options, pick in zip(problem.options, picks, strict=True):
         total = total + options.costs[pick]

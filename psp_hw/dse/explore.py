@@ -1,25 +1,26 @@
 """What could be built: the front of interval against resources, for a network as it is and at other tap counts.
 
-Every point is the cheapest design for its interval that fits the part, so none is beaten in both. Points are a sample: intervals
-in even steps of their logarithm between the fastest design that fits and the least one.
+Every point is the cheapest design for its interval, within a comfortable share of the part where there is one and within the part
+else; none is beaten in both. Points are a sample: intervals in even steps of their logarithm between the fastest design that fits
+and the least one, and the fastest that is comfortable.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.choose import Choice
+from psp_hw.dse.choose import Choice, affordable, cost_of
 from psp_hw.dse.densities import DENSITIES, at_density
 from psp_hw.dse.refusals import nothing_fits
-from psp_hw.dse.search import NO_FOLDS, fastest_fit
-from psp_hw.dse.space import Space, fifo_cost, fifo_needs, finish, fit, interval_of, search_space
+from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design, fastest_fit
+from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
@@ -40,6 +41,8 @@ class Point:
         cost: the sum of the shares of the part that it takes, by which designs are compared.
         binds: the resource of which it takes the largest share, and that share.
         plan: how to build it; None where only its cost was asked for.
+        left: the most that other folds as fast could save of its cost, FIFOs not counted; 0 where it is proven that
+            they save nothing; None where nobody asked.
     """
 
     interval: int
@@ -47,6 +50,7 @@ class Point:
     cost: float
     binds: tuple[Resource, float]
     plan: FoldPlan | None
+    left: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,10 @@ def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Fro
         DoesNotFitError: not even the least design fits.
     """
     space = search_space(graph, part, clock, NO_FOLDS, maps=maps)
-    found = [_designed(space, choice) for choice in _choices(space, POINTS)]
+    found = [
+        _point(space, choice, design.total, design.interval, design.plan)
+        for choice, design in _designs(space, POINTS)
+    ]
     return _front("as it is", found)
 
 
@@ -102,41 +109,65 @@ def point_plan(graph: Graph, part: Part, clock: Clock, number: int, *, maps: boo
     return plan
 
 
-def _choices(space: Space, count: int) -> list[Choice]:
-    """The cheapest choices of intervals in even steps of their logarithm, fastest first."""
-    budget = space.problem.capacity
-    fastest = fastest_fit(space, budget)
+def _targets(space: Space, first: int, count: int) -> list[int]:
+    """Intervals in even steps of their logarithm from the fastest design on, and the fastest that is comfortable."""
+    last = max(first, space.intervals[-1])
+    targets = {max(first, round(float(target))) for target in np.geomspace(first, last, count)[1:]}
+    easy = fastest_fit(space, budgets(space)[0])
+    if easy is not None:
+        targets.add(interval_of(space, easy))
+    return sorted(targets)
+
+
+def _designs(space: Space, count: int) -> list[tuple[Choice, Design]]:
+    """The fastest design, then the cheapest of each target: within a comfortable share of the part where there is one.
+
+    Raises:
+        DoesNotFitError: not even the least design fits.
+    """
+    fastest = fastest_design(space, space.problem.capacity)
     if fastest is None:
-        raise DoesNotFitError(
-            f"even the least design does not fit {space.part.name}",
-            where="explore",
-            hint=nothing_fits(space),
-        )
-    first, last = interval_of(space, fastest), space.intervals[-1]
-    chosen = [fastest]
-    for target in np.geomspace(first, max(first, last), count)[1:]:
-        choice = fit(space, budget, max(first, round(float(target))))
-        if choice is not None and choice.picks != chosen[-1].picks:
-            chosen.append(choice)
-    return chosen
+        raise _nothing(space)
+    found = [fastest]
+    for target in _targets(space, interval_of(space, fastest[0]), count):
+        designs = (cheapest_design(space, budget, target) for budget in budgets(space))
+        best = next((one for one in designs if one is not None), None)
+        if best is not None and best[0].picks != found[-1][0].picks:
+            found.append(best)
+    return found
 
 
-def _designed(space: Space, choice: Choice) -> Point:
-    """A point with its FIFOs sized and its interval simulated."""
-    design = finish(space, choice)
-    depths = {
-        channel.name: design.plan.fifo_depths.get(channel.name, channel.depth)
-        for channel in space.flow.channels
-    }
-    return _point(space, choice.total + fifo_cost(space, depths), design.interval, design.plan)
+def _choices(space: Space, count: int) -> list[Choice]:
+    """As ``_designs``, with FIFOs as a quick rule sizes them.
+
+    Raises:
+        DoesNotFitError: not even the least design fits.
+    """
+    fastest = fastest_fit(space, space.problem.capacity)
+    if fastest is None:
+        raise _nothing(space)
+    found = [fastest]
+    for target in _targets(space, interval_of(space, fastest), count):
+        choices = (fit(space, budget, target) for budget in budgets(space))
+        best = next((one for one in choices if one is not None), None)
+        if best is not None and best.picks != found[-1].picks:
+            found.append(best)
+    return found
+
+
+def _nothing(space: Space) -> DoesNotFitError:
+    return DoesNotFitError(
+        f"even the least design does not fit {space.part.name}", where="explore", hint=nothing_fits(space)
+    )
 
 
 def _priced(space: Space, choice: Choice) -> Point:
     """A point at the interval of its slowest engine, FIFOs as a quick rule sizes them."""
-    return _point(space, choice.total + fifo_needs(space, choice), interval_of(space, choice), None)
+    total = choice.total + fifo_needs(space, choice, space.problem.capacity)
+    return _point(space, choice, total, interval_of(space, choice), None)
 
 
-def _point(space: Space, total: IntArray, interval: int, plan: FoldPlan | None) -> Point:
+def _point(space: Space, choice: Choice, total: IntArray, interval: int, plan: FoldPlan | None) -> Point:
     dsp, lut, ff, bram18, uram = (int(amount) for amount in total)
     resources = Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
     shares = resources.utilization(space.part.resources)
@@ -147,7 +178,16 @@ def _point(space: Space, total: IntArray, interval: int, plan: FoldPlan | None) 
         cost=sum(shares.values()),
         binds=(binding, shares[binding]),
         plan=plan,
+        left=_left(space, choice) if plan is not None else None,
     )
+
+
+def _left(space: Space, choice: Choice) -> float:
+    """What is left to save of the cost of a choice, at most: that of any other as fast within its budget, by a bound."""
+    easy, whole = budgets(space)
+    budget = easy if (choice.total <= easy).all() else whole
+    bound = affordable(replace(space.problem, budget=budget), interval_of(space, choice)).bound
+    return max(0.0, 1.0 - bound / cost_of(space.problem, choice))
 
 
 def _front(name: str, points: Sequence[Point]) -> Front:

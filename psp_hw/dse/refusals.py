@@ -17,7 +17,7 @@ from psp_hw.cost.shortage import Shortage, shortages
 from psp_hw.dse.choose import Choice, closest, possible
 from psp_hw.dse.densities import at_density, densities_below
 from psp_hw.dse.options import CostArray
-from psp_hw.dse.space import Space, array, fifo_needs, finish, least_fifo, search_space
+from psp_hw.dse.space import Design, Space, array, fifo_needs, least_fifo, search_space
 from psp_hw.errors import DoesNotFitError
 from psp_hw.spec.target import Fps, Latency
 
@@ -55,11 +55,11 @@ def too_late(space: Space, goal: Latency, found: Choice | None, cycles: int) -> 
     )
 
 
-def too_large(space: Space, goal: Fps, wanted: int, nearest: Choice | None) -> DoesNotFitError:
+def too_large(space: Space, goal: Fps, wanted: int, nearest: tuple[Choice, Design] | None) -> DoesNotFitError:
     """The frame rate needs more than the part has: what binds, and what the part can reach."""
     can, slower = "even the least design does not fit", ""
     if nearest is not None:
-        reached = space.clock.per_second(finish(space, nearest).interval)
+        reached = space.clock.per_second(nearest[1].interval)
         can, slower = f"the part reaches {reached:.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second do not fit {space.part.name}; {can}",
@@ -92,7 +92,7 @@ def _said(space: Space, interval: int, slower: str, *, amounts: bool = True) -> 
 def _lacking(space: Space, interval: int, *, amounts: bool) -> str:
     """What binds in the design that comes closest, and what takes most of it."""
     choice = closest(space.problem, interval)
-    needed = choice.total + fifo_needs(space, choice)
+    needed = choice.total + fifo_needs(space, choice, space.problem.budget)
     worst = _shortages(needed, space.part)
     if (
         not worst
@@ -133,7 +133,7 @@ def _fifos(space: Space, choice: Choice, at: int) -> int:
     least = sum(
         int(array(price(least_fifo(channel), space.part.fabric))[at]) for channel in space.flow.channels
     )
-    return least + int(fifo_needs(space, choice)[at])
+    return least + int(fifo_needs(space, choice, space.problem.budget)[at])
 
 
 def larger_part(space: Space, interval: int) -> Part | None:
@@ -141,7 +141,7 @@ def larger_part(space: Space, interval: int) -> Part | None:
 
     Prices are kept per fabric, so what was found for one part of it holds for all.
     """
-    beside = fifo_needs(space, closest(space.problem, interval))
+    beside = fifo_needs(space, closest(space.problem, interval), space.problem.budget)
     others = [p for p in PARTS if p.fabric is space.part.fabric and p.device != space.part.device]
     others.sort(key=lambda part: (part.family is not space.part.family, part.resources.lut))
     return next((part for part in others if _fits(space, interval, array(part.resources), beside)), None)
@@ -166,7 +166,7 @@ def _is_enough(space: Space, interval: int, density: float) -> bool:
     within = min(interval, thinner.intervals[-1])
     if within < thinner.floor:
         return False
-    beside = fifo_needs(thinner, closest(thinner.problem, within))
+    beside = fifo_needs(thinner, closest(thinner.problem, within), thinner.problem.budget)
     return _fits(thinner, within, space.problem.capacity, beside)
 
 

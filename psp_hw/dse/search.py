@@ -16,22 +16,23 @@ from psp_hw.dse import refusals
 from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, possible, ruled_out
 from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import (
+    SMALL,
     Design,
     Space,
     alone,
     array,
-    fifo_cost,
     fifo_needs,
     finish,
     fit,
     interval_of,
     search_space,
+    settle,
 )
 from psp_hw.errors import SpecError
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, check_fold, foldable
+from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, check_fold, foldable
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
-from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
+from psp_hw.spec.target import COMFORTABLE_SHARE, DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
 # Times the folds aim higher because FIFOs made the design slower than asked.
@@ -119,50 +120,112 @@ def _check_folds(graph: Graph, folds: Mapping[str, Fold], *, maps: bool) -> None
         check_fold(ops[name], fold, graph)
 
 
+def budgets(space: Space) -> tuple[CostArray, CostArray]:
+    """What a design may take: comfortably, and at all."""
+    return array(space.part.resources.scaled(COMFORTABLE_SHARE)), space.problem.capacity
+
+
+def _words(space: Space, budget: CostArray, share: float) -> str:
+    return f"{share:.0%} of the part" if (budget < space.problem.capacity).any() else "the part"
+
+
 def _for_rate(space: Space, goal: Fps) -> Found:
-    """The cheapest design that is fast enough. FIFOs may cost a little speed: then the folds aim higher."""
+    """The cheapest design that is fast enough within a comfortable share of the part; else within the part."""
     wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second) * (1.0 + ROUNDING))
+    reached = 0
+    for budget in budgets(space):
+        found, reached = _at_rate(space, wanted, budget)
+        if found is not None:
+            choice, design = found
+            within = _words(space, budget, COMFORTABLE_SHARE)
+            return Found(plan=design.plan, optimality=_of_cost(space, choice, wanted, budget, within))
+    nearest = fastest_design(space, space.problem.capacity)
+    if nearest is not None and nearest[1].interval <= wanted:
+        choice, design = nearest
+        optimality = _of_cost(space, choice, wanted, space.problem.capacity, "the part")
+        return Found(plan=design.plan, optimality=optimality)
+    if reached == 0:
+        raise refusals.too_large(space, goal, wanted, nearest)
+    raise refusals.too_slow(space, goal, max(reached, space.floor))
+
+
+def _at_rate(space: Space, wanted: int, budget: CostArray) -> tuple[tuple[Choice, Design] | None, int]:
+    """The cheapest design whose frames take so many cycles at most; None with the cycles reached, 0 where nothing fits.
+
+    FIFOs may cost a little speed: then the folds aim higher.
+    """
     target, reached = wanted, space.floor
     for _ in range(ROUNDS):
         if target < space.floor:
             break
-        found = _designed(space, target)
+        found = cheapest_design(space, budget, target)
         if found is None:
-            raise refusals.too_large(space, goal, target, fastest_fit(space, space.problem.capacity))
-        choice, design = found
-        if design.interval <= wanted:
-            return Found(plan=design.plan, optimality=_of_cost(space, choice, wanted))
-        reached = design.interval
-        target = math.floor(target * wanted / design.interval)
-    raise refusals.too_slow(space, goal, max(reached, space.floor))
+            return None, 0
+        if found[1].interval <= wanted:
+            return found, found[1].interval
+        reached = found[1].interval
+        target = math.floor(target * wanted / reached)
+    return None, reached
 
 
-def _designed(space: Space, interval: int) -> tuple[Choice, Design] | None:
-    """The cheapest design within an interval: FIFOs are looked at again only where those of the cheapest choice do not fit."""
-    cheap = affordable(space.problem, interval).choice
+def cheapest_design(space: Space, budget: CostArray, interval: int) -> tuple[Choice, Design] | None:
+    """The cheapest design within an interval and a budget, FIFOs included."""
+    cheap = affordable(replace(space.problem, budget=budget), interval).choice
     if cheap is None:
         return None
-    design = finish(space, cheap)
-    depths = {c.name: design.plan.fifo_depths.get(c.name, DEFAULT_FIFO_DEPTH) for c in space.flow.channels}
-    if (cheap.total + fifo_cost(space, depths) <= space.problem.capacity).all():
+    design = settle(space, cheap, budget)
+    if design is not None:
         return cheap, design
-    choice = fit(space, space.problem.capacity, interval)
-    return (choice, finish(space, choice)) if choice is not None else None
+    for _ in range(ROUNDS):
+        choice = fit(space, budget, interval)
+        if choice is None:
+            return None
+        design = settle(space, choice, budget)
+        if design is not None:
+            return choice, design
+    return None
 
 
-def _of_cost(space: Space, choice: Choice, interval: int) -> Optimality:
-    """How near a choice comes to the least cost of any within an interval, FIFOs not counted."""
-    bound = affordable(space.problem, interval).bound
-    return Optimality(measure=Measure.COST, reached=cost_of(space.problem, choice), bound=bound)
+def fastest_design(space: Space, budget: CostArray) -> tuple[Choice, Design] | None:
+    """The fastest design within a budget, FIFOs included."""
+    for _ in range(ROUNDS):
+        choice = fastest_fit(space, budget)
+        if choice is None:
+            return None
+        design = settle(space, choice, budget)
+        if design is not None:
+            return _with_sized_fifos(space, budget, choice, design)
+    return None
+
+
+def _with_sized_fifos(
+    space: Space, budget: CostArray, choice: Choice, design: Design
+) -> tuple[Choice, Design]:
+    """A design, or a faster one that fits once its FIFOs are sized, though by the quick rule it did not; small graphs only."""
+    while len(space.flow.channels) <= SMALL:
+        shorter = [interval for interval in space.intervals if interval < interval_of(space, choice)]
+        faster = cheapest_design(space, budget, shorter[-1]) if shorter else None
+        if faster is None:
+            break
+        choice, design = faster
+    return choice, design
+
+
+def _of_cost(space: Space, choice: Choice, interval: int, budget: CostArray, within: str) -> Optimality:
+    """How near a choice comes to the least cost of any within an interval and a budget, FIFOs not counted."""
+    bound = affordable(replace(space.problem, budget=budget), interval).bound
+    reached = cost_of(space.problem, choice)
+    return Optimality(measure=Measure.COST, reached=reached, bound=bound, within=within)
 
 
 def _for_area(space: Space) -> Found:
     """The least design; where it does not fit, too."""
-    slowest = space.intervals[-1]
-    choice = fit(space, space.problem.capacity, slowest)
-    if choice is not None:
-        return Found(plan=finish(space, choice).plan, optimality=_of_cost(space, choice, slowest))
-    return _least(space)
+    slowest, budget = space.intervals[-1], space.problem.capacity
+    found = cheapest_design(space, budget, slowest)
+    if found is None:
+        return _least(space)
+    choice, design = found
+    return Found(plan=design.plan, optimality=_of_cost(space, choice, slowest, budget, "the part"))
 
 
 def _least(space: Space) -> Found:
@@ -176,55 +239,60 @@ def _for_latency(space: Space, goal: Latency) -> Found:
     """The cheapest design whose lone frame is done in time, among those that slow every engine down to one interval.
 
     A longer interval lets every engine take longer, so latency grows with it and the longest that will do is found by bisection.
+    Within a comfortable share of the part where that is fast enough, else within the part.
     """
     wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1))
-    found = fastest_fit(space, space.problem.capacity)
-    if found is None:
-        raise refusals.too_late(space, goal, None, 0)
-    best = alone(space, found)
-    if best > wanted:
-        raise refusals.too_late(space, goal, found, best)
-    slower = [interval for interval in space.intervals if interval >= interval_of(space, found)]
+    fastest: Choice | None = None
+    best = 0
+    for budget in budgets(space):
+        found = fastest_design(space, budget)
+        fastest = found[0] if found is not None else None
+        best = alone(space, fastest) if fastest is not None else 0
+        if fastest is not None and best <= wanted:
+            return Found(plan=_slowed(space, fastest, wanted, budget).plan, optimality=None)
+    raise refusals.too_late(space, goal, fastest, best)
+
+
+def _slowed(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> Design:
+    """The design of the longest interval whose lone frame takes so many cycles at most."""
+    found = settle(space, fastest, budget)
+    assert found is not None, "it was settled before"
+    slower = [interval for interval in space.intervals if interval >= interval_of(space, fastest)]
     low, high = 0, len(slower) - 1
     while low < high:
         middle = (low + high + 1) // 2
-        choice = fit(space, space.problem.capacity, slower[middle])
-        if choice is not None and alone(space, choice) <= wanted:
-            found, low = choice, middle
+        choice = fit(space, budget, slower[middle])
+        design = (
+            settle(space, choice, budget) if choice is not None and alone(space, choice) <= wanted else None
+        )
+        if design is not None:
+            found, low = design, middle
         else:
             high = middle - 1
-    return Found(plan=finish(space, found).plan, optimality=None)
+    return found
 
 
 def _for_speed(space: Space, goal: MaxThroughput) -> Found:
     """The fastest design within the share of the part, else within the part, else the least design there is."""
-    share = array(space.part.resources.scaled(goal.share))
-    for budget in (share, space.problem.capacity):
-        choice = fastest_fit(space, budget)
-        if choice is not None:
-            design = finish(space, choice, budget)
+    for budget in (array(space.part.resources.scaled(goal.share)), space.problem.capacity):
+        found = fastest_design(space, budget)
+        if found is not None:
+            design = found[1]
             best = _least_interval(replace(space.problem, budget=budget), space.intervals, design.interval)
-            return Found(
-                plan=design.plan,
-                optimality=Optimality(
-                    measure=Measure.INTERVAL,
-                    reached=design.interval,
-                    bound=best,
-                    within=f"{goal.share:.0%} of the part"
-                    if (budget < space.problem.capacity).any()
-                    else "the part",
-                ),
+            optimality = Optimality(
+                measure=Measure.INTERVAL,
+                reached=design.interval,
+                bound=best,
+                within=_words(space, budget, goal.share),
             )
+            return Found(plan=design.plan, optimality=optimality)
     return _least(space)
 
 
 def _least_interval(problem: Problem, intervals: Sequence[int], reached: int) -> int:
     """An interval below which it is proven that nothing is within the budget, whatever its FIFOs [cycles]."""
     shorter = [interval for interval in intervals if interval < reached]
-    low, high = (
-        0,
-        len(shorter),
-    )  # all before ``low`` are ruled out; ``high`` is not, or is the one that was reached
+    low, high = 0, len(shorter)  # all before ``low`` are ruled out; ``high`` is not, or is what was reached
     step = 1
     while low < high:
         # From the far end first: mostly the one before what was reached is ruled out at once.
@@ -252,7 +320,7 @@ def fastest_fit(space: Space, budget: CostArray) -> Choice | None:
         first = least if first is None else first
         choice = affordable(replace(space.problem, budget=budget - reserve), least, thorough=False).choice
         assert choice is not None
-        needed = fifo_needs(space, choice)
+        needed = fifo_needs(space, choice, budget)
         if (choice.total + needed <= budget).all():
             return _cheaper(space, budget, _sooner(space, budget, choice, first))
         reserve = np.maximum(reserve, needed)
@@ -263,10 +331,10 @@ def _sooner(space: Space, budget: CostArray, found: Choice, first: int) -> Choic
     """A choice that fits, or a faster one that fits too: more may have been set aside than its own FIFOs take."""
     for _ in range(ROUNDS):
         intervals = [i for i in space.intervals if first <= i < interval_of(space, found)]
-        problem = replace(space.problem, budget=budget - fifo_needs(space, found))
+        problem = replace(space.problem, budget=budget - fifo_needs(space, found, budget))
         least = _fastest(problem, intervals) if intervals else None
         choice = affordable(problem, least, thorough=False).choice if least is not None else None
-        if choice is None or (choice.total + fifo_needs(space, choice) > budget).any():
+        if choice is None or (choice.total + fifo_needs(space, choice, budget) > budget).any():
             break
         found = choice
     return _next_one(space, budget, found)
@@ -278,9 +346,8 @@ def _next_one(space: Space, budget: CostArray, found: Choice) -> Choice:
         shorter = [interval for interval in space.intervals if interval < interval_of(space, found)]
         if not shorter:
             break
-        problem = replace(space.problem, budget=budget - fifo_needs(space, found))
-        choice = affordable(problem, shorter[-1]).choice
-        if choice is None or (choice.total + fifo_needs(space, choice) > budget).any():
+        choice = fit(space, budget, shorter[-1])
+        if choice is None:
             break
         found = choice
     return found
@@ -288,11 +355,11 @@ def _next_one(space: Space, budget: CostArray, found: Choice) -> Choice:
 
 def _cheaper(space: Space, budget: CostArray, found: Choice) -> Choice:
     """A choice that fits, or one as fast that costs less."""
-    problem = replace(space.problem, budget=budget - fifo_needs(space, found))
+    problem = replace(space.problem, budget=budget - fifo_needs(space, found, budget))
     best = affordable(problem, interval_of(space, found)).choice
     if best is None or cost_of(problem, best) >= cost_of(problem, found):
         return found
-    return best if (best.total + fifo_needs(space, best) <= budget).all() else found
+    return best if (best.total + fifo_needs(space, best, budget) <= budget).all() else found
 
 
 def _one_by_one(space: Space, budget: CostArray, first: int) -> Choice | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,18 +13,34 @@ from psp_hw.cost.engines import engine_bill, pipeline_depth
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.choose import Choice, Problem, affordable
+from psp_hw.dse.choose import Choice, Problem, affordable, chosen
 from psp_hw.dse.fifos import COMMON_DEPTHS, quick_depths, size_fifos
 from psp_hw.dse.maps import map_options
-from psp_hw.dse.options import Catalog, CostArray
+from psp_hw.dse.options import Catalog, CostArray, Options
+from psp_hw.dse.relax import Choosing, relax, search
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MultiplierKind, NodePlan, foldable
+from psp_hw.folding.memory import memory_for_fifo
+from psp_hw.folding.plan import (
+    DEFAULT_FIFO_DEPTH,
+    Fold,
+    FoldPlan,
+    MemoryKind,
+    MultiplierKind,
+    NodePlan,
+    foldable,
+)
+from psp_hw.folding.ports import FIFO_MEMORIES
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import simulate
 from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.units import Clock
+
+# Channels of a graph whose FIFOs are sized, and chosen with all else, in a few milliseconds.
+SMALL = 24
+
+NO_MEMORIES: Mapping[str, MemoryKind] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,9 +54,7 @@ class Space:
     problem: Problem
     floor: int  # interval of the slowest engine without a fold
     others: Mapping[str, CostArray]  # what each engine takes that has nothing to choose [5]
-    needs: dict[tuple[int, ...], CostArray] = field(
-        default_factory=dict
-    )  # of FIFOs, by choice: ``fifo_needs``
+    depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
 
     @property
     def intervals(self) -> list[int]:
@@ -114,39 +129,76 @@ def alone(space: Space, choice: Choice) -> int:
 
 
 def fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
-    """A choice within an interval that fits with its FIFOs, as far as two tries find one."""
-    reserve = np.zeros(len(Resource), dtype=np.int64)
-    for _ in range(2):
-        choice = affordable(replace(space.problem, budget=budget - reserve), interval).choice
-        if choice is None:
-            return None
-        reserve = fifo_needs(space, choice)
-        if (choice.total + reserve <= budget).all():
+    """A choice within an interval that fits with its FIFOs, as far as three tries find one.
+
+    First nothing is set aside for FIFOs, then what those of the first choice take; of small graphs the memories of FIFOs as deep as
+    those are at last chosen together with all else.
+    """
+    problem = replace(space.problem, budget=budget)
+    choice = affordable(problem, interval).choice
+    if choice is None:
+        return None
+    needed = fifo_needs(space, choice, budget)
+    if (choice.total + needed <= budget).all():
+        return choice
+    depths = space.depths[choice.picks]
+    attempts = [replace(problem, budget=budget - needed)]
+    if len(space.flow.channels) <= SMALL:
+        attempts.append(_with_fifos(space, depths, budget))
+    for attempt in attempts:
+        found = affordable(attempt, interval).choice
+        if found is None:
+            continue
+        choice = chosen(space.problem, found.picks[: len(space.problem.options)])
+        if (choice.total + fifo_needs(space, choice, budget) <= budget).all():
             return choice
     return None
 
 
-def fifo_needs(space: Space, choice: Choice) -> CostArray:
-    """What the FIFOs of a choice take beyond the least depth, as a quick rule sizes them [5]."""
-    if choice.picks not in space.needs:
+def _with_fifos(space: Space, depths: Mapping[str, int], budget: CostArray) -> Problem:
+    """The problem with the memory of every FIFO to be chosen as well, depths given."""
+    fixed = space.problem.fixed
+    options = list(space.problem.options)
+    for channel, ways in zip(space.flow.channels, _fifo_ways(space, depths), strict=True):
+        fixed = fixed - array(price(least_fifo(channel), space.part.fabric))
+        options.append(Options(channel.name, (), np.zeros(len(ways), dtype=np.int64), ways))
+    return Problem(tuple(options), fixed, budget, space.problem.capacity)
+
+
+def _fifo_ways(space: Space, depths: Mapping[str, int]) -> list[CostArray]:
+    """What each FIFO takes in each of ``FIFO_MEMORIES`` [2, 5]."""
+    fabric = space.part.fabric
+    return [
+        np.array(
+            [array(price(Fifo(depths[c.name], c.type.pixel_bits, kind), fabric)) for kind in FIFO_MEMORIES]
+        )
+        for c in space.flow.channels
+    ]
+
+
+def fifo_needs(space: Space, choice: Choice, budget: CostArray) -> CostArray:
+    """What the FIFOs of a choice take beyond the least depth [5]: depths by a quick rule, memories so that they fit if they can."""
+    if choice.picks not in space.depths:
         flow, depths, _ = folded(space, choice)
-        space.needs[choice.picks] = fifo_cost(space, quick_depths(flow, depths))
-    return space.needs[choice.picks]
+        space.depths[choice.picks] = quick_depths(flow, depths)
+    known = space.depths[choice.picks]
+    return fifo_cost(space, known, fifo_memories(space, choice, known, budget) or NO_MEMORIES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """A plan with its FIFOs sized, and its interval as simulated [cycles]."""
+    """A plan with its FIFOs sized, its interval as simulated [cycles], and what it takes in all [5]."""
 
     plan: FoldPlan
     interval: int
+    total: CostArray
 
 
 def folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], Mapping[str, NodePlan]]:
     """The dataflow of a choice, its pipeline depths, and the plan of every convolution."""
     picked = zip(space.problem.options, choice.picks, strict=True)
-    chosen = {options.name: options.plans[pick] for options, pick in picked}
-    nodes = {op.name: chosen[op.name] for op in foldable(space.graph) if op.name in chosen}
+    plans = {options.name: options.plans[pick] for options, pick in picked}
+    nodes = {op.name: plans[op.name] for op in foldable(space.graph) if op.name in plans}
     for engine in space.flow.engines:  # a map that the plan does not name computes a pixel at once
         if not isinstance(engine, AffineEngine | ThresholdEngine) or engine.name not in nodes:
             continue
@@ -158,23 +210,69 @@ def folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], M
 
 
 def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Design:
-    """Size the FIFOs of a choice; deep ones only where the budget allows."""
+    """Size the FIFOs of a choice; deep ones only where the budget allows, in the memories that it has left."""
     flow, depths, nodes = folded(space, choice)
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
-    fifos = size_fifos(flow, depths, interval=least)
     most = space.problem.capacity if budget is None else budget
-    if (choice.total + fifo_cost(space, fifos.depths) > most).any():
+    fifos = size_fifos(flow, depths, interval=least)
+    memories = fifo_memories(space, choice, fifos.depths, most)
+    if memories is None:
         fifos = size_fifos(flow, depths, commons=COMMON_DEPTHS[:1])
+        memories = fifo_memories(space, choice, fifos.depths, most) or NO_MEMORIES
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}
-    return Design(plan=FoldPlan(nodes=nodes, fifo_depths=deep), interval=max(least, fifos.timeline.interval))
+    return Design(
+        plan=FoldPlan(nodes=nodes, fifo_depths=deep, fifo_memories=memories),
+        interval=max(least, fifos.timeline.interval),
+        total=choice.total + fifo_cost(space, fifos.depths, memories),
+    )
 
 
-def fifo_cost(space: Space, depths: Mapping[str, int]) -> CostArray:
-    """What FIFOs take beyond the least depth [5]."""
+def settle(space: Space, choice: Choice, budget: CostArray) -> Design | None:
+    """A choice with its FIFOs sized; None where they do not fit after all, which is remembered."""
+    design = finish(space, choice, budget)
+    if (design.total <= budget).all():
+        return design
+    space.depths[choice.picks] = {
+        channel.name: design.plan.fifo_depths.get(channel.name, DEFAULT_FIFO_DEPTH)
+        for channel in space.flow.channels
+    }
+    return None
+
+
+def fifo_cost(
+    space: Space, depths: Mapping[str, int], memories: Mapping[str, MemoryKind] = NO_MEMORIES
+) -> CostArray:
+    """What FIFOs take beyond the least depth [5]; less than nothing of LUTs where block RAM takes their place."""
     extra = np.zeros(len(Resource), dtype=np.int64)
     for channel in space.flow.channels:
-        bits = channel.type.pixel_bits
-        deep = price(Fifo(depths[channel.name], bits), space.part.fabric)
-        shallow = price(least_fifo(channel), space.part.fabric)
-        extra = extra + array(deep) - array(shallow)
-    return np.maximum(extra, 0)
+        fifo = Fifo(depths[channel.name], channel.type.pixel_bits, memories.get(channel.name))
+        extra = (
+            extra
+            + array(price(fifo, space.part.fabric))
+            - array(price(least_fifo(channel), space.part.fabric))
+        )
+    return extra
+
+
+def fifo_memories(
+    space: Space, choice: Choice, depths: Mapping[str, int], budget: CostArray
+) -> Mapping[str, MemoryKind] | None:
+    """Memories with which the FIFOs of a choice fit, those alone that differ from what their sizes say; None where none do.
+
+    Sizes decide where that fits. Else FIFOs trade LUTs for block RAM and back, at least cost.
+    """
+    if (choice.total + fifo_cost(space, depths) <= budget).all():
+        return NO_MEMORIES
+    lists = _fifo_ways(space, depths)
+    least = sum(array(price(least_fifo(channel), space.part.fabric)) for channel in space.flow.channels)
+    fixed = choice.total - least
+    choosing = Choosing(lists, fixed, budget, space.problem.prices)
+    if (fixed + sum(ways.min(axis=0) for ways in lists) > budget).any():
+        return None
+    relaxed = relax(choosing)
+    picks = relaxed.picks or search(choosing, relaxed, math.inf).picks
+    if picks is None:
+        return None
+    kinds = {c.name: FIFO_MEMORIES[pick] for c, pick in zip(space.flow.channels, picks, strict=True)}
+    by_size = {c.name: memory_for_fifo(depths[c.name], c.type.pixel_bits) for c in space.flow.channels}
+    return {name: kind for name, kind in kinds.items() if kind is not by_size[name]}

@@ -164,4 +164,5 @@ def _point(settings: Settings, point: Point) -> dict[str, object]:
         "cost": point.cost,
         "binds": point.binds[0].value,
         "share": point.binds[1],
+        "left_to_save": point.left,
     }

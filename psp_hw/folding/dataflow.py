@@ -20,7 +20,7 @@ from psp_hw.folding.engine import (
     WindowPoolEngine,
 )
 from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine, weight_format
-from psp_hw.folding.memory import memory_for_delay
+from psp_hw.folding.memory import memory_for_delay, memory_for_fifo
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, MemoryKind, NodePlan
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
@@ -54,6 +54,7 @@ class Channel:
         port: which input of the target.
         type: one token is one pixel of this type.
         depth: tokens.
+        memory: where they are kept: REGISTERS means shift registers; None lets depth and width decide.
     """
 
     name: str
@@ -62,6 +63,12 @@ class Channel:
     port: int
     type: TensorType
     depth: int
+    memory: MemoryKind | None = None
+
+    @property
+    def kept(self) -> MemoryKind:
+        """Where its tokens are kept."""
+        return self.memory or memory_for_fifo(self.depth, self.type.pixel_bits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +117,10 @@ def _channels(edges: list[tuple[str, str, int, TensorType]], plan: FoldPlan) -> 
     for source, target, port, kind in edges:
         name = f"{source}_to_{target}" + (f"_{port}" if pairs.count((source, target)) > 1 else "")
         depth = plan.fifo_depths.get(name, DEFAULT_FIFO_DEPTH)
-        channels.append(Channel(name=name, source=source, target=target, port=port, type=kind, depth=depth))
+        memory = plan.fifo_memories.get(name)
+        channels.append(
+            Channel(name=name, source=source, target=target, port=port, type=kind, depth=depth, memory=memory)
+        )
     return channels
 
 

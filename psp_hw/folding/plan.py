@@ -230,14 +230,18 @@ class FoldPlan:
         nodes: one NodePlan per convolution, by op name; of maps (``foldable``) those that do not compute a pixel at once.
         fifo_depths: depth of a channel [tokens], by channel name (see ``dataflow.channel_name``); channels that are
             not named are ``DEFAULT_FIFO_DEPTH`` deep.
+        fifo_memories: where a channel's tokens are kept, by channel name; the size of those that are not named decides
+            (``psp_hw.folding.memory``).
     """
 
     nodes: Mapping[str, NodePlan]
     fifo_depths: Mapping[str, int] = field(default_factory=dict)
+    fifo_memories: Mapping[str, MemoryKind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
         object.__setattr__(self, "fifo_depths", MappingProxyType(dict(self.fifo_depths)))
+        object.__setattr__(self, "fifo_memories", MappingProxyType(dict(self.fifo_memories)))
 
     def check(self, graph: Graph) -> None:
         """The plan names every convolution of the graph, maps and nothing else, and its folds divide.

@@ -202,7 +202,7 @@ def _channel(channel: Channel, streams: Mapping[str, str], target: Target) -> c.
         name=name,
         token=token(channel.type),
         comment=f"{channel.type.channels} x {channel.type.fmt}",
-        pragmas=fifo_pragmas(name, channel.depth, channel.type.pixel_bits, target),
+        pragmas=fifo_pragmas(name, channel.depth, channel.kept, target),
     )
 
 

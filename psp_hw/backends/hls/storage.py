@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from psp_hw.backends.base import Target
-from psp_hw.folding.memory import memory_for_fifo
 from psp_hw.folding.plan import MemoryKind
 
 
@@ -18,12 +17,10 @@ def rom_pragmas(name: str, kind: MemoryKind, target: Target) -> tuple[str, ...]:
     return (reshape, f"#pragma HLS RESOURCE variable={name} core=ROM_1P_{where}")
 
 
-def fifo_pragmas(name: str, depth: int, bits: int, target: Target) -> tuple[str, ...]:
+def fifo_pragmas(name: str, depth: int, kind: MemoryKind, target: Target) -> tuple[str, ...]:
     """Pragmas for a stream."""
     stream = f"#pragma HLS STREAM variable={name} depth={depth}"
-    where = {MemoryKind.REGISTERS: "SRL", MemoryKind.LUTRAM: "LUTRAM", MemoryKind.BRAM: "BRAM"}[
-        memory_for_fifo(depth, bits)
-    ]
+    where = {MemoryKind.REGISTERS: "SRL", MemoryKind.BRAM: "BRAM"}[kind]
     if target is Target.VITIS:
         return (stream, f"#pragma HLS BIND_STORAGE variable={name} type=FIFO impl={where}")
     return (stream, f"#pragma HLS RESOURCE variable={name} core=FIFO_{where}")
