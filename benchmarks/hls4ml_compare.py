@@ -516,7 +516,7 @@ def through_hls4ml(graph: Graph, flow: Dataflow, way: Way, network: str, images:
         way=way.value,
         images=images,
         compile_seconds=row.compile_seconds,
-        run_seconds=round(images / row.images_per_second, 1),
+        run_seconds=round(images / row.images_per_second, 3),
     )
 
 
@@ -539,7 +539,7 @@ def standalone(graph: Graph, plan: FoldPlan, network: str, images: int) -> Total
         way=STANDALONE,
         images=images,
         compile_seconds=round(compiled_at - start, 1),
-        run_seconds=round(end - compiled_at, 2),
+        run_seconds=round(end - compiled_at, 3),
     )
 
 

@@ -21,13 +21,16 @@ def command(
     ],
     epsilon: Annotated[
         list[str] | None,
-        typer.Option(help="Thresholds: 0.1:0.5 (a range) or 0.1,0.2,0.3.", show_default=False),
+        typer.Option(
+            help="Thresholds: 0.1:0.5 (a range) or 0.1,0.2,0.3.", metavar="LOW:HIGH|N,...", show_default=False
+        ),
     ] = None,
     strength: Annotated[
         list[str] | None,
         typer.Option(
             "--lambda",
             help="Factors of the penalty on alpha: 1e-4:1e-2 (a range, even in its logarithm) or a list.",
+            metavar="LOW:HIGH|N,...",
             show_default=False,
         ),
     ] = None,
@@ -35,6 +38,7 @@ def command(
         list[str] | None,
         typer.Option(
             help="Exact shares of the structures kept, instead of --epsilon: 0.2:1 or a list.",
+            metavar="LOW:HIGH|N,...",
             show_default=False,
         ),
     ] = None,
@@ -42,6 +46,7 @@ def command(
         list[str] | None,
         typer.Option(
             help="What to prune; once per choice: --structure shape --structure shape,channel --structure none.",
+            metavar="NAME,...",
             show_default=False,
         ),
     ] = None,

@@ -39,7 +39,7 @@ def run_all(book: Ledger, trials: int) -> list[dict[str, object]]:
     return [dict(entry.values) for entry in book.entries() if entry.counts]
 
 
-@pytest.fixture(params=["journal", "sqlite"])
+@pytest.fixture(params=["journal", pytest.param("sqlite", marks=pytest.mark.slow)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     path = tmp_path / "study"
     return str(path) if request.param == "journal" else f"sqlite:///{path}.db"
