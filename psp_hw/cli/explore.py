@@ -57,8 +57,7 @@ def command(
 
 
 def _print(found: Exploration) -> None:
-    from psp_hw.cost.estimate import EXPECTED_ERROR
-    from psp_hw.flow.explore import ACCURACY, HEAD, row
+    from psp_hw.flow.explore import ACCURACY, HEAD, expected_error, left_to_save, row
 
     for front in (found.front, *found.densities):
         console.show(f"{front.name}:")
@@ -66,7 +65,8 @@ def _print(found: Exploration) -> None:
         console.out().print(console.table(HEAD, rows))
     if found.densities:
         console.show(ACCURACY)
-    console.show(EXPECTED_ERROR)
+    console.show(left_to_save(found.front))
+    console.show(expected_error(found.settings))
     for path in found.files:
         console.show(str(path))
     console.next_step("build a point", "psp-hw emit SOURCE --point N, with the same part, clock and budget")

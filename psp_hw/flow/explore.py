@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from psp_hw.cost.estimate import EXPECTED_ERROR
+from psp_hw.cost.estimate import CYCLES_ERROR, EXPECTED_ERROR
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
@@ -15,7 +15,10 @@ from psp_hw.flow.estimate import Settings, settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.source import SourceKind, read_graph, resolve
-from psp_hw.report.scatter import Mark, Series, curves
+from psp_hw.report.scatter import Mark, Series, TopAxis, curves
+
+# What rounding does to a share of a cost.
+PROVEN = 1e-9
 
 ACCURACY = (
     "Fronts at other densities say what a network would cost, not what it would be worth: train it to know."
@@ -27,11 +30,13 @@ class Exploration:
     """What ``psp-hw explore`` found.
 
     Args:
+        name: of the source.
         front: the network as it is; ``emit --point N`` builds its points.
         densities: the same network at other tap counts; empty where nobody asked.
         files: what was written.
     """
 
+    name: str
     settings: Settings
     front: Front
     densities: tuple[Front, ...]
@@ -68,7 +73,7 @@ def explore_source(
     if densities:
         progress.step("searching at other densities", 0, None)
         others = explore_densities(graph, settings.searched, settings.clock)
-    found = Exploration(settings=settings, front=front, densities=others, files=())
+    found = Exploration(name=source.name, settings=settings, front=front, densities=others, files=())
     beside = source.path.parent if source.kind is SourceKind.ONNX else source.path.resolve().parent
     folder = out or beside / f"{source.name}-explore"
     files: dict[str, str | bytes] = {
@@ -76,9 +81,7 @@ def explore_source(
         "front.md": page(found),
         "front.json": json.dumps(document(found), indent=1) + "\n",
     }
-    return Exploration(
-        settings=settings, front=front, densities=others, files=tuple(write_files(folder, files))
-    )
+    return replace(found, files=tuple(write_files(folder, files)))
 
 
 def picture(found: Exploration) -> bytes:
@@ -88,12 +91,23 @@ def picture(found: Exploration) -> bytes:
         for front in (found.front, *found.densities)
     ]
     marks = [
-        Mark(x=point.interval, y=100.0 * point.cost, word=_word(found.front, index))
+        Mark(
+            x=point.interval,
+            y=100.0 * point.cost,
+            word=_word(found.front, index),
+            ring=index == found.front.knee,
+        )
         for index, point in enumerate(found.front.points)
-        if index in (0, found.front.knee, len(found.front.points) - 1)
     ]
-    title = f"{found.settings.part.name} at {found.settings.clock.period_ns:g} ns"
-    return curves(series, marks, title=title, x="cycles per frame", y="sum of the shares of the part [%]")
+    clock = found.settings.clock
+    return curves(
+        series,
+        marks,
+        title=f"{found.name} on {found.settings.part.name} at {clock.period_ns:g} ns",
+        x="cycles per frame",
+        y="shares of the part, all resources added up [%]",
+        top=TopAxis(label="frames per second", over_x=clock.per_second(1)),
+    )
 
 
 def _word(front: Front, index: int) -> str:
@@ -122,15 +136,39 @@ HEAD = ("Point", "Cycles", "Frames/s", *(resource.value for resource in Resource
 def page(found: Exploration) -> str:
     """The fronts as Markdown."""
     settings = found.settings
-    lines = [f"# What could be built on {settings.part.name} at {settings.clock.period_ns:g} ns", ""]
+    lines = [
+        f"# What could be built of {found.name} on {settings.part.name} at {settings.clock.period_ns:g} ns",
+        "",
+    ]
     lines += ["`psp-hw emit SOURCE --point N` builds a point of the first table.", ""]
     for front in (found.front, *found.densities):
         lines += [f"## {front.name}", "", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
         lines += ["| " + " | ".join(row(found, front, index)) + " |" for index in range(len(front.points))]
         lines.append("")
     lines += [ACCURACY, ""] if found.densities else []
-    lines += [f"Expected error: {EXPECTED_ERROR}"]
+    lines += [left_to_save(found.front), ""]
+    lines += [f"Expected error: {expected_error(settings)}"]
     return "\n".join(lines) + "\n"
+
+
+def left_to_save(front: Front) -> str:
+    """How good the points are, in words."""
+    known = [(index + 1, point.left) for index, point in enumerate(front.points) if point.left is not None]
+    open_ones = [(number, left) for number, left in known if left > PROVEN]
+    if not open_ones:
+        return "Folds: every point is proven to be the cheapest of its speed (FIFOs not counted)."
+    number, most = max(open_ones, key=lambda one: one[1])
+    proven = len(known) - len(open_ones)
+    return (
+        f"Folds: {proven} of {len(known)} points are proven to be the cheapest of their speed (FIFOs not counted); of the others "
+        f"at most {most:.1%} is left to save (point {number})."
+    )
+
+
+def expected_error(settings: Settings) -> str:
+    """How far off the points may be."""
+    calibration = settings.calibration
+    return f"{CYCLES_ERROR} {calibration.statement}" if calibration.factors else EXPECTED_ERROR
 
 
 def document(found: Exploration) -> dict[str, object]:
@@ -144,7 +182,7 @@ def document(found: Exploration) -> dict[str, object]:
             {"name": front.name, "knee": front.knee + 1, "points": _points(found, front)}
             for front in found.densities
         ],
-        "expected_error": EXPECTED_ERROR,
+        "expected_error": expected_error(found.settings),
         "files": [str(path) for path in found.files],
     }
 

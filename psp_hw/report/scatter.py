@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 # Blue, orange, green, red, purple, brown of the Okabe-Ito palette: told apart by colour-blind readers and in print.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 DPI = 110
+
+# Nothing on a logarithmic axis is less.
+LEAST = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +32,20 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A point that is singled out, with its word."""
+    """A point with a word beside it, and a ring around it where it is singled out."""
 
     x: float
     y: float
     word: str
+    ring: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopAxis:
+    """A second scale for x, above: what it is called, and what divided by x gives it."""
+
+    label: str
+    over_x: float
 
 
 def scatter(series: Sequence[Series], *, title: str, x: str, y: str) -> bytes:
@@ -43,11 +58,16 @@ def scatter(series: Sequence[Series], *, title: str, x: str, y: str) -> bytes:
     for index, one in enumerate(series):
         across, up = _columns(one)
         axes.scatter(across, up, s=16, alpha=0.7, color=COLOURS[index % len(COLOURS)], label=one.name)
+    axes.set(xscale="log", yscale="log")
     return _finish(figure, axes, title, x, y)
 
 
-def curves(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x: str, y: str) -> bytes:
-    """Steps between points, lower left is better, on logarithmic axes; some points marked."""
+def curves(
+    series: Sequence[Series], marks: Sequence[Mark], *, title: str, x: str, y: str, top: TopAxis
+) -> bytes:
+    """Steps between points, lower left is better, on logarithmic axes with plain numbers; some points marked."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     figure, axes = _figure()
     for index, one in enumerate(series):
         across, up = _columns(one)
@@ -55,8 +75,27 @@ def curves(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x: st
         axes.step(across, up, where="post", color=colour, linewidth=1.2)
         axes.scatter(across, up, s=14, color=colour, label=one.name)
     for mark in marks:
-        axes.scatter([mark.x], [mark.y], s=90, facecolors="none", edgecolors="#000000")
-        axes.annotate(mark.word, (mark.x, mark.y), textcoords="offset points", xytext=(7, 7))
+        if mark.ring:
+            axes.scatter([mark.x], [mark.y], s=90, facecolors="none", edgecolors="#000000")
+        size = "medium" if mark.ring else "x-small"
+        axes.annotate(mark.word, (mark.x, mark.y), textcoords="offset points", xytext=(6, 5), fontsize=size)
+    axes.set(xscale="log", yscale="log")
+
+    def over(values: npt.ArrayLike) -> npt.ArrayLike:
+        # An axis that has no limits yet asks for those of zero.
+        return np.asarray(top.over_x / np.maximum(np.asarray(values, dtype=np.float64), LEAST))
+
+    second = axes.secondary_xaxis("top", functions=(over, over))
+    second.set_xlabel(top.label)
+    plain = FuncFormatter(lambda value, _: f"{value:,.10g}")
+    for axis, steps in (
+        (axes.xaxis, (1.0, 3.0)),
+        (axes.yaxis, (1.0, 2.0, 3.0, 5.0, 7.0)),
+        (second.xaxis, (1.0, 3.0)),
+    ):
+        axis.set_major_locator(LogLocator(subs=steps))
+        axis.set_major_formatter(plain)
+        axis.set_minor_formatter(NullFormatter())
     return _finish(figure, axes, title, x, y)
 
 
@@ -74,7 +113,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _finish(figure: Figure, axes: Axes, title: str, x: str, y: str) -> bytes:
-    axes.set(title=title, xlabel=x, ylabel=y, xscale="log", yscale="log")
+    axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
     axes.legend(fontsize="small", frameon=False)
     buffer = io.BytesIO()
