@@ -16,9 +16,15 @@ import pytest
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-# Seeds are fixed: a run is the same run again. `pytest --hypothesis-profile explore` looks further.
-hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
+# Seeds are fixed: a run is the same run again. `pytest --hypothesis-profile explore` looks further. Nothing depends on how
+# fast the machine is: examples have no deadline, and making them is not called too slow when others keep the cores busy.
+SLOW_IS_FINE = (hypothesis.HealthCheck.too_slow,)
+hypothesis.settings.register_profile(
+    "fixed", derandomize=True, deadline=None, suppress_health_check=SLOW_IS_FINE
+)
+hypothesis.settings.register_profile(
+    "explore", deadline=None, max_examples=2000, suppress_health_check=SLOW_IS_FINE
+)
 hypothesis.settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,6 +24,7 @@ from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
+from psp_hw.spec.target import COMFORTABLE_SHARE
 from psp_hw.units import Clock
 
 # Intervals that are tried for a front; fewer points remain where two of them have the same cheapest design.
@@ -55,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """Points by ascending interval and descending cost.
+    """Points by ascending interval; those that are comfortable, and those that are not, by descending cost.
 
     Args:
         name: ``as it is``, or the share of kernel positions kept.
@@ -191,11 +192,15 @@ def _left(space: Space, choice: Choice) -> float:
 
 
 def _front(name: str, points: Sequence[Point]) -> Front:
-    """Points that no other beats in interval and cost."""
+    """Points that no other beats in interval and cost; a comfortable one is beaten by comfortable ones alone."""
     kept: list[Point] = []
+    least = easy = math.inf
     for point in sorted(points, key=lambda one: (one.interval, one.cost)):
-        if not kept or point.cost < kept[-1].cost:
+        comfortable = point.binds[1] <= COMFORTABLE_SHARE
+        if point.cost < (easy if comfortable else least):
             kept.append(point)
+            least = min(least, point.cost)
+            easy = point.cost if comfortable else easy
     return Front(name=name, points=tuple(kept), knee=_knee(kept))
 
 

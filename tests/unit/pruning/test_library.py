@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -227,9 +226,10 @@ def test_the_callback_decays_alpha_as_asked_whatever_the_optimizer_does(tmp_path
     assert torch.allclose(expected.alpha, actual.alpha, atol=1e-6)
 
 
-def _worker(rank: int, port: str, out: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+def _worker(rank: int, out: str) -> None:
+    # Meeting at a file needs no port that somebody else may have taken.
+    meeting = f"file://{out}/meeting"
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     model = DistributedDataParallel(psp_hw.prune(net(), "shape,channel", 0.1))
     optimizer = torch.optim.SGD(psp_hw.parameter_groups(model), lr=0.1, momentum=0.9)
     half = slice(8 * rank, 8 * rank + 8)
@@ -251,11 +251,10 @@ def test_two_processes_stay_in_step(tmp_path: Path) -> None:
         f"spec = importlib.util.spec_from_file_location('library_test', {str(here)!r})\n"
         "module = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(module)\n"
-        "module._worker(int(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
+        "module._worker(int(sys.argv[1]), sys.argv[2])\n"
     )
-    port = str(29500 + os.getpid() % 1000)
     workers = [
-        subprocess.Popen([sys.executable, "-W", "ignore", str(script), str(rank), port, str(tmp_path)])
+        subprocess.Popen([sys.executable, "-W", "ignore", str(script), str(rank), str(tmp_path)])
         for rank in (0, 1)
     ]
     assert [0, 0] == [worker.wait(timeout=240) for worker in workers]
