@@ -40,7 +40,7 @@ from psp_hw.training.modules import PruningPhase, QuantizedPhase, apply_masks
 from psp_hw.training.run import PRUNED
 
 FLOAT_PHASE, QUANT_PHASE = "train", "finetune"
-CALIBRATION_IMAGES = 1024
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 1024, 256
 EVAL_BATCH = 500  # images of 32 x 32 pixels; fewer of larger ones
 _EVAL_VALUES = EVAL_BATCH * 3 * 32 * 32
 PROBE_IMAGES = 32
@@ -195,8 +195,9 @@ def calibrated(spec: TrainSpec, split: Split, pruned: Pruned) -> fx.GraphModule:
     """Fold BN, quantize, choose the scales: quantization without any training."""
     model = quantize(fold_batch_norm(trace_steps(pruned.net)), spec.quant)
     calibrate_weights(model, spec.quant)
+    size = min(CALIBRATION_BATCH, eval_batch((0, *split.image_shape)))
     calibrate_activations(
-        model, calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=256, seed=spec.seed)
+        model, calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=size, seed=spec.seed)
     )
     return model.eval()
 
