@@ -69,10 +69,11 @@ class Fronts:
 
 
 def fronts(trained: Sequence[Trained], costs: Sequence[Cost]) -> Fronts:
-    """Find the fronts. Of trials equal in everything, the first stands for all."""
+    """Find the fronts. Of trials that are equal on one, that of the least other costs stands for all; then the first."""
     found = {}
+    ordered = sorted(range(len(trained)), key=lambda i: [trained[i].costs[cost] for cost in costs])
     for cost in costs:
-        finite = [i for i, one in enumerate(trained) if math.isfinite(one.costs[cost])]
+        finite = [i for i in ordered if math.isfinite(trained[i].costs[cost])]
         front = _unbeaten([(-trained[i].accuracy, trained[i].costs[cost]) for i in finite])
         found[cost] = tuple(sorted((finite[i] for i in front), key=lambda i: trained[i].costs[cost]))
     best = _unbeaten([(-one.accuracy, *(one.costs[cost] for cost in costs)) for one in trained])

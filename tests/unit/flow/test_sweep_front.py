@@ -39,9 +39,12 @@ def test_fronts_hold_whom_nobody_beats(seed: int) -> None:
     for costs, indices in [(COSTS, found.best), *(((cost,), found.of[cost]) for cost in COSTS)]:
         for index, one in enumerate(some):
             beaten = any(beats(other, one, costs) for other in some)
+            place = [one.costs[c] for c in COSTS]
             first = not any(
-                other.accuracy == one.accuracy and all(other.costs[c] == one.costs[c] for c in costs)
-                for other in some[:index]
+                other.accuracy == one.accuracy
+                and all(other.costs[c] == one.costs[c] for c in costs)
+                and ([other.costs[c] for c in COSTS], number) < (place, index)
+                for number, other in enumerate(some)
             )
             assert (index in indices) == (not beaten and first)
     for cost in COSTS:
@@ -49,6 +52,13 @@ def test_fronts_hold_whom_nobody_beats(seed: int) -> None:
         for left, right in itertools.pairwise(steps):
             assert left.costs[cost] < right.costs[cost]
             assert left.accuracy < right.accuracy
+
+
+def test_of_equals_on_one_front_the_one_of_least_other_costs_stands_there() -> None:
+    found = fronts([trained(0, 0.9, 100, 10, 700), trained(1, 0.9, 100, 10, 500)], COSTS)
+
+    assert found.best == (1,)
+    assert [found.of[cost] for cost in COSTS] == [(1,), (1,), (1,)]
 
 
 def test_what_does_not_fit_is_on_no_front_of_cycles() -> None:
