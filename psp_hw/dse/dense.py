@@ -292,11 +292,13 @@ def unbeaten(rows: CostArray) -> Indices:
     found: list[Indices] = []
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         block = ranked[start:end]
-        free = ~(kept[:, None, :] <= block[None, :, :]).all(axis=2).any(axis=0)
-        places = np.flatnonzero(free)
-        block = block[places]
-        # Inside a block a row can only be beaten by an earlier one: they are in order.
-        beaten = np.triu((block[:, None, :] <= block[None, :, :]).all(axis=2), 1).any(axis=0)
-        kept = np.concatenate([kept, block[~beaten]])
-        found.append(order[start + places[~beaten]])
+        places = np.flatnonzero(~(kept[:, None, :] <= block[None, :, :]).all(axis=2).any(axis=0))
+        if len(places) > 1:
+            # Inside a block a row can only be beaten by an earlier one: they are in order.
+            block = block[places]
+            earlier = np.arange(len(places))[:, None] < np.arange(len(places))[None, :]
+            no_more = (block[:, None, :] <= block[None, :, :]).all(axis=2)
+            places = places[~(no_more & earlier).any(axis=0)]
+        kept = np.concatenate([kept, ranked[start + places]])
+        found.append(order[start + places])
     return np.concatenate(found)

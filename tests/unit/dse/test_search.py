@@ -124,6 +124,7 @@ def test_a_rate_that_the_part_cannot_hold_names_what_binds_and_what_it_reaches()
     assert "a larger part" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_enough_is_enough():
     graph = resnet(1, taps=9)
     rate = Fps(frames_per_second=20000)
@@ -141,6 +142,7 @@ def test_what_is_said_to_be_enough_is_enough():
     assert estimate(graph, plan(graph, part, CLOCK, slower), part, CLOCK).fits
 
 
+@pytest.mark.slow
 def test_a_density_that_is_said_to_help_does():
     graph = resnet(2, taps=9)
     least = estimate(graph, plan(graph, PART, CLOCK, MinArea()), PART, CLOCK)
