@@ -55,7 +55,7 @@ def main() -> None:
     arguments.add_argument("--images", type=int, default=100)
     arguments.add_argument("--steps", type=int, default=6)
     arguments.add_argument("--density", type=float, default=0.5)
-    arguments.add_argument("--part", default="xczu7ev-ffvc1156-2-e")
+    arguments.add_argument("--part", default="xcvu13p")
     arguments.add_argument("--keep", type=Path, help="folder for runs and designs; default: a temporary one")
     arguments.add_argument("--out", type=Path, help="folder for report.md and result.json")
     given = arguments.parse_args()
@@ -86,6 +86,7 @@ def one(given: argparse.Namespace, structure: str, folder: Path) -> dict[str, ob
     line = {
         "net": given.net,
         "structure": structure,
+        "part": given.part,
         "density": round(result.density, 4),
         "connections": sum(int(np.count_nonzero(graph.constants[op.weight])) for op in graph.convolutions),
         "connections_dense": sum(dense_connections(op) for op in graph.convolutions),
@@ -178,14 +179,14 @@ def write_report(out: Path, results: list[dict[str, object]]) -> None:
         "convolutions per frame with at most as many multipliers: zeros as weights in the dense schedule, and connection tables. "
         "Interval: cycles from frame to frame of the fastest design that the search finds, without tables and with them.",
         "",
-        "| network | structures | connections | cycles, zeros | cycles, tables | ratio | interval | layers with tables | images | mismatches |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| network | structures | part | connections | cycles, zeros | cycles, tables | ratio | interval | layers with tables | images | mismatches |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in results:
         share = f"{row['connections']:,} of {row['connections_dense']:,}"
         ratio = row["cycles_tables"] / row["cycles_zeros"]  # type: ignore[operator]
         lines.append(
-            f"| {row['net']} | {row['structure']} | {share} | {row['cycles_zeros']:,} | {row['cycles_tables']:,} | {ratio:.2f} "
+            f"| {row['net']} | {row['structure']} | {row['part']} | {share} | {row['cycles_zeros']:,} | {row['cycles_tables']:,} | {ratio:.2f} "
             f"| {row['interval_zeros']:,} to {row['interval_tables']:,} | {row['layers_with_tables']} of {row['layers']} "
             f"| {row['images']} | {row['mismatches']} |"
         )
