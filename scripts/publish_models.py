@@ -74,7 +74,13 @@ def bits(spec: dict[str, Any]) -> str:
 
 def command(model: Path, spec: dict[str, Any]) -> str:
     """What trains it again."""
-    return f"psp-hw train --spec models/{model.name}/spec.yaml --data-dir DIR --seed {spec['seed']}"
+    start = spec["net"].get("weights")
+    lines = [f"psp-hw train --spec models/{model.name}/spec.yaml --data-dir DIR --out runs/{model.name}"]
+    if start:
+        lines.insert(
+            0, f"psp-hw train --spec models/{Path(start).name}/spec.yaml --data-dir DIR --out {start}"
+        )
+    return "\n".join(lines)
 
 
 def taps(layer: dict[str, Any]) -> str:
@@ -120,7 +126,7 @@ def card(model: Path) -> str:
     lines = [
         f"# {model.name}",
         "",
-        f"{spec['net']['name']} on {spec['data']['name']}, pruned: {structures}. Accuracy is over the whole test split, which chose nothing.",
+        f"{spec['net']['name']} on {spec['data']['name']}, pruned: {structures}. Accuracy is over the whole test split, at the end of the schedule.",
         "",
         "| | |",
         "|---|---|",
