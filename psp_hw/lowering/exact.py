@@ -88,7 +88,8 @@ class RoundedMap:
         up, down = self.offset.numerator, self.offset.denominator
         sign = -1 if above < 0 else 1
         divisor = 2 * down * above * sign
-        levels = range(self.hi, self.lo, -1) if self.falls else range(self.lo + 1, self.hi + 1)
+        falls = self.falls
+        levels = range(self.hi, self.lo, -1) if falls else range(self.lo + 1, self.hi + 1)
         found = []
         for level in levels:
             # scale * m + offset = level - 1/2 at m = place / divisor
@@ -96,60 +97,13 @@ class RoundedMap:
             reached = self.nudge > 0 or (self.nudge == 0 and level % 2 == 0)
             floor, rest = divmod(place, divisor)
             # Rising, the level is reached at the first m on or past the place; falling, it is lost at the first past it.
-            at = floor + (rest != 0 or reached == self.falls)
+            at = floor + (rest != 0 or reached == falls)
             found.append(min(max(at, entering.lo), entering.hi + 1))
         return found
 
     def _constant_steps(self, entering: Interval) -> list[int]:
         taken = self(0) - self.lo
         return [entering.lo] * taken + [entering.hi + 1] * (self.hi - self.lo - taken)
-
-
-def integer_map(
-    mapping: RoundedMap, steps: list[int], entering: Interval, shift: int
-) -> tuple[int, int] | None:
-    """Integers that do as a map does, on every integer that enters.
-
-    Each step bounds the offset: ``scale * m + offset`` has reached the half before the level at the step, not one integer
-    before it. A tie goes to the even level.
-
-    Args:
-        mapping: one channel's map, its scale not zero.
-        steps: ``mapping.steps(entering)``.
-        shift: right shift of the rounding [bits], at least 1.
-
-    Returns:
-        ``(scale, offset)`` with ``clip(round_half_even((scale * m + offset) / 2**shift))`` equal to the map; the offset closest
-        to the real one. None where no offset suits the two scales next to the real one.
-    """
-    exact = mapping.scale * 2**shift
-    below = math.floor(exact)
-    for scale in sorted({below, below + 1}, key=lambda candidate: abs(candidate - exact)):
-        bounds = _offset_bounds(mapping, steps, entering, shift, scale)
-        if bounds is not None:
-            return scale, min(max(round(mapping.offset * 2**shift), bounds[0]), bounds[1])
-    return None
-
-
-def _offset_bounds(
-    mapping: RoundedMap, steps: list[int], entering: Interval, shift: int, scale: int
-) -> tuple[int, int] | None:
-    levels = range(mapping.hi, mapping.lo, -1) if mapping.falls else range(mapping.lo + 1, mapping.hi + 1)
-    largest = (abs(scale) * (entering.magnitude + 1)) + (
-        mapping.hi - mapping.lo + abs(mapping.hi) + 1 << shift
-    )
-    low, high = -largest, largest
-    for level, step in zip(levels, steps, strict=True):
-        half = (2 * level - 1) << (shift - 1)
-        reached, missed = (step - 1, step) if mapping.falls else (step, step - 1)
-        even = level % 2 == 0
-        if reached in entering:
-            low = max(low, half - scale * reached + (0 if even else 1))
-        if missed in entering:
-            high = min(high, half - scale * missed - (1 if even else 0))
-        if low > high:
-            return None
-    return low, high
 
 
 def sticky(offset: Fraction, nudge: int, shift: int) -> tuple[int, int]:

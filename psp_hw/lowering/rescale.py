@@ -16,14 +16,15 @@ from itertools import pairwise
 import numpy as np
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
-from psp_hw.arith.requantize import MAX_SHIFT, Requantizer
+from psp_hw.arith.requantize import MAX_SHIFT, IntArray, Requantizer
 from psp_hw.errors import ModelError
 from psp_hw.ir.infer import accumulators_by_channel
 from psp_hw.ir.ops import Affine, Conv2d, Requantize
 from psp_hw.ir.types import TensorType
 from psp_hw.lowering.builder import MAX_ACCUMULATOR_BITS, Builder, Outcome
-from psp_hw.lowering.exact import RoundedMap, integer_map, log2, places, sticky
+from psp_hw.lowering.exact import RoundedMap, log2, places, sticky
 from psp_hw.lowering.features import Reals, Value, compact, spread
+from psp_hw.lowering.multipliers import all_steps, integer_maps
 from psp_hw.lowering.naming import claim_name
 from psp_hw.lowering.onnx_file import Node
 from psp_hw.lowering.quant import Quantizer
@@ -76,6 +77,11 @@ class _Job:
     def uniform_bounds(self) -> bool:
         """Whether all channels saturate at the same codes."""
         return len({(m.lo, m.hi) for m in self.maps}) == 1
+
+    @cached_property
+    def largest_scale(self) -> Fraction:
+        """The largest magnitude of the scales."""
+        return max(abs(m.scale) for m in self.maps)
 
     @cached_property
     def fmt(self) -> FixedPoint:
@@ -303,7 +309,7 @@ def _by_multiplier(job: _Job) -> tuple[str, int]:
     most = options.multiplier_bits if options.exact else min(options.multiplier_bits, MOST_BITS_UNASKED)
     provable = sum(m.hi - m.lo for m in job.maps) <= MOST_STEPS_PROVEN
     if provable:
-        steps = [m.steps(r) for m, r in zip(job.maps, job.entering, strict=True)]
+        steps = all_steps(job.maps, job.entering)
         for bits in range(SHORT_MULTIPLIER_BITS // 2, most + 1):
             found = _equal(job, steps, bits)
             if found is not None:
@@ -328,26 +334,20 @@ def _by_multiplier(job: _Job) -> tuple[str, int]:
 
 def _shift_for(job: _Job, bits: int) -> int | None:
     """The shift at which the largest scale has so many bits; None where that is impossible."""
-    largest = max(abs(m.scale) for m in job.maps)
+    largest = job.largest_scale
     if largest == 0:
         return None
     shift = bits - (largest.numerator.bit_length() - largest.denominator.bit_length()) - 1
     return shift if 1 <= shift <= MAX_SHIFT else None
 
 
-def _equal(job: _Job, steps: list[list[int]], bits: int) -> tuple[list[int], list[int], int] | None:
+def _equal(job: _Job, steps: IntArray, bits: int) -> tuple[list[int], list[int], int] | None:
     """Scales and offsets of so many bits whose steps are those of the maps; None where there are none."""
     shift = _shift_for(job, bits)
-    if shift is None:
+    found = None if shift is None else integer_maps(job.maps, steps, job.entering, shift)
+    if shift is None or found is None:
         return None
-    scales, offsets = [], []
-    for m, taken, entering in zip(job.maps, steps, job.entering, strict=True):
-        found = (0, m(0) << shift) if m.scale == 0 else integer_map(m, taken, entering, shift)
-        if found is None:
-            return None
-        scales.append(found[0])
-        offsets.append(found[1])
-    return (scales, offsets, shift) if _fits(job, scales, offsets, shift) else None
+    return (*found, shift) if _fits(job, *found, shift) else None
 
 
 def _nearest(job: _Job, bits: int) -> tuple[list[int], list[int], int] | None:

@@ -140,8 +140,9 @@ def _zero_channels(graph: Graph) -> Mapping[str, Channels]:
             case Affine():
                 silent = sources[0] | (graph.constants[op.scale] == 0)
                 offsets = graph.constants[op.offset].tolist()
-                zero[op.name] = np.logical_and(
-                    silent, [_is_zero(offset, op.requantize) for offset in offsets]
+                pairs = zip(silent.tolist(), offsets, strict=True)
+                zero[op.name] = np.array(
+                    [still and _is_zero(offset, op.requantize) for still, offset in pairs]
                 )
             case Threshold():
                 reached = (graph.constants[op.thresholds] <= 0).sum(axis=1)
