@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -21,6 +22,9 @@ FLOAT_ERROR = 2.0**-50
 
 # Bounds of offsets are computed in int64 while none can pass this.
 MOST_INT64 = 1 << 62
+
+# Steps of a channel that are found one by one; of more, all are found together.
+MOST_SINGLE_STEPS = 32
 
 # Channels that are tried first: a multiplier that is too short mostly fails at one of the first.
 FIRST_TRIED = 4
@@ -58,7 +62,13 @@ def all_steps(maps: Sequence[RoundedMap], entering: Sequence[Interval]) -> IntAr
         near = np.where(certain, np.clip(places, lo - 1.0, hi + 1.0), 0.0)
     found = np.clip(np.floor(near).astype(np.int64) + 1, lo, hi + 1)
     for channel in np.flatnonzero(~certain.all(axis=1)).tolist():
-        found[channel] = maps[channel].steps(entering[channel])
+        m, doubted = maps[channel], np.flatnonzero(~certain[channel])
+        if len(doubted) > MOST_SINGLE_STEPS:
+            found[channel] = m.steps(entering[channel])
+            continue
+        for place in doubted.tolist():
+            level = int(levels[channel, place])
+            found[channel, place] = replace(m, lo=level - 1, hi=level).steps(entering[channel])[0]
     return np.asarray(found, dtype=np.int64)
 
 
