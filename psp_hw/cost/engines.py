@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -306,9 +307,11 @@ def _constant_matrix(weight: IntArray, entering: int, acc: int) -> Iterator[Item
 def _affine(engine: AffineEngine, graph: Graph) -> Iterator[Item]:
     """Products of every channel with its own constant, and the offsets that are not zero."""
     magnitude = np.abs(graph.constants[engine.op.scale])
-    for scale, digits in zip(magnitude.tolist(), signed_digits(magnitude).tolist(), strict=True):
+    widths = [scale.bit_length() for scale in magnitude.tolist()]
+    alike = Counter(zip(widths, signed_digits(magnitude).tolist(), strict=True))  # in order of first mention
+    for (width, digits), count in alike.items():
         if digits:
-            yield Item(ConstantMultiply(engine.source.fmt.width, int(scale).bit_length(), digits))
+            yield Item(ConstantMultiply(engine.source.fmt.width, width, digits), count)
     yield Item(Add(engine.acc_fmt.width), int(np.count_nonzero(graph.constants[engine.op.offset])))
 
 

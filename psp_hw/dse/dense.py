@@ -8,17 +8,17 @@ holds the sums against engines priced one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from psp_hw.cost.bill import Item, MultiplyPair, Operator, Rom
-from psp_hw.cost.datapath import PathKey, path_key
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_outputs, conv_selection, conv_sums, engine_pipeline, pipeline_parts
-from psp_hw.cost.pricing import fits_dsp, packed_bits, price, price_parts, uses_dsp
+from psp_hw.cost.pricing import fits_dsp, packed_bits, price_parts, uses_dsp
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.tables import MAX_PRODUCTS
 from psp_hw.folding.engine import ConvEngine
@@ -32,6 +32,9 @@ Indices = npt.NDArray[np.intp]
 
 # Where the weight words of a folded engine may be kept. UltraRAM holds no constants (``psp_hw.folding.ports``).
 MEMORIES = (MemoryKind.LUTRAM, MemoryKind.BRAM)
+
+# Fabrics and clocks whose prices are kept for the next question about them.
+KEPT_CLOCKS = 8
 
 NOTHING: CostArray = np.zeros(len(Resource), dtype=np.int64)
 
@@ -63,6 +66,24 @@ def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, 
     return (MultiplierKind.TOOL, other)
 
 
+# By operands of a word: products and their trees at the least pe [5], pipeline there [5], more of it per pe [5], depth [cycles].
+_Parts = tuple[CostArray, CostArray, CostArray, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was priced for a fabric at a clock, by all that it depends on: neither the weights nor the part are among it."""
+
+    paths: dict[tuple[object, ...], _Parts] = field(default_factory=dict)
+    tails: dict[tuple[object, ...], CostArray] = field(default_factory=dict)
+    roms: dict[tuple[int, int, MemoryKind], CostArray] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=KEPT_CLOCKS)
+def _known(fabric: Fabric, clock: Clock) -> _Known:
+    return _Known()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What folds are priced for: where the weights are, and the device; what engines have in common is priced once."""
@@ -70,24 +91,34 @@ class Site:
     graph: Graph
     fabric: Fabric
     clock: Clock
-    pipelines: dict[tuple[PathKey, int], tuple[int, CostArray]] = field(default_factory=dict)
-    trees: dict[tuple[PathKey, int], CostArray] = field(default_factory=dict)
-    tails: dict[tuple[object, ...], CostArray] = field(default_factory=dict)
 
-    def pipeline(self, engine: ConvEngine) -> tuple[int, CostArray]:
-        """Depth of the pipeline of a folded engine [cycles], and what its registers and control take [5]."""
-        key = (path_key(engine), engine.result.pixel_bits)
-        if key not in self.pipelines:
-            found = engine_pipeline(engine, self.fabric, self.clock)
-            self.pipelines[key] = found.depth, self.price(pipeline_parts(found))
-        return self.pipelines[key]
+    def path(self, engine: ConvEngine, pes: Sequence[int], inner: tuple[int, int]) -> _Parts:
+        """What the data path of a folded engine takes between selection and output.
 
-    def sums(self, engine: ConvEngine) -> CostArray:
-        """What the products of a folded engine and their trees take [5]."""
-        key = (path_key(engine), engine.operand_bits)
-        if key not in self.trees:
-            self.trees[key] = self.price(conv_sums(engine, self.graph))
-        return self.trees[key]
+        Registers of the pipeline grow linearly with ``pe``: two of them say all.
+
+        Args:
+            engine: its fold is not looked at.
+            pes: the least pe, and the one after it if there is one; no word of theirs is the whole pixel.
+            inner: simd and taps.
+        """
+        operands = inner[0] * inner[1]
+        key = (*_path_base(engine), operands, operands < engine.in_channels * len(engine.op.taps), *pes)
+        known = _known(self.fabric, self.clock).paths
+        if key not in known:
+            engines = [_folded(engine, pe, inner) for pe in pes]
+            cuts = [engine_pipeline(one, self.fabric, self.clock) for one in engines]
+            taken = [self.price(pipeline_parts(one)) for one in cuts]
+            slope = (taken[1] - taken[0]) // (pes[1] - pes[0]) if len(pes) > 1 else NOTHING
+            known[key] = self.price(conv_sums(engines[0], self.graph)), taken[0], slope, cuts[0].depth
+        return known[key]
+
+    def rom(self, words: int, bits: int, memory: MemoryKind) -> CostArray:
+        """What a memory of constants takes [5]."""
+        known, key = _known(self.fabric, self.clock).roms, (words, bits, memory)
+        if key not in known:
+            known[key] = self.price([Rom(words, bits, memory)])
+        return known[key]
 
     def outputs(self, engine: ConvEngine) -> CostArray:
         """What makes the output of a folded engine [5]."""
@@ -102,13 +133,29 @@ class Site:
             engine.fold.pe,
             engine.most_words > 1,
         )
-        if key not in self.tails:
-            self.tails[key] = self.price(conv_outputs(engine))
-        return self.tails[key]
+        known = _known(self.fabric, self.clock).tails
+        if key not in known:
+            known[key] = self.price(conv_outputs(engine))
+        return known[key]
 
     def price(self, parts: Iterable[Item | Operator]) -> CostArray:
         """What parts take [5]."""
         return np.array(price_parts(parts, self.fabric).amounts, dtype=np.int64)
+
+
+def _path_base(engine: ConvEngine) -> tuple[object, ...]:
+    """What the data path between selection and output depends on beside the fold."""
+    return (
+        engine.source.fmt.width,
+        engine.operand_bits,
+        engine.weight_fmt.width,
+        engine.acc_fmt.width,
+        engine.op.bias is None,
+        engine.op.requantize is None,
+        engine.result.fmt.width,
+        engine.result.pixel_bits,
+        engine.multipliers,
+    )
 
 
 def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> list[Datapath]:
@@ -175,10 +222,12 @@ class _Grid:
     @staticmethod
     def of(engine: ConvEngine, site: Site) -> _Grid:
         """The grid of an engine."""
+        most = min(MAX_PRODUCTS, MOST_BITS // engine.weight_fmt.width)  # that a word can hold
         alike: dict[int, list[tuple[int, int]]] = {}
         for simd in divisors(engine.in_channels):
             for taps in divisors(len(engine.op.taps)):
-                alike.setdefault(simd * taps, []).append((simd, taps))
+                if simd * taps <= most or simd * taps == 1:
+                    alike.setdefault(simd * taps, []).append((simd, taps))
         inner, selection = [], []
         for _, some in sorted(alike.items()):
             costs = np.array([site.price(conv_selection(_folded(engine, 1, one))) for one in some])
@@ -252,22 +301,22 @@ class _Grid:
         self, kind: MultiplierKind, site: Site, pes: CostArray
     ) -> tuple[CostArray, CostArray, CostArray, CostArray]:
         """By operands: sums at the least pe [L, 5], pipeline there [L, 5] and more of it per pe [L, 5], depth [L]."""
-        sums, first, slope, depth = [], [], [], []
+        width = self.engine.weight_fmt.width
+        engine, nothing = replace(self.engine, multipliers=kind), (NOTHING, NOTHING, NOTHING, 0)
+        found = []
         for operands in self.distinct.tolist():
             inner = self.inner[int(np.searchsorted(self.operands, operands))]
-            able = [pe for pe in pes.tolist() if pe * operands < self.engine.out_channels * self.whole]
-            engines = [replace(_folded(self.engine, pe, inner), multipliers=kind) for pe in able[:2]]
-            cuts = [site.pipeline(engine) for engine in engines]
-            sums.append(site.sums(engines[0]) if engines else NOTHING)
-            first.append(cuts[0][1] if cuts else NOTHING)
-            slope.append((cuts[1][1] - cuts[0][1]) // (able[1] - able[0]) if len(cuts) > 1 else NOTHING)
-            depth.append(cuts[0][0] if cuts else 0)
+            most = (
+                min(MAX_PRODUCTS, MOST_BITS // width, self.engine.out_channels * self.whole - 1) // operands
+            )
+            able = [pe for pe in pes.tolist() if pe <= most]
+            found.append(site.path(engine, able[:2], inner) if able else nothing)
+        sums, first, slope, depth = zip(*found, strict=True)
         return np.array(sums), np.array(first), np.array(slope), np.array(depth, dtype=np.int64)
 
     def _rom(self, products: int, memory: MemoryKind, site: Site) -> CostArray:
         words = self.engine.out_channels * self.whole // products
-        rom = Rom(words, products * self.engine.weight_fmt.width, memory)
-        return np.array(price(rom, site.fabric).amounts, dtype=np.int64)
+        return site.rom(words, products * self.engine.weight_fmt.width, memory)
 
 
 def _folded(engine: ConvEngine, pe: int, inner: tuple[int, int]) -> ConvEngine:

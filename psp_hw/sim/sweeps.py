@@ -25,8 +25,6 @@ from psp_hw.sim.process import CycleArray, Program, program
 # Times that an engine is worked out per frame, on the average, before token by token is the faster way; a standstill never settles.
 MOST_UPDATES = 48
 
-_NEVER = np.int64(-(2**62))  # a slot that was free from the beginning
-
 _Places = slice | npt.NDArray[np.intp]
 
 
@@ -155,7 +153,7 @@ class Sweeps:
         track.times = stalls
         if track.inputs:
             read = stalls[track.reads]
-            if (read != track.read[-1]).any():
+            if np.count_nonzero(read != track.read[-1]):
                 track.read[-1] = read
                 for link in track.inputs:
                     # A FIFO that holds a whole frame is freed by frames that no longer change.
@@ -163,35 +161,25 @@ class Sweeps:
                         stale[link.source] = True
         if track.outputs:
             written = stalls[track.writes]
-            if (written != track.written[-1]).any():
+            if np.count_nonzero(written != track.written[-1]):
                 track.written[-1] = written
                 for link in track.outputs:
                     stale[link.target] = True
 
     def _stalls(self, track: Track) -> CycleArray:
         """Least stall that each action of the frame asks for [actions], in cycles; the first no less than the last frame's."""
-        stalls: CycleArray | None = None
-        if track.inputs:
-            arrived = _latest([self._tracks[link.source].written[-1] for link in track.inputs])
-            asked = arrived - track.read_early
-            if isinstance(track.reads, slice):
-                stalls = asked
-            else:
-                stalls = np.full(len(track.at), track.late)
-                stalls[track.reads] = asked
-        if stalls is None:
-            stalls = np.full(len(track.at), track.late)
-        slots = [
-            freed(self._tracks[link.target].read, link.depth)
-            for link in track.outputs
-            if link.depth is not None
-        ]
-        if slots:
-            asked = _latest(slots) - track.write_early
-            if isinstance(track.writes, slice):
-                np.maximum(stalls, asked, out=stalls)
-            else:
-                stalls[track.writes] = np.maximum(stalls[track.writes], asked)
+        stalls: CycleArray
+        arrived = _latest([self._tracks[link.source].written[-1] for link in track.inputs])
+        if arrived is not None and isinstance(track.reads, slice):
+            stalls = arrived - track.read_early
+        else:
+            stalls = np.empty(len(track.at), dtype=np.int64)
+            stalls.fill(track.late)
+            if arrived is not None:
+                stalls[track.reads] = arrived - track.read_early
+        for link in track.outputs:
+            if link.depth is not None:
+                _wait_for_slots(stalls, track, self._tracks[link.target].read, link.depth)
         stalls[0] = max(stalls[0], track.late)
         return stalls
 
@@ -240,20 +228,36 @@ def occupancy(written: CycleArray, read: CycleArray) -> int:
     return int((np.arange(1, len(written) + 1) - gone).max(initial=0))
 
 
-def freed(read: Sequence[CycleArray], depth: int) -> CycleArray:
-    """When the slot of each token of the last frame was freed: ``depth`` tokens were read since [tokens]."""
+def _wait_for_slots(stalls: CycleArray, track: Track, read: Sequence[CycleArray], depth: int) -> None:
+    """Raise the stalls of a track's writes to what a FIFO asks for: its slot of a token is free once ``depth`` later ones were read.
+
+    Args:
+        stalls: of every action of the last frame [actions].
+        read: when the reader took the tokens, one array per frame [tokens].
+    """
     tokens = len(read[-1])
     whole, part = divmod(depth, tokens)
     frame = len(read) - 1 - whole
-    times = np.full(tokens, _NEVER, dtype=np.int64)
     if frame >= 0:
-        times[part:] = read[frame][: tokens - part]
+        _raise(stalls, track, slice(part, None), read[frame][: tokens - part])
     if part and frame >= 1:
-        times[:part] = read[frame - 1][tokens - part :]
-    return times
+        _raise(stalls, track, slice(0, part), read[frame - 1][tokens - part :])
 
 
-def _latest(times: Sequence[CycleArray]) -> CycleArray:
+def _raise(stalls: CycleArray, track: Track, some: slice, freed: CycleArray) -> None:
+    """Stalls of some writes, where their slots were freed later."""
+    asked = freed - track.write_early[some]
+    if isinstance(track.writes, slice):
+        np.maximum(stalls[some], asked, out=stalls[some])
+    else:
+        at = track.writes[some]
+        stalls[at] = np.maximum(stalls[at], asked)
+
+
+def _latest(times: Sequence[CycleArray]) -> CycleArray | None:
+    """The latest of several times of each token [tokens]; None of none."""
+    if not times:
+        return None
     latest = times[0]
     for other in times[1:]:
         latest = np.maximum(latest, other)
