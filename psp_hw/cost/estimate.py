@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict, assert_never
+from typing import TypedDict
 
 from psp_hw.cost.bill import ControlPort, Fifo
 from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration
 from psp_hw.cost.cycles import EngineCycles, engine_cycles, least_interval
 from psp_hw.cost.engines import engine_bill
+from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.optimality import Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.cost.prices import Stage
@@ -17,21 +18,10 @@ from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resources
 from psp_hw.cost.shortage import Shortage, advice, shortages
 from psp_hw.folding.dataflow import Channel, Dataflow, build
-from psp_hw.folding.engine import (
-    AddEngine,
-    ConcatEngine,
-    ConvEngine,
-    Engine,
-    ForkEngine,
-    GlobalPoolEngine,
-    PointwiseEngine,
-    PortEngine,
-    WindowPoolEngine,
-)
+from psp_hw.folding.engine import ConvEngine, Engine
 from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import kind
 from psp_hw.sim.cycles import Timeline, simulate
 from psp_hw.units import Clock
 
@@ -263,28 +253,6 @@ def _layer(
 def folded_map(engine: Engine) -> MapEngine | None:
     """The engine if it is a map that works on some channels at once."""
     return engine if isinstance(engine, AffineEngine | ThresholdEngine) and engine.blocks > 1 else None
-
-
-def op_kind(engine: Engine) -> str:
-    """The word for the op of an engine, as ``conv2d``; forks and ports have words of their own."""
-    match engine:
-        case (
-            ConvEngine()
-            | WindowPoolEngine()
-            | GlobalPoolEngine()
-            | AddEngine()
-            | ConcatEngine()
-            | PointwiseEngine()
-            | AffineEngine()
-            | ThresholdEngine()
-        ):
-            return kind(engine.op)
-        case ForkEngine():
-            return "fork"
-        case PortEngine():
-            return "input" if engine.enters else "output"
-        case _:
-            assert_never(engine)
 
 
 class CyclesJson(TypedDict):

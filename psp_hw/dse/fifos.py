@@ -41,10 +41,15 @@ def deepest(depth: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FifoPlan:
-    """Depths by channel [tokens], and the dataflow in time with them."""
+    """Depths by channel [tokens], and the dataflow in time with them.
+
+    Args:
+        common: what channels that no join makes deep began with [tokens]; 0 where each was found by itself.
+    """
 
     depths: Mapping[str, int]
     timeline: Timeline
+    common: int = 0
 
 
 def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
@@ -72,9 +77,12 @@ def _lead(written: CycleArray, complete: CycleArray) -> int:
     return int((there - np.arange(len(complete))).max())
 
 
-def quick_depths(flow: Dataflow, depths: Mapping[str, int]) -> Mapping[str, int]:
-    """Depths close to those of ``size_fifos``, from two frames: enough to know what FIFOs will take."""
-    early = early_channels(flow, depths)
+def quick_depths(flow: Dataflow, depths: Mapping[str, int], early: frozenset[str]) -> Mapping[str, int]:
+    """Depths close to those of ``size_fifos``, from two frames: enough to know what FIFOs will take.
+
+    Args:
+        early: ``early_channels(flow, depths)``.
+    """
     common = COMMON_DEPTHS[0]
     if not early:
         return {channel.name: common for channel in flow.channels}
@@ -92,6 +100,7 @@ def size_fifos(
     *,
     interval: int | None = None,
     commons: Sequence[int] = COMMON_DEPTHS,
+    early: frozenset[str] | None = None,
 ) -> FifoPlan:
     """Depths with which no FIFO makes the design slower.
 
@@ -105,11 +114,12 @@ def size_fifos(
         depths: pipeline depth of each engine [cycles].
         interval: an interval that is good enough [cycles].
         commons: common depths that are tried [tokens], ascending.
+        early: ``early_channels(flow, depths)`` where it is known.
 
     Raises:
         DeadlockError: engines wait for each other whatever the depth of the skip FIFOs.
     """
-    early = early_channels(flow, depths)
+    early = early_channels(flow, depths) if early is None else early
     best: Timeline | None = None
     common = commons[0]
     for depth in commons:
@@ -168,7 +178,7 @@ def _bounded(
             use.name: chosen[use.name] if use.name in early else max(DEFAULT_FIFO_DEPTH, use.occupancy)
             for use in timeline.channels
         }
-    return FifoPlan(depths=chosen, timeline=timeline)
+    return FifoPlan(depths=chosen, timeline=timeline, common=common)
 
 
 def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPlan:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from psp_hw.cost.estimate import op_kind
+from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
 from psp_hw.cost.pricing import price
 from psp_hw.cost.resources import Resource, Resources

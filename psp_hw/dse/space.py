@@ -14,7 +14,7 @@ from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice, Problem, affordable, chosen
-from psp_hw.dse.fifos import COMMON_DEPTHS, quick_depths, size_fifos
+from psp_hw.dse.fifos import COMMON_DEPTHS, early_channels, quick_depths, size_fifos
 from psp_hw.dse.maps import map_options
 from psp_hw.dse.options import Catalog, CostArray, Options
 from psp_hw.dse.relax import Choosing, relax, search
@@ -40,7 +40,27 @@ from psp_hw.units import Clock
 # Channels of a graph whose FIFOs are sized, and chosen with all else, in a few milliseconds.
 SMALL = 24
 
+# Choices whose dataflow is kept for the next question about them.
+KEPT_FLOWS = 16
+
 NO_MEMORIES: Mapping[str, MemoryKind] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """A choice as a dataflow.
+
+    Args:
+        flow: its FIFOs not sized yet.
+        depths: of pipelines, by engine [cycles].
+        nodes: the plan of everything that folds.
+        early: channels whose tokens wait for another branch (``early_channels``).
+    """
+
+    flow: Dataflow
+    depths: Mapping[str, int]
+    nodes: Mapping[str, NodePlan]
+    early: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +75,7 @@ class Space:
     floor: int  # interval of the slowest engine without a fold
     others: Mapping[str, CostArray]  # what each engine takes that has nothing to choose [5]
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
+    flows: dict[tuple[int, ...], Folded] = field(default_factory=dict)  # by choice, the last few
 
     @property
     def intervals(self) -> list[int]:
@@ -123,9 +144,9 @@ def interval_of(space: Space, choice: Choice) -> int:
 
 def alone(space: Space, choice: Choice) -> int:
     """Latency of a lone frame where no FIFO is full [cycles]."""
-    flow, depths, _ = folded(space, choice)
-    every = frozenset(channel.name for channel in flow.channels)
-    return simulate(flow, depths=depths, unbounded=every, max_frames=1).latency
+    one = folded(space, choice)
+    every = frozenset(channel.name for channel in one.flow.channels)
+    return simulate(one.flow, depths=one.depths, unbounded=every, max_frames=1).latency
 
 
 def fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
@@ -179,8 +200,8 @@ def _fifo_ways(space: Space, depths: Mapping[str, int]) -> list[CostArray]:
 def fifo_needs(space: Space, choice: Choice, budget: CostArray) -> CostArray:
     """What the FIFOs of a choice take beyond the least depth [5]: depths by a quick rule, memories so that they fit if they can."""
     if choice.picks not in space.depths:
-        flow, depths, _ = folded(space, choice)
-        space.depths[choice.picks] = quick_depths(flow, depths)
+        one = folded(space, choice)
+        space.depths[choice.picks] = quick_depths(one.flow, one.depths, one.early)
     known = space.depths[choice.picks]
     return fifo_cost(space, known, fifo_memories(space, choice, known, budget) or NO_MEMORIES)
 
@@ -194,8 +215,16 @@ class Design:
     total: CostArray
 
 
-def folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], Mapping[str, NodePlan]]:
-    """The dataflow of a choice, its pipeline depths, and the plan of every convolution."""
+def folded(space: Space, choice: Choice) -> Folded:
+    """A choice as a dataflow; the last few are kept."""
+    if choice.picks not in space.flows:
+        if len(space.flows) >= KEPT_FLOWS:
+            del space.flows[next(iter(space.flows))]
+        space.flows[choice.picks] = _fold(space, choice)
+    return space.flows[choice.picks]
+
+
+def _fold(space: Space, choice: Choice) -> Folded:
     picked = zip(space.problem.options, choice.picks, strict=True)
     plans = {options.name: options.plans[pick] for options, pick in picked}
     nodes = {op.name: plans[op.name] for op in foldable(space.graph) if op.name in plans}
@@ -206,22 +235,24 @@ def folded(space: Space, choice: Choice) -> tuple[Dataflow, Mapping[str, int], M
             del nodes[engine.name]
     flow = build(space.graph, FoldPlan(nodes=nodes))
     depths = {engine.name: pipeline_depth(engine, space.part.fabric, space.clock) for engine in flow.engines}
-    return flow, depths, nodes
+    return Folded(flow, depths, nodes, early_channels(flow, depths))
 
 
 def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Design:
     """Size the FIFOs of a choice; deep ones only where the budget allows, in the memories that it has left."""
-    flow, depths, nodes = folded(space, choice)
+    one = folded(space, choice)
+    flow, depths = one.flow, one.depths
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
     most = space.problem.capacity if budget is None else budget
-    fifos = size_fifos(flow, depths, interval=least)
+    fifos = size_fifos(flow, depths, interval=least, early=one.early)
     memories = fifo_memories(space, choice, fifos.depths, most)
-    if memories is None:
-        fifos = size_fifos(flow, depths, commons=COMMON_DEPTHS[:1])
-        memories = fifo_memories(space, choice, fifos.depths, most) or NO_MEMORIES
+    if memories is None and fifos.common > COMMON_DEPTHS[0]:
+        fifos = size_fifos(flow, depths, commons=COMMON_DEPTHS[:1], early=one.early)
+        memories = fifo_memories(space, choice, fifos.depths, most)
+    memories = memories or NO_MEMORIES
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}
     return Design(
-        plan=FoldPlan(nodes=nodes, fifo_depths=deep, fifo_memories=memories),
+        plan=FoldPlan(nodes=one.nodes, fifo_depths=deep, fifo_memories=memories),
         interval=max(least, fifos.timeline.interval),
         total=choice.total + fifo_cost(space, fifos.depths, memories),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from psp_hw.arith.fixed_point import FixedPoint
@@ -112,10 +113,10 @@ def build(graph: Graph, plan: FoldPlan) -> Dataflow:
 
 
 def _channels(edges: list[tuple[str, str, int, TensorType]], plan: FoldPlan) -> list[Channel]:
-    pairs = [(source, target) for source, target, _, _ in edges]
+    pairs = Counter((source, target) for source, target, _, _ in edges)
     channels = []
     for source, target, port, kind in edges:
-        name = f"{source}_to_{target}" + (f"_{port}" if pairs.count((source, target)) > 1 else "")
+        name = f"{source}_to_{target}" + (f"_{port}" if pairs[source, target] > 1 else "")
         depth = plan.fifo_depths.get(name, DEFAULT_FIFO_DEPTH)
         memory = plan.fifo_memories.get(name)
         channels.append(
