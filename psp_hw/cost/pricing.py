@@ -67,18 +67,25 @@ def price_parts(
     parts: Iterable[Item | Operator], fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
 ) -> Resources:
     """What operators take in all, counted or single, in any order."""
+    known = _known(fabric, stage)
     dsp = lut = ff = bram18 = uram = 0
     for part in parts:
-        if isinstance(part, Item):
-            one, count = price(part.operator, fabric, stage), part.count
-        else:
-            one, count = price(part, fabric, stage), 1
+        operator, count = (part.operator, part.count) if isinstance(part, Item) else (part, 1)
+        one = known.get(operator)
+        if one is None:
+            one = known[operator] = price(operator, fabric, stage)
         dsp += one.dsp * count
         lut += one.lut * count
         ff += one.ff * count
         bram18 += one.bram18 * count
         uram += one.uram * count
     return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+
+
+@cache
+def _known(fabric: Fabric, stage: Stage) -> dict[Operator, Resources]:
+    """Prices by operator alone, which are quicker to find."""
+    return {}
 
 
 @cache

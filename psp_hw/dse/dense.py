@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -206,6 +206,8 @@ class _Grid:
         selection: what brings operands to the multipliers, at pe = 1 [I, 5].
         counters: what that takes more at each pe [P, 5]; negative, as there are fewer blocks to count.
         outputs: what makes the output at each pe: sums complete at once, and carried from cycle to cycle [P, 2, 5].
+        sizes: numbers of weights that a word can have, ascending [S].
+        roms: what a memory of such words takes, for each of ``MEMORIES`` [2, S, 5].
     """
 
     engine: ConvEngine
@@ -218,6 +220,8 @@ class _Grid:
     selection: CostArray
     counters: CostArray
     outputs: CostArray
+    sizes: CostArray
+    roms: CostArray
 
     @staticmethod
     def of(engine: ConvEngine, site: Site) -> _Grid:
@@ -239,6 +243,13 @@ class _Grid:
         pes = divisors(engine.out_channels)
         counters = np.array([site.price(conv_selection(_folded(engine, pe, (1, 1)))) for pe in pes])
         ends = ((engine.in_channels, len(engine.op.taps)), (1, 1))
+        weights, width = (
+            engine.out_channels * engine.in_channels * len(engine.op.taps),
+            engine.weight_fmt.width,
+        )
+        every = np.unique(np.multiply.outer(np.array(pes, dtype=np.int64), distinct))
+        sizes = every[every <= min(most, weights - 1)]
+        roms = [[site.rom(weights // n, n * width, memory) for n in sizes.tolist()] for memory in MEMORIES]
         return _Grid(
             engine=engine,
             pes=np.array(pes, dtype=np.int64),
@@ -250,12 +261,13 @@ class _Grid:
             selection=np.array(selection),
             counters=counters - counters[0],
             outputs=np.array([[site.outputs(_folded(engine, pe, inner)) for inner in ends] for pe in pes]),
+            sizes=sizes,
+            roms=np.array(roms, dtype=np.int64).reshape(len(MEMORIES), len(sizes), len(Resource)),
         )
 
     def fold(self, pe: int, inner: int) -> Fold:
         """The fold at two places."""
-        simd, taps = self.inner[inner]
-        return Fold(pe=int(self.pes[pe]), simd=simd, taps=taps)
+        return _fold(int(self.pes[pe]), *self.inner[inner])
 
     def kinds(self, fabric: Fabric) -> tuple[MultiplierKind, ...]:
         """Multipliers that some fold can have; none where there is nothing to fold."""
@@ -292,9 +304,8 @@ class _Grid:
             + slope[place] * (pe - least)[:, None]
         )
         head = np.stack([words, depth[place]], axis=1)
-        sizes, which = np.unique(products, return_inverse=True)
-        for memory in MEMORIES:
-            roms = np.array([self._rom(int(size), memory, site) for size in sizes])
+        which = np.searchsorted(self.sizes, products)
+        for memory, roms in zip(MEMORIES, self.roms, strict=True):
             yield kind, memory, np.concatenate([head, cost + roms[which]], axis=1), at
 
     def _by_operands(
@@ -314,13 +325,15 @@ class _Grid:
         sums, first, slope, depth = zip(*found, strict=True)
         return np.array(sums), np.array(first), np.array(slope), np.array(depth, dtype=np.int64)
 
-    def _rom(self, products: int, memory: MemoryKind, site: Site) -> CostArray:
-        words = self.engine.out_channels * self.whole // products
-        return site.rom(words, products * self.engine.weight_fmt.width, memory)
+
+@cache
+def _fold(pe: int, simd: int, taps: int) -> Fold:
+    """A fold; layers share most of theirs."""
+    return Fold(pe=pe, simd=simd, taps=taps)
 
 
 def _folded(engine: ConvEngine, pe: int, inner: tuple[int, int]) -> ConvEngine:
-    return replace(engine, fold=Fold(pe=pe, simd=inner[0], taps=inner[1]))
+    return replace(engine, fold=_fold(pe, *inner))
 
 
 def unbeaten(rows: CostArray) -> Indices:

@@ -26,6 +26,9 @@ from psp_hw.ir.ops import (
 )
 from psp_hw.ir.types import NO_PADDING, Padding, TensorType
 
+# What is computed in int64 stays below this.
+MOST_INT64 = 1 << 62
+
 
 def result_type(op: Op, inputs: Sequence[TensorType], constants: Mapping[str, IntArray]) -> TensorType:
     """Type of the result of an op.
@@ -111,13 +114,20 @@ def accumulators_by_channel(
 
 def affine_range(op: Affine, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
     """The exact range of ``in * scale + offset`` over all channels, each product included."""
-    least, most = source.fmt.range.lo, source.fmt.range.hi
-    lo, hi = [], []
-    for scale, offset in zip(constants[op.scale].tolist(), constants[op.offset].tolist(), strict=True):
-        first, last = (least * scale, most * scale) if scale >= 0 else (most * scale, least * scale)
-        lo.append(first + min(offset, 0))
-        hi.append(last + max(offset, 0))
-    return Interval(min(lo), max(hi))
+    scales, offsets = constants[op.scale], constants[op.offset]
+    largest = _magnitude(scales) * source.fmt.range.magnitude + _magnitude(offsets)
+    kind = np.dtype(
+        np.int64 if largest < MOST_INT64 else object
+    )  # of any size where int64 would not hold a product
+    ends = scales.astype(kind) * np.array([[source.fmt.range.lo], [source.fmt.range.hi]], dtype=kind)
+    moved = offsets.astype(kind)
+    lo, hi = ends.min(axis=0) + np.minimum(moved, 0), ends.max(axis=0) + np.maximum(moved, 0)
+    return Interval(int(lo.min()), int(hi.max()))
+
+
+def _magnitude(values: IntArray) -> int:
+    """The largest absolute value."""
+    return max(abs(int(values.min())), abs(int(values.max())))
 
 
 def _typed(height: int, width: int, channels: int, fmt: FixedPoint) -> TensorType:
