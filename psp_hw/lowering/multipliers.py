@@ -57,10 +57,13 @@ def all_steps(maps: Sequence[RoundedMap], entering: Sequence[Interval]) -> IntAr
         places = slope * levels + start
         error = FLOAT_ERROR * (np.abs(start) + np.abs(slope) * np.abs(levels) + largest)
         rest = places - np.floor(places)
-        beyond = (places < lo - 1.0 - error) | (places > hi + 1.0 + error)
-        certain = beyond | ((rest > error) & (rest < 1.0 - error))
-        near = np.where(certain, np.clip(places, lo - 1.0, hi + 1.0), 0.0)
-    found = np.clip(np.floor(near).astype(np.int64) + 1, lo, hi + 1)
+        below, above = places < lo - 1.0 - error, places > hi + 1.0 + error
+        inside = (
+            ~below & ~above & (rest > error) & (rest < 1.0 - error)
+        )  # so below 2**53, where float64 has fractions
+    near = np.floor(np.where(inside, places, 0.0)).astype(np.int64) + 1
+    found = np.where(below, lo, np.where(above, hi + 1, np.clip(near, lo, hi + 1)))
+    certain = below | above | inside
     for channel in np.flatnonzero(~certain.all(axis=1)).tolist():
         m, doubted = maps[channel], np.flatnonzero(~certain[channel])
         if len(doubted) > MOST_SINGLE_STEPS:

@@ -36,6 +36,19 @@ def test_steps_of_all_channels_are_those_of_each(channels, nudge):
     assert [m.steps(e) for m, e in zip(maps, entering, strict=True)] == found.tolist()
 
 
+def test_a_step_beyond_integers_that_float64_has_not_is_clipped_exactly():
+    entering = Interval(-(2**60) - 1, 2**60 + 1)
+    rising, falling = (
+        RoundedMap(scale=s, offset=Fraction(0), lo=-3, hi=4)
+        for s in (Fraction(1, 2**66), Fraction(-1, 2**66))
+    )
+
+    found = all_steps([rising, falling], [entering] * 2)
+
+    assert [m.steps(entering) for m in (rising, falling)] == found.tolist()
+    assert {entering.lo, entering.hi + 1} == set(found.reshape(-1).tolist())
+
+
 @given(
     at=st.integers(-(2**40), 2**40),
     level=st.integers(-3, 4),
