@@ -1,0 +1,75 @@
+"""The trained networks under models/ are whole, are what their cards and the table say, and compute what Brevitas computes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from psp_hw.flow.source import read_graph, resolve
+from psp_hw.sim.values import Simulator, decode, encode
+from psp_hw.spec.load import load_spec
+from psp_hw.training.api import load_split, reference_outputs
+from psp_hw.training.run import load_run
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = sorted(path.parent for path in (ROOT / "models").glob("*/manifest.json"))
+DATA = Path(os.environ.get("PSP_HW_DATA", "data"))
+
+models = pytest.mark.parametrize("model", PUBLISHED, ids=lambda path: path.name)
+
+
+def _outputs(model: Path, images: np.ndarray) -> np.ndarray:
+    """Integers of the graph, as real values."""
+    graph = read_graph(resolve(model))
+    codes = Simulator(graph).run(encode(images, graph.input.type, graph.input.unit))
+    output = graph.output
+    return decode(codes, graph.types[output.name].fmt, output.unit).reshape(len(images), -1)
+
+
+def test_there_are_trained_networks() -> None:
+    assert {"resnet8-cifar10-dense", "resnet8-cifar10-shape"} <= {model.name for model in PUBLISHED}
+
+
+@models
+def test_every_file_is_the_one_that_training_wrote(model: Path) -> None:
+    assert load_run(model).spec == load_spec(model / "spec.yaml")
+
+
+@models
+def test_card_and_table_hold_the_figures_of_the_run(model: Path) -> None:
+    metrics = load_run(model).metrics
+    card = (model / "README.md").read_text()
+    table = (ROOT / "reports" / "cifar10" / "report.md").read_text()
+    (row,) = [line for line in table.splitlines() if f"[{model.name}](" in line]
+    for figure in (
+        f"{metrics['accuracy']:.2%}",
+        f"{metrics['accuracy_quantized']:.2%}",
+        f"{metrics['params']:,}",
+        f"{metrics['macs']:,}",
+        f"{metrics['density']:.3f}",
+    ):
+        assert figure in card
+        assert figure in row
+    result = json.loads((model / "result.json").read_text())
+    assert [0, 0] == [result["brevitas"]["mismatches"], result["csim"]["mismatches"]]
+
+
+@models
+def test_the_graph_computes_what_brevitas_computes(model: Path) -> None:
+    images = np.random.default_rng(5).normal(size=(12, 3, 32, 32)).astype(np.float32)
+    assert np.array_equal(reference_outputs(model, images), _outputs(model, images))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (DATA / "cifar-10-batches-bin").is_dir(), reason="CIFAR-10 is not in PSP_HW_DATA or data/"
+)
+@models
+def test_the_accuracy_is_that_of_the_test_split(model: Path) -> None:
+    split = load_split(model, "test", data_dir=DATA)
+    hits = _outputs(model, split.images).argmax(axis=1) == split.labels
+    assert load_run(model).metrics["accuracy_quantized"] == float(hits.mean())
