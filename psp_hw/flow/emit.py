@@ -109,7 +109,13 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     planned = plan_for(source, settings, request.goal, progress, maps=target is not Target.HLS4ML)
     if not planned.estimate.fits and not request.force:
         raise _does_not_fit(planned)
-    hardware = summarize(planned.graph, planned.plan, planned.estimate, target=target.value)
+    hardware = summarize(
+        planned.graph,
+        planned.plan,
+        planned.estimate,
+        target=target.value,
+        optimality=planned.optimality,
+    )
     progress.step("writing the design", 0, None)
     common = Common(
         part=settings.part.name,

@@ -29,11 +29,16 @@ REPORT_NAME = "report.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A graph with the plan that was found for it, and what that costs."""
+    """A graph with the plan that was found for it, and what that costs.
+
+    Args:
+        optimality: how near the plan comes to the best, in words; of a design, what its own search found.
+    """
 
     graph: Graph
     plan: FoldPlan
     estimate: Estimate
+    optimality: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,15 @@ def _recorded(source: Source, part: str) -> dict[Resource, int]:
     return {one: int(amount) for one, amount in amounts if amount is not None and amount >= 0}
 
 
+def _recorded_optimality(source: Source, settings: Settings) -> str:
+    """What the report of a design says of its folds; nothing for another part or clock, for which they were not chosen."""
+    file = source.path / REPORT_NAME
+    report = read_json(file) if file.is_file() else {}
+    part, clock_ns = text_at(report, "hardware", "part"), number_at(report, "hardware", "clock_ns")
+    same = part == settings.part.name and clock_ns == settings.clock.period_ns
+    return (text_at(report, "hardware", "optimality") or "") if same else ""
+
+
 def plan_for(
     source: Source, settings: Settings, goal: GoalRequest, progress: Progress, *, maps: bool = True
 ) -> Planned:
@@ -123,7 +137,10 @@ def plan_for(
     found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
     if searched is not None:
         found = replace(found, optimality=searched.optimality, remedy=searched.remedy)
-    return Planned(graph=graph, plan=plan, estimate=found)
+    known = "" if found.optimality is None else str(found.optimality)
+    if searched is None and source.kind is SourceKind.DESIGN and not goal.asked:
+        known = _recorded_optimality(source, settings)
+    return Planned(graph=graph, plan=plan, estimate=found, optimality=known)
 
 
 def estimate(
@@ -143,7 +160,9 @@ def estimate(
     """
     source = resolve(path, exact=exact)
     planned = plan_for(source, settings_of(source, part, clock_ns, device), goal, progress or Silent())
-    hardware = summarize(planned.graph, planned.plan, planned.estimate, target="")
+    hardware = summarize(
+        planned.graph, planned.plan, planned.estimate, target="", optimality=planned.optimality
+    )
     return EstimateSummary(planned=planned, hardware=hardware)
 
 

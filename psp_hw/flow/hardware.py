@@ -24,7 +24,9 @@ _PRODUCTS = {
 }
 
 
-def summarize(graph: Graph, plan: FoldPlan, estimate: Estimate, *, target: str) -> HardwareSummary:
+def summarize(
+    graph: Graph, plan: FoldPlan, estimate: Estimate, *, target: str, optimality: str = ""
+) -> HardwareSummary:
     """What the design costs and how fast it is, engine by engine."""
     part = estimate.part
     dataflow = build(graph, plan)
@@ -46,7 +48,7 @@ def summarize(graph: Graph, plan: FoldPlan, estimate: Estimate, *, target: str) 
         layers=tuple(_row(engine, dataflow, graph, costs[engine.name]) for engine in dataflow.engines),
         fifos=tuple(_fifo(fifo) for fifo in estimate.fifos),
         statement=estimate.expected_error,
-        optimality="" if estimate.optimality is None else str(estimate.optimality),
+        optimality=optimality,
     )
 
 
