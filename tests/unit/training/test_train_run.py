@@ -165,12 +165,17 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_resumes(
             os.kill(os.getpid(), signal.SIGINT)
         return original(self, batch, batch_idx)  # type: ignore[arg-type]
 
-    handler = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
-        patch.setattr(Phase, "training_step", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(_spec(), tmp_path / "run", progress=False)
-    assert handler is signal.getsignal(signal.SIGINT)
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores Ctrl-C
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Phase, "training_step", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                train(_spec(), tmp_path / "run", progress=False)
+        assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     train(_spec(), tmp_path / "run", resume=True, progress=False)
     assert (finished / "model.onnx").read_bytes() == (tmp_path / "run/model.onnx").read_bytes()
