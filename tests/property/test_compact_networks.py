@@ -21,6 +21,8 @@ from psp_hw.pruning.tiling import spread
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.train import NetSpec
 
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-9  # float64, relative to the largest output: sums may run in another order
 
 

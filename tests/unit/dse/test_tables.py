@@ -28,6 +28,8 @@ from psp_hw.ir.graph import Graph
 from psp_hw.spec.target import Fps, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
+pytestmark = pytest.mark.slow
+
 PART = find_part("xc7z020clg400-1")
 CLOCK = Clock(period_ns=10.0)
 SHARED = ("column", "channel")

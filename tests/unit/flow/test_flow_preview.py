@@ -14,6 +14,8 @@ from psp_hw.flow.preview import document, facts, preview
 from psp_hw.flow.train import Request
 from psp_hw.spec.load import spec_from_dict
 
+pytestmark = pytest.mark.slow
+
 ASKED = Request(structures=("shape",), density=0.6, epochs=3, finetune_epochs=2, seed=7)
 
 

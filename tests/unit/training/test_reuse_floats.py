@@ -13,6 +13,8 @@ from psp_hw.errors import PspHwError, RunError, SpecError
 from psp_hw.flow.train import Request, train, training_spec
 from psp_hw.training.run import PRUNED, load_run, open_run, read_manifest
 
+pytestmark = pytest.mark.slow
+
 ASKED = Request(structures=("shape",), density=0.6, steps=30)
 
 
