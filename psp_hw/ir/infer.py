@@ -217,7 +217,7 @@ def _avg_pool_type(op: AvgPool, source: TensorType) -> TensorType:
         raise ValueError(f"{op.name}: a mean over {area} pixels needs a requantizer with divisor {odd}")
     frac = source.fmt.frac + twos
     if op.requantize is not None:
-        if frac - op.requantize.shift != op.requantize.fmt.frac:
+        if op.requantize.divisor == odd and frac - op.requantize.shift != op.requantize.fmt.frac:
             raise ValueError(f"{op.name}: the requantizer's shift does not lead to {op.requantize.fmt}")
         return _typed(height, width, source.channels, op.requantize.fmt)
     exact = FixedPoint.holding(source.fmt.range.scaled(area), frac=frac)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from psp_hw.ir.verify import FORK_SUFFIX
+
 # Scopes that exporters put around what the user named.
 _SCOPES = {
     "act_quant",
@@ -27,6 +29,8 @@ class Names:
         base = re.sub(r"[^A-Za-z0-9]+", "_", wish).strip("_")[:64] or "value"
         if base[0].isdigit():
             base = f"n{base}"
+        if base.endswith(FORK_SUFFIX):  # belongs to the engine that copies a value
+            base = f"{base}_layer"
         name, number = base, 2
         while name.lower() in self._taken:
             name, number = f"{base}_{number}", number + 1

@@ -19,7 +19,7 @@ from psp_hw.lowering.onnx_file import Node
 from psp_hw.lowering.quant import HALF_EVEN, Quantizer
 from psp_hw.lowering.rescale import quantized
 from psp_hw.lowering.units import settled
-from psp_hw.lowering.windows import expect_layout, joined, padding_of, refuse_ceil, stride_of
+from psp_hw.lowering.windows import expect_layout, joined, padding_of, refuse_uncommon_pooling, stride_of
 
 # Fractional bits that a mean keeps where it is rounded before it is scaled.
 MEAN_GUARD_BITS = 10
@@ -31,7 +31,7 @@ def lower_average_pool(node: Node, builder: Builder) -> None:
     value = builder.value(node.inputs[0], node, padded=True)
     expect_layout(node, value)
     kernel = node.integers("kernel_shape", (1, 1))
-    refuse_ceil(node)
+    refuse_uncommon_pooling(node)
     if node.text("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise ModelError("average pooling with auto_pad is not supported", where=node.place)
     if min(kernel) < 1:
@@ -211,9 +211,7 @@ def lower_max_pool(node: Node, builder: Builder) -> None:
     if any(factor <= 0 for factor in value.factors):
         value = settled(builder, node, value)
     kernel = node.integers("kernel_shape", (1, 1))
-    refuse_ceil(node)
-    if node.integers("dilations", (1, 1)) != (1, 1):
-        raise ModelError("dilated pooling is not supported", where=node.place)
+    refuse_uncommon_pooling(node)
     stride = stride_of(node)
     source = builder.types[value.name]
     padding = padding_of(node, source, (kernel[0], kernel[1]), stride)

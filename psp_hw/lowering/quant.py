@@ -190,7 +190,8 @@ def quantize_constant(values: FloatArray, quantizer: Quantizer, node: Node) -> t
     Raises:
         ModelError: a value is not finite or far outside the range, or the scales do not suit the shape.
     """
-    divided = _divided(values, quantizer.scales, quantizer.axis, node) + np.float32(quantizer.zero)
+    axis = _axis_of(values, quantizer.scales, quantizer.axis, quantizer.rank, node)
+    divided = _divided(values, quantizer.scales, axis, node) + np.float32(quantizer.zero)
     rounding = quantizer.rounding
     if rounding == HALF_EVEN:
         rounded = np.rint(divided)
@@ -220,25 +221,33 @@ def quantize_constant(values: FloatArray, quantizer: Quantizer, node: Node) -> t
             hint="give the quantizer the scale that belongs to this tensor",
         )
     integers = codes.astype(np.int64) - quantizer.zero
-    axis = quantizer.axis or 0
-    return QuantTensor(values=integers, scales=quantizer.scales, axis=axis), saturated
+    return QuantTensor(values=integers, scales=quantizer.scales, axis=axis or 0), saturated
 
 
 def quantize_bipolar(values: FloatArray, scale: FloatArray, node: Node) -> QuantTensor:
     """A constant of a BipolarQuant node: 1 where it is at least 0, else -1."""
-    axis, scales = read_scales(node, scale)
+    varying, scales = read_scales(node, scale)
+    axis = _axis_of(values, scales, varying, scale.ndim, node)
     _divided(values, scales, axis, node)
     return QuantTensor(values=np.where(values >= 0, 1, -1), scales=scales, axis=axis or 0)
+
+
+def _axis_of(values: FloatArray, scales: Reals, axis: int | None, rank: int, node: Node) -> int | None:
+    """The axis of a constant along which its scales vary: the two shapes are broadcast from their last axes on."""
+    if axis is None:
+        return None
+    own = axis + values.ndim - rank
+    if own < 0 or len(scales) != values.shape[own]:
+        raise ModelError(
+            f"{len(scales)} scales along axis {axis} of {rank} do not suit a constant of shape {values.shape}",
+            where=node.place,
+        )
+    return own
 
 
 def _divided(values: FloatArray, scales: Reals, axis: int | None, node: Node) -> npt.NDArray[np.float32]:
     if not np.all(np.isfinite(values)):
         raise ModelError("a weight is not a finite number", where=node.place)
-    if axis is not None and (axis >= values.ndim or len(scales) != values.shape[axis]):
-        raise ModelError(
-            f"{len(scales)} scales along axis {axis} do not suit a constant of shape {values.shape}",
-            where=node.place,
-        )
     shape = [1] * values.ndim
     if axis is not None:
         shape[axis] = -1

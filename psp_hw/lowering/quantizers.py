@@ -206,7 +206,8 @@ def lower_multi_threshold(node: Node, builder: Builder) -> None:
     source = builder.types[value.name]
     if found is None or found.ndim != 2 or found.shape[0] not in (1, source.channels) or not found.size:
         raise ModelError("its thresholds are not a constant of shape [channels, levels]", where=node.place)
-    if value.layout is Layout.NHWC and "C" not in node.text("data_layout", "NCHW")[-1:]:
+    channels_last = node.text("data_layout", "")[1:].endswith("C") and not value.layout.flat
+    if found.shape[0] > 1 and channels_last != (value.layout is Layout.NHWC):
         raise ModelError("its data layout is not that of its input", where=node.place)
     thresholds = np.broadcast_to(exactly(found, node), (source.channels, found.shape[1]))
     value, name = claim_name(builder, node, value)

@@ -20,7 +20,7 @@ from psp_hw.arith.requantize import MAX_SHIFT, IntArray, Requantizer
 from psp_hw.errors import ModelError
 from psp_hw.ir.infer import accumulators_by_channel
 from psp_hw.ir.ops import Affine, Conv2d, Requantize
-from psp_hw.ir.types import TensorType
+from psp_hw.ir.types import NO_PADDING, TensorType
 from psp_hw.lowering.builder import MAX_ACCUMULATOR_BITS, Builder, Outcome
 from psp_hw.lowering.exact import RoundedMap, log2, places, sticky
 from psp_hw.lowering.features import Reals, Value, compact, spread
@@ -46,8 +46,15 @@ def quantized(builder: Builder, node: Node, value: Value, quantizer: Quantizer) 
     """The codes of a quantizer.
 
     Raises:
-        ModelError: only a rounded computation is possible, and ``builder.options.exact`` refuses it.
+        ModelError: only a rounded computation is possible, and ``builder.options.exact`` refuses it; or zeros around the
+            feature map would become another number.
     """
+    if value.padding != NO_PADDING and not quantizer.lo <= quantizer.zero <= quantizer.hi:
+        raise ModelError(
+            f"it turns the zeros of a Pad node into another number: its zero point {quantizer.zero} is no code of its own",
+            where=node.place,
+            hint=f"use a zero point in {quantizer.lo} .. {quantizer.hi}, or pad behind the quantizer",
+        )
     value, name = claim_name(builder, node, value)
     job = _job(builder, node, value, name, quantizer)
     for way in (_by_shift, _by_division, _by_convolution, _by_short_multiplier, _by_thresholds):

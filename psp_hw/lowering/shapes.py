@@ -108,13 +108,14 @@ def lower_reshape(node: Node, builder: Builder) -> None:
     layout = _layout(node, builder)
     if len(wanted) == 2:
         count = features(builder.types[known.name]) if isinstance(known, Value) else None
-        if wanted[1] not in (-1, count) and count is not None:
+        if wanted[0] not in (-1, 0, 1) or (wanted[1] not in (-1, count) and count is not None):
             raise ModelError(f"a reshape to {wanted} is not a flattening", where=node.place)
         builder.remark(node, "no operation: the dense layer behind it reads in the order of the frame")
         _arranged(node, builder, layout.flattened)
         return
-    if len(wanted) == 4 and _pixels(node, builder) == 1 and wanted.count(1) >= 2:
-        last = wanted[1:3] == [1, 1] and wanted[3] != 1
+    last = wanted[1:3] == [1, 1] and wanted[3:] != [1]
+    one_pixel = len(wanted) == 4 and wanted[0] in (-1, 0, 1) and (last or wanted[2:] == [1, 1])
+    if one_pixel and _pixels(node, builder) == 1:
         builder.remark(node, "no operation")
         _arranged(node, builder, Layout.NHWC if last else Layout.NCHW)
         return

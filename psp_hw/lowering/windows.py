@@ -16,10 +16,12 @@ def stride_of(node: Node) -> tuple[int, int]:
     return (vertical, horizontal)
 
 
-def refuse_ceil(node: Node) -> None:
-    """Only windows that lie in the padded frame."""
+def refuse_uncommon_pooling(node: Node) -> None:
+    """Only windows without gaps that lie in the padded frame."""
     if node.integer("ceil_mode", 0):
         raise ModelError("ceil_mode is not supported", where=node.place)
+    if node.integers("dilations", (1, 1)) != (1, 1):
+        raise ModelError("dilated pooling is not supported", where=node.place)
 
 
 def padding_of(node: Node, source: TensorType, kernel: tuple[int, int], stride: tuple[int, int]) -> Padding:
