@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from psp_hw.dse.branches import Region, regions
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.folding.engine import AddEngine, ConcatEngine, ForkEngine
+from psp_hw.folding.engine import ForkEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
-from psp_hw.sim.cycles import DeadlockError, Timeline, arrivals, simulate
+from psp_hw.sim.cycles import DeadlockError, Running, Timeline, simulate
 from psp_hw.sim.process import CycleArray
 
 # Depths tried for the FIFOs that no join makes deep: what two and one shift register per LUT hold. A FIFO that never holds
@@ -23,8 +25,8 @@ GAIN = 0.01
 
 # Frames per simulation while depths are compared: FIFOs of the depths above have mostly filled by then.
 FRAMES = 4
+QUICK_FRAMES = 2
 BOUNDED_FRAMES = 8
-
 
 # The shallowest pipeline of a process: it reads in one cycle and writes in the next.
 SHALLOWEST = 1
@@ -45,53 +47,23 @@ class FifoPlan:
 
     Args:
         common: what channels that no join makes deep began with [tokens]; 0 where each was found by itself.
+        free_interval: the interval while nothing bounded early channels [cycles]; 0 where nobody looked.
     """
 
     depths: Mapping[str, int]
     timeline: Timeline
     common: int = 0
+    free_interval: int = 0
 
 
 def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
     """The inputs of joins whose tokens wait for another branch: all but the latest input of every join.
 
-    Found by letting one frame through FIFOs of any depth in front of joins: the late input is the one that leads the others
-    least. What FIFOs hold would not tell: before a join that has to wait itself, every input piles up.
+    Mostly the order of tokens says which (``psp_hw.dse.branches``). Else one frame is let through the branches, with FIFOs of any
+    depth in front of joins: the late input is the one that leads the others least. What FIFOs hold would not tell: before a
+    join that has to wait itself, every input piles up.
     """
-    joins = [engine.name for engine in flow.engines if isinstance(engine, (AddEngine, ConcatEngine))]
-    inputs = [channel.name for name in joins for channel in flow.inputs(name)]
-    written = arrivals(flow, depths=depths, unbounded=frozenset(inputs))
-    early: set[str] = set()
-    for name in joins:
-        channels = flow.inputs(name)
-        complete = np.max([written[channel.name] for channel in channels], axis=0)
-        leads = {channel: _lead(written[channel.name], complete) for channel in channels}
-        ordered = sorted(channels, key=lambda channel: (leads[channel], channel.port))
-        early.update(channel.name for channel in ordered[1:])
-    return frozenset(early)
-
-
-def _lead(written: CycleArray, complete: CycleArray) -> int:
-    """Most tokens that one input has when the token that comes next is there at every input."""
-    there = np.searchsorted(written, complete, side="right")
-    return int((there - np.arange(len(complete))).max())
-
-
-def quick_depths(flow: Dataflow, depths: Mapping[str, int], early: frozenset[str]) -> Mapping[str, int]:
-    """Depths close to those of ``size_fifos``, from two frames: enough to know what FIFOs will take.
-
-    Args:
-        early: ``early_channels(flow, depths)``.
-    """
-    common = COMMON_DEPTHS[0]
-    if not early:
-        return {channel.name: common for channel in flow.channels}
-    free = _with_common(flow, depths, early, common, frames=2)
-    safe = _if_deeper(flow, depths, early, common, frames=2)
-    return {
-        use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy, safe[use.name]) if use.name in early else common
-        for use in free.channels
-    }
+    return Sizing(flow, depths).early
 
 
 def size_fifos(
@@ -100,85 +72,165 @@ def size_fifos(
     *,
     interval: int | None = None,
     commons: Sequence[int] = COMMON_DEPTHS,
-    early: frozenset[str] | None = None,
 ) -> FifoPlan:
-    """Depths with which no FIFO makes the design slower.
+    """Depths with which no FIFO makes the design slower: ``Sizing.plan``."""
+    return Sizing(flow, depths).plan(interval=interval, commons=commons)
 
-    The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are, and as
-    they would be if HLS made the pipelines of the late branches deeper (``deepest``); all
-    others take the least of ``COMMON_DEPTHS`` after which no other gains a percent, or that comes within half a percent of
-    ``interval`` where that is given; less where they never hold as much.
+
+class Sizing:
+    """FIFO depths of a design, quickly at first and then for good: every simulation goes on where it stopped.
 
     Args:
         flow: engines and channels; the depths of its channels are not looked at.
         depths: pipeline depth of each engine [cycles].
-        interval: an interval that is good enough [cycles].
-        commons: common depths that are tried [tokens], ascending.
-        early: ``early_channels(flow, depths)`` where it is known.
-
-    Raises:
-        DeadlockError: engines wait for each other whatever the depth of the skip FIFOs.
+        found: the regions of a design of the same engines, whatever their folds, where they are known.
     """
-    early = early_channels(flow, depths) if early is None else early
-    best: Timeline | None = None
-    common = commons[0]
-    for depth in commons:
-        timeline = _with_common(flow, depths, early, depth)
-        if best is None or timeline.interval < best.interval * (1.0 - GAIN):
-            best, common = timeline, depth
-        if interval is not None and best.interval <= interval * (1.0 + SLACK):
-            break
-    assert best is not None
-    return _bounded(flow, depths, early, common, best)
 
+    def __init__(
+        self, flow: Dataflow, depths: Mapping[str, int], found: Sequence[Region] | None = None
+    ) -> None:
+        self._flow, self._depths = flow, depths
+        self._regions = regions(flow) if found is None else found
+        self._free: dict[int, Running] = {}
+        self._deeper: dict[int, Running] = {}
+        self._plans: dict[int, FifoPlan] = {}
 
-def _with_common(
-    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], depth: int, *, frames: int = FRAMES
-) -> Timeline:
-    channels = {channel.name: depth for channel in flow.channels}
-    return simulate(flow, depths=depths, unbounded=early, fifo_depths=channels, max_frames=frames)
+    @cached_property
+    def early(self) -> frozenset[str]:
+        """``early_channels``."""
+        early: set[str] = set()
+        for region in self._regions:
+            late = region.late or self._latest(region)
+            early.update(channel.name for channel in region.inputs if channel.name != late)
+        return frozenset(early)
 
+    def _latest(self, region: Region) -> str:
+        """The input of a join that leads the others least when one frame comes as fast as the branches take it."""
+        names = {region.fork, region.join, *(engine.name for engine in region.between)}
+        channels = [c for c in self._flow.channels if c.source in names and c.target in names]
+        part = Dataflow(
+            engines=tuple(engine for engine in self._flow.engines if engine.name in names),
+            channels=tuple(channel for channel in channels if channel.target != region.fork),
+        )
+        joins = {other.join for other in self._regions}
+        run = Running(
+            part,
+            depths=self._depths,
+            unbounded=frozenset(c.name for c in part.channels if c.target in joins),
+            fifo_depths={channel.name: DEFAULT_FIFO_DEPTH for channel in part.channels},
+        )
+        run.until(1)
+        written = {c.name: run.written()[c.name] for c in region.inputs}
+        complete = np.max(list(written.values()), axis=0)
+        leads = {channel: _lead(written[channel.name], complete) for channel in region.inputs}
+        return min(region.inputs, key=lambda channel: (leads[channel], channel.port)).name
 
-def _early_path(flow: Dataflow, early: frozenset[str]) -> frozenset[str]:
-    """The engines between a fork and an early input of a join."""
-    source = {channel.name: channel.source for channel in flow.channels}
-    forks = {engine.name for engine in flow.engines if isinstance(engine, ForkEngine)}
-    found: set[str] = set()
-    waiting = [source[name] for name in early]
-    while waiting:
-        name = waiting.pop()
-        if name not in forks and name not in found:
-            found.add(name)
-            waiting += [channel.source for channel in flow.inputs(name)]
-    return frozenset(found)
+    def quick(self) -> Mapping[str, int]:
+        """Depths close to those of ``plan``, from two frames: enough to know what FIFOs will take."""
+        common = COMMON_DEPTHS[0]
+        if not self._regions:
+            return {channel.name: common for channel in self._flow.channels}
+        return self._early_depths(common, QUICK_FRAMES)
 
+    def plan(self, *, interval: int | None = None, commons: Sequence[int] = COMMON_DEPTHS) -> FifoPlan:
+        """Depths with which no FIFO makes the design slower.
 
-def _if_deeper(
-    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int, *, frames: int = FRAMES
-) -> Mapping[str, int]:
-    """Tokens that early channels hold where late branches are as deep as they may be and early ones as shallow."""
-    shallow = _early_path(flow, early)
-    deeper = {name: SHALLOWEST if name in shallow else deepest(depth) for name, depth in depths.items()}
-    timeline = _with_common(flow, deeper, early, common, frames=frames)
-    return {use.name: use.occupancy for use in timeline.channels if use.name in early}
+        The early inputs of joins become as deep as they ever were when nothing bounds them, the others being as they are, and as
+        they would be if HLS made the pipelines of the late branches deeper (``deepest``); all
+        others take the least of ``COMMON_DEPTHS`` after which no other gains a percent, or that comes within half a percent of
+        ``interval`` where that is given; less where they never hold as much.
 
+        Args:
+            interval: an interval that is good enough [cycles].
+            commons: common depths that are tried [tokens], ascending.
 
-def _bounded(
-    flow: Dataflow, depths: Mapping[str, int], early: frozenset[str], common: int, free: Timeline
-) -> FifoPlan:
-    """Every channel as deep as it is used when the early ones are bounded too."""
-    safe = _if_deeper(flow, depths, early, common) if early else {}
-    chosen = {
-        use.name: max(DEFAULT_FIFO_DEPTH, use.occupancy, safe[use.name]) if use.name in early else common
-        for use in free.channels
-    }
-    timeline = simulate(flow, depths=depths, fifo_depths=chosen, max_frames=BOUNDED_FRAMES)
-    if timeline.steady:  # no FIFO will ever hold more than it held so far
-        chosen = {
-            use.name: chosen[use.name] if use.name in early else max(DEFAULT_FIFO_DEPTH, use.occupancy)
-            for use in timeline.channels
+        Raises:
+            DeadlockError: engines wait for each other whatever the depth of the skip FIFOs.
+        """
+        best: int | None = None
+        common = commons[0]
+        for depth in commons:
+            reached = self._interval(depth)
+            if best is None or reached < best * (1.0 - GAIN):
+                best, common = reached, depth
+            if interval is not None and best <= interval * (1.0 + SLACK):
+                break
+        if common not in self._plans:
+            self._plans[common] = self._bounded(common)
+        return self._plans[common]
+
+    def _interval(self, common: int) -> int:
+        if common in self._plans:
+            return self._plans[common].free_interval
+        return self._freely(common, FRAMES).until(FRAMES).interval
+
+    def _running(self, common: int, depths: Mapping[str, int]) -> Running:
+        """Early channels of any depth, all others at a common one."""
+        every = {channel.name: common for channel in self._flow.channels}
+        return Running(self._flow, depths=depths, unbounded=self.early, fifo_depths=every)
+
+    def _freely(self, common: int, frames: int) -> Running:
+        if common not in self._free:
+            self._free[common] = self._running(common, self._depths)
+        self._free[common].until(frames)
+        return self._free[common]
+
+    def _early_depths(self, common: int, frames: int) -> dict[str, int]:
+        """Early channels as deep as they were, were late branches deeper too; all others at a common depth."""
+        held, early = self._freely(common, frames).held(), self.early
+        safe = self._if_deeper(common, frames) if early else {}
+        return {
+            name: max(DEFAULT_FIFO_DEPTH, most, safe[name]) if name in early else common
+            for name, most in held.items()
         }
-    return FifoPlan(depths=chosen, timeline=timeline, common=common)
+
+    def _if_deeper(self, common: int, frames: int) -> Mapping[str, int]:
+        """Tokens that channels hold where late branches are as deep as they may be and early ones as shallow."""
+        if common not in self._deeper:
+            shallow = self._early_path()
+            depths = {
+                name: SHALLOWEST if name in shallow else deepest(depth)
+                for name, depth in self._depths.items()
+            }
+            self._deeper[common] = self._running(common, depths)
+        run = self._deeper[common]
+        run.until(frames)
+        return run.held()
+
+    def _early_path(self) -> frozenset[str]:
+        """The engines between a fork and an early input of a join."""
+        source = {channel.name: channel.source for channel in self._flow.channels}
+        forks = {engine.name for engine in self._flow.engines if isinstance(engine, ForkEngine)}
+        found: set[str] = set()
+        waiting = [source[name] for name in self.early]
+        while waiting:
+            name = waiting.pop()
+            if name not in forks and name not in found:
+                found.add(name)
+                waiting += [channel.source for channel in self._flow.inputs(name)]
+        return frozenset(found)
+
+    def _bounded(self, common: int) -> FifoPlan:
+        """Every channel as deep as it is used when the early ones are bounded too."""
+        run = self._freely(common, FRAMES)
+        free = run.until(FRAMES).interval
+        chosen = self._early_depths(common, FRAMES)
+        run.bound(chosen)
+        timeline = run.until(BOUNDED_FRAMES)
+        if timeline.steady:  # no FIFO will ever hold more than it held so far
+            chosen = {
+                use.name: chosen[use.name]
+                if use.name in self.early
+                else max(DEFAULT_FIFO_DEPTH, use.occupancy)
+                for use in timeline.channels
+            }
+        return FifoPlan(depths=chosen, timeline=timeline, common=common, free_interval=free)
+
+
+def _lead(written: CycleArray, complete: CycleArray) -> int:
+    """Most tokens that one input has when the token that comes next is there at every input."""
+    there = np.searchsorted(written, complete, side="right")
+    return int((there - np.arange(len(complete))).max())
 
 
 def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPlan:

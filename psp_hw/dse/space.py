@@ -13,8 +13,9 @@ from psp_hw.cost.engines import engine_bill, pipeline_depth
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
+from psp_hw.dse.branches import Region, regions
 from psp_hw.dse.choose import Choice, Problem, affordable, chosen
-from psp_hw.dse.fifos import COMMON_DEPTHS, early_channels, quick_depths, size_fifos
+from psp_hw.dse.fifos import COMMON_DEPTHS, Sizing
 from psp_hw.dse.maps import map_options
 from psp_hw.dse.options import Catalog, CostArray, Options
 from psp_hw.dse.relax import Choosing, relax, search
@@ -41,7 +42,7 @@ from psp_hw.units import Clock
 SMALL = 24
 
 # Choices whose dataflow is kept for the next question about them.
-KEPT_FLOWS = 16
+KEPT_FLOWS = 8
 
 NO_MEMORIES: Mapping[str, MemoryKind] = {}
 
@@ -54,13 +55,13 @@ class Folded:
         flow: its FIFOs not sized yet.
         depths: of pipelines, by engine [cycles].
         nodes: the plan of everything that folds.
-        early: channels whose tokens wait for another branch (``early_channels``).
+        sizing: what was found of the depths of its FIFOs so far.
     """
 
     flow: Dataflow
     depths: Mapping[str, int]
     nodes: Mapping[str, NodePlan]
-    early: frozenset[str]
+    sizing: Sizing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +75,7 @@ class Space:
     problem: Problem
     floor: int  # interval of the slowest engine without a fold
     others: Mapping[str, CostArray]  # what each engine takes that has nothing to choose [5]
+    regions: tuple[Region, ...]  # of all joins
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
     flows: dict[tuple[int, ...], Folded] = field(default_factory=dict)  # by choice, the last few
 
@@ -123,7 +125,7 @@ def search_space(
     floor = max([floor, *(int(one.intervals[0]) for one in options)])
     capacity = array(part.resources)
     problem = Problem(tuple(options), array(fixed), capacity, capacity)
-    return Space(graph, part, clock, flow, problem, floor, others)
+    return Space(graph, part, clock, flow, problem, floor, others, regions(flow))
 
 
 def least_fifo(channel: Channel) -> Fifo:
@@ -200,8 +202,7 @@ def _fifo_ways(space: Space, depths: Mapping[str, int]) -> list[CostArray]:
 def fifo_needs(space: Space, choice: Choice, budget: CostArray) -> CostArray:
     """What the FIFOs of a choice take beyond the least depth [5]: depths by a quick rule, memories so that they fit if they can."""
     if choice.picks not in space.depths:
-        one = folded(space, choice)
-        space.depths[choice.picks] = quick_depths(one.flow, one.depths, one.early)
+        space.depths[choice.picks] = folded(space, choice).sizing.quick()
     known = space.depths[choice.picks]
     return fifo_cost(space, known, fifo_memories(space, choice, known, budget) or NO_MEMORIES)
 
@@ -235,7 +236,7 @@ def _fold(space: Space, choice: Choice) -> Folded:
             del nodes[engine.name]
     flow = build(space.graph, FoldPlan(nodes=nodes))
     depths = {engine.name: pipeline_depth(engine, space.part.fabric, space.clock) for engine in flow.engines}
-    return Folded(flow, depths, nodes, early_channels(flow, depths))
+    return Folded(flow, depths, nodes, Sizing(flow, depths, space.regions))
 
 
 def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Design:
@@ -244,10 +245,10 @@ def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Des
     flow, depths = one.flow, one.depths
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
     most = space.problem.capacity if budget is None else budget
-    fifos = size_fifos(flow, depths, interval=least, early=one.early)
+    fifos = one.sizing.plan(interval=least)
     memories = fifo_memories(space, choice, fifos.depths, most)
     if memories is None and fifos.common > COMMON_DEPTHS[0]:
-        fifos = size_fifos(flow, depths, commons=COMMON_DEPTHS[:1], early=one.early)
+        fifos = one.sizing.plan(commons=COMMON_DEPTHS[:1])
         memories = fifo_memories(space, choice, fifos.depths, most)
     memories = memories or NO_MEMORIES
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}

@@ -191,6 +191,11 @@ class Clockwork:
         """Depth of each channel as simulated; None where it is unbounded."""
         return {fifo.name: fifo.depth for fifo in self._fifos}
 
+    def bound(self, depths: Mapping[str, int]) -> None:
+        """Depths of channels from now on [tokens], of each at least what it held so far."""
+        for fifo in self._fifos:
+            fifo.depth = depths[fifo.name]
+
 
 def _cycle(stuck: Mapping[str, Wait | None]) -> tuple[Wait, ...]:
     """Follow who waits for whom until it closes."""
@@ -225,39 +230,70 @@ def simulate(
     Raises:
         DeadlockError: engines wait for each other for ever.
     """
-    sweeps = Sweeps(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths)
-    found = _run(sweeps, max_frames)
-    if found is None:
-        tokens = Clockwork(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths)
-        found = _run(tokens, max_frames)
-    assert found is not None
-    return found
+    return Running(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths).until(max_frames)
 
 
-def arrivals(
-    dataflow: Dataflow, *, depths: Mapping[str, int], unbounded: frozenset[str]
-) -> Mapping[str, CycleArray]:
-    """When the tokens of a lone frame are written to each channel [tokens], by name.
+class Running:
+    """A simulation that can go on where it stopped.
 
-    Raises:
-        DeadlockError: engines wait for each other for ever.
+    Args:
+        dataflow, depths, unbounded, fifo_depths: as of ``simulate``.
     """
-    sweeps = Sweeps(dataflow, depths=depths, unbounded=unbounded, fifo_depths=NO_DEPTHS)
-    if sweeps.run_frame():
-        return sweeps.written()
-    tokens = Clockwork(dataflow, depths=depths, unbounded=unbounded)
-    tokens.run_frame()
-    return tokens.written()
+
+    def __init__(
+        self,
+        dataflow: Dataflow,
+        *,
+        depths: Mapping[str, int] = NO_DEPTHS,
+        unbounded: frozenset[str] = frozenset(),
+        fifo_depths: Mapping[str, int] = NO_DEPTHS,
+    ) -> None:
+        self._flow, self._depths = dataflow, depths
+        self._engines: Sweeps | Clockwork = Sweeps(
+            dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths
+        )
+
+    def until(self, frames: int) -> Timeline:
+        """Let frames in until all tokens move at one period, or there were so many.
+
+        Raises:
+            DeadlockError: engines wait for each other for ever.
+        """
+        while self._engines.frames < frames and self._engines.period is None:
+            if not self._engines.run_frame():
+                self._engines = self._token_by_token()
+        return _timeline(self._engines)
+
+    def bound(self, depths: Mapping[str, int]) -> None:
+        """Depths of the channels from now on [tokens]; of each at least what it held so far, so that nothing was different before."""
+        assert all(held <= depths[name] for name, held in self.held().items()), "a FIFO held more than it can"
+        self._engines.bound(depths)
+
+    def held(self) -> Mapping[str, int]:
+        """Most tokens that each channel held so far, by name."""
+        return self._engines.occupancies()
+
+    def written(self) -> Mapping[str, CycleArray]:
+        """When the tokens of all frames were written to each channel [tokens], by name."""
+        return self._engines.written()
+
+    def _token_by_token(self) -> Clockwork:
+        """The same frames, the one that did not settle included, each as often as it takes."""
+        bounds = self._engines.bounds()
+        slow = Clockwork(
+            self._flow,
+            depths=self._depths,
+            unbounded=frozenset(name for name, depth in bounds.items() if depth is None),
+            fifo_depths={name: depth for name, depth in bounds.items() if depth is not None},
+        )
+        for _ in range(self._engines.frames + 1):
+            slow.run_frame()
+        return slow
 
 
-def _run(engines: Sweeps | Clockwork, max_frames: int) -> Timeline | None:
-    """Frame after frame until the period stays; None where a frame does not settle."""
-    period: int | None = None
-    while engines.frames < max_frames and period is None:
-        if not engines.run_frame():
-            return None
-        period = engines.period
-    finished = engines.finished
+def _timeline(engines: Sweeps | Clockwork) -> Timeline:
+    """What the frames so far say."""
+    period, finished = engines.period, engines.finished
     last = finished[-1] - finished[-2] if len(finished) > 1 else finished[0]
     depths = engines.bounds()
     return Timeline(

@@ -29,7 +29,11 @@ _Places = slice | npt.NDArray[np.intp]
 
 
 def _places(taken: npt.NDArray[np.bool_]) -> _Places:
-    return slice(None) if taken.all() else np.flatnonzero(taken)
+    """Where something is true: a slice, which is quicker to take, where those places follow each other."""
+    places = np.flatnonzero(taken)
+    if len(places) and int(places[-1]) - int(places[0]) + 1 == len(places):
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 class Link:
@@ -170,7 +174,7 @@ class Sweeps:
         """Least stall that each action of the frame asks for [actions], in cycles; the first no less than the last frame's."""
         stalls: CycleArray
         arrived = _latest([self._tracks[link.source].written[-1] for link in track.inputs])
-        if arrived is not None and isinstance(track.reads, slice):
+        if arrived is not None and len(arrived) == len(track.at):
             stalls = arrived - track.read_early
         else:
             stalls = np.empty(len(track.at), dtype=np.int64)
@@ -221,6 +225,11 @@ class Sweeps:
         """Depth of each channel as simulated; None where it is unbounded."""
         return {link.name: link.depth for link in self._links}
 
+    def bound(self, depths: Mapping[str, int]) -> None:
+        """Depths of channels from now on [tokens], of each at least what it held so far."""
+        for link in self._links:
+            link.depth = depths[link.name]
+
 
 def occupancy(written: CycleArray, read: CycleArray) -> int:
     """Most tokens in a channel whose tokens were written and read at these times [tokens], ascending."""
@@ -248,7 +257,8 @@ def _raise(stalls: CycleArray, track: Track, some: slice, freed: CycleArray) -> 
     """Stalls of some writes, where their slots were freed later."""
     asked = freed - track.write_early[some]
     if isinstance(track.writes, slice):
-        np.maximum(stalls[some], asked, out=stalls[some])
+        written = stalls[track.writes][some]
+        np.maximum(written, asked, out=written)
     else:
         at = track.writes[some]
         stalls[at] = np.maximum(stalls[at], asked)
