@@ -148,6 +148,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Save within an epoch, too, once the last checkpoint is so old. [default: 10]",
+            metavar="MINUTES",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -199,6 +207,7 @@ def command(
         devices=devices,
         nodes=nodes,
         tensorboard=tensorboard,
+        checkpoint_minutes=checkpoint_minutes,
         resume=resume,
         out=out,
     )

@@ -52,6 +52,7 @@ class Request:
     devices: int = 1
     nodes: int = 1
     tensorboard: bool | None = None
+    checkpoint_minutes: float | None = None
     resume: bool = False
     out: Path | None = None
 
@@ -144,6 +145,7 @@ def _trained(
         data_dir=request.data_dir,
         progress=progress,
         tensorboard=want_tensorboard(request.tensorboard),
+        checkpoint_seconds=None if request.checkpoint_minutes is None else 60 * request.checkpoint_minutes,
         note=note,
     )
     return TrainSummary(
@@ -216,6 +218,10 @@ def check_machine(request: Request) -> None:
     for option, count in {"--devices": request.devices, "--nodes": request.nodes}.items():
         if not 1 <= count <= MAX_PROCESSES:
             raise SpecError(f"{count} is outside 1 .. {MAX_PROCESSES}", where=option)
+    minutes = request.checkpoint_minutes
+    if minutes is not None and not minutes >= 0:
+        what, hint = f"{minutes} is not a time", "give minutes, 0 for a checkpoint after every step"
+        raise SpecError(what, where="--checkpoint-minutes", hint=hint)
     if request.devices * request.nodes > 1 and request.out is None:
         raise SpecError("several processes write one run", where="--devices", hint="name its folder: --out")
     if request.accelerator == "cuda":
@@ -387,7 +393,7 @@ def _per_structure(
 def resume_command(request: Request, run: Path) -> list[str]:
     """How a run goes on: what it is comes from its folder, what it runs on and where its data are from the options."""
     words = ["psp-hw", "train", "--resume", "--out", str(run)]
-    for name in ("data_dir", "accelerator", "devices", "nodes"):
+    for name in ("data_dir", "accelerator", "devices", "nodes", "checkpoint_minutes"):
         value = getattr(request, name)
         if value != getattr(Request(), name):
             words += [f"--{name.replace('_', '-')}", str(value)]
@@ -396,5 +402,14 @@ def resume_command(request: Request, run: Path) -> list[str]:
 
 def _asks(request: Request) -> bool:
     """Whether any option says what to train; ``--resume`` alone goes on with what the run was started with."""
-    how = ("data_dir", "resume", "out", "accelerator", "devices", "nodes", "tensorboard")
+    how = (
+        "data_dir",
+        "resume",
+        "out",
+        "accelerator",
+        "devices",
+        "nodes",
+        "tensorboard",
+        "checkpoint_minutes",
+    )
     return request != Request(**{name: getattr(request, name) for name in how})

@@ -29,7 +29,7 @@ from psp_hw.training.export import export_model
 from psp_hw.training.log import merged_log
 from psp_hw.training.loop import LOGS
 from psp_hw.training.machine import Machine, is_leader, wait_for_all
-from psp_hw.training.manner import Manner, Note
+from psp_hw.training.manner import CHECKPOINT_SECONDS, Manner, Note
 from psp_hw.training.phases import (
     FLOAT_PHASE,
     QUANT_PHASE,
@@ -102,6 +102,7 @@ def train(
     data_dir: Path | None = None,
     progress: bool = True,
     tensorboard: bool = False,
+    checkpoint_seconds: float | None = None,
     note: Note | None = None,
 ) -> TrainResult:
     """Train, prune, quantize, export.
@@ -116,6 +117,7 @@ def train(
         data_dir: where fetched data sets are.
         progress: show a progress bar on stderr.
         tensorboard: write event files, too.
+        checkpoint_seconds: save within an epoch, too, once the last checkpoint is so old; None: after ten minutes [s].
         note: told in a sentence about what needs no stop: a damaged checkpoint whose forerunner is used.
 
     Raises:
@@ -129,7 +131,13 @@ def train(
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
     heard = {} if note is None or not is_leader() else {"note": note}
-    manner = Manner(resume=resume, progress=progress, tensorboard=tensorboard, **heard)
+    manner = Manner(
+        resume=resume,
+        progress=progress,
+        tensorboard=tensorboard,
+        checkpoint_seconds=CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds,
+        **heard,
+    )
     return train_on(spec, training, testing, out, machine=machine or Machine(), manner=manner, floats=floats)
 
 

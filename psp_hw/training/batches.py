@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -17,12 +17,15 @@ from psp_hw.errors import SpecError
 from psp_hw.spec.train import DataSpec
 from psp_hw.training.machine import shard
 
+Plan = list[tuple[NDArray[np.int64], Variations]]
+
 
 class Batches:
     """An iterable of (images [n, C, H, W], labels [n]) for one epoch at a time.
 
     Lightning tells the epoch through ``sampler.set_epoch``; the object is its own sampler. Where several processes train,
-    each takes its share of every batch. Photographs are decoded as they are needed, by as many threads as there are cores.
+    each takes its share of every batch. An epoch that was cut goes on
+    behind the batches that were given. Photographs are decoded as they are needed, by as many threads as there are cores.
 
     Args:
         split: the images.
@@ -41,6 +44,8 @@ class Batches:
         self.count = -(-len(split) // batch_size)
         self.epoch = 0
         self.sampler = self
+        self.given = 0  # batches of this epoch
+        self.begun = (0, 0)  # an epoch and how many of its batches were given before
         self.held: DeviceImages | None = None
         self.device = torch.device("cpu")
 
@@ -48,28 +53,46 @@ class Batches:
         """Choose the epoch that the next iteration yields."""
         self.epoch = epoch
 
-    def hold_on(self, device: torch.device) -> None:
+    def state_dict(self) -> dict[str, int]:
+        """Which batches of which epoch were given: Lightning stores it in a checkpoint."""
+        return {"epoch": self.epoch, "given": self.given}
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Go on behind the batches that were given; the other epochs are whole."""
+        self.begun = (int(state_dict["epoch"]), int(state_dict["given"]))
+
+    def hold_on(self, device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> None:
         """Keep the images on an accelerator and vary them there; the batches hold the same values.
 
         Of photographs, bytes are sent there and preprocessed.
+
+        Args:
+            device: where.
+            layout: of the batches in its memory.
         """
         self.device = device
         if isinstance(self.split.images, Photographs):
             return
-        self.held = None if device.type == "cpu" else DeviceImages(self.split, device, pad=self.spec.pad)
+        on_host = device.type == "cpu"
+        self.held = None if on_host else DeviceImages(self.split, device, pad=self.spec.pad, layout=layout)
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if isinstance(self.split.images, Photographs):
-            return self._streamed(self.split.images)
-        return self._stored()
+        epoch, given = self.begun
+        first = given if epoch == self.epoch else 0
+        self.given = first
+        photographs = self.split.images
+        streamed = isinstance(photographs, Photographs)
+        for batch in self._streamed(photographs, first) if streamed else self._stored(first):
+            self.given += 1
+            yield batch
 
-    def _streamed(self, photographs: Photographs) -> Iterator[tuple[Tensor, Tensor]]:
+    def _streamed(self, photographs: Photographs, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = photographs.encoded.order(np.random.default_rng([self.seed, self.epoch]))
         rank, processes = shard()
-        shares = [index[rank::processes] for index in np.array_split(order, self.count)]
+        shares = [index[rank::processes] for index in np.array_split(order, self.count)[first:]]
         pixels = photographs.batches(
             shares,
             seed=self.seed,
@@ -81,21 +104,27 @@ class Batches:
         for index, images in zip(shares, pixels, strict=True):
             yield ready(images), torch.from_numpy(self.split.labels[index])
 
-    def _stored(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _stored(self, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        plan = self._plan()[first:]
+        if self.held is not None:
+            yield from self.held.batches(plan)
+            return
+        for index, how in plan:
+            images = vary(self.split.images[index], how, pad=self.spec.pad)
+            yield torch.from_numpy(images), torch.from_numpy(self.split.labels[index])
+
+    def _plan(self) -> Plan:
+        """The images of each batch of an epoch that this process takes, and how they are varied."""
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.split))
         rank, processes = shard()
+        mine = slice(rank, None, processes)
+        plan: Plan = []
         for index in np.array_split(order, self.count):
             how = draw_variations(len(index), rng, pad=self.spec.pad, flip=self.spec.flip)
-            mine = slice(rank, None, processes)
             share = Variations(rows=how.rows[mine], columns=how.columns[mine], mirrored=how.mirrored[mine])
-            yield self._batch(index[mine], share)
-
-    def _batch(self, index: NDArray[np.int64], how: Variations) -> tuple[Tensor, Tensor]:
-        if self.held is not None:
-            return self.held.batch(index, how)
-        images = vary(self.split.images[index], how, pad=self.spec.pad)
-        return torch.from_numpy(images), torch.from_numpy(self.split.labels[index])
+            plan.append((index[mine], share))
+        return plan
 
 
 class Preprocess:
@@ -125,29 +154,54 @@ class Preprocess:
 class DeviceImages:
     """A whole split in the memory of a device, padded, so that a crop is one gather.
 
+    What an epoch does with them is sent there once: a step sends nothing.
+
     Args:
         split: the images; CIFAR-10 takes 0.9 GiB.
         device: where they are kept.
         pad: largest shift [pixels].
+        layout: of the batches in memory.
     """
 
-    def __init__(self, split: Split, device: torch.device, *, pad: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        device: torch.device,
+        *,
+        pad: int,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         images = torch.from_numpy(split.images).to(device)
         self.padded = functional.pad(images, (pad, pad, pad, pad))  # [N, C, H + 2 pad, W + 2 pad]
+        self.is_last = layout is torch.channels_last
+        if self.is_last:
+            self.padded = self.padded.permute(0, 2, 3, 1).contiguous()  # [N, H + 2 pad, W + 2 pad, C]
         self.labels = torch.from_numpy(split.labels).to(device)
         channels, height, width = split.image_shape
         self.c = torch.arange(channels, device=device)[None, :, None, None]
         self.h = torch.arange(height, device=device)
         self.w = torch.arange(width, device=device)
+        self.mirrored_w = self.w.flip(0)
 
-    def batch(self, index: NDArray[np.int64], how: Variations) -> tuple[Tensor, Tensor]:
-        """Images [n, C, H, W] and labels [n] of a batch, varied."""
-        columns = np.stack([index, how.rows, how.columns, how.mirrored.astype(np.int64)])
-        image, row, column, mirrored = torch.from_numpy(columns).to(self.padded.device, non_blocking=True)
-        across = torch.where(mirrored[:, None] > 0, self.w.flip(0), self.w)  # [n, W]
-        rows = (row[:, None] + self.h)[:, None, :, None]
-        across = (column[:, None] + across)[:, None, None, :]
-        return self.padded[image[:, None, None, None], self.c, rows, across], self.labels[image]
+    def batches(self, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [n, C, H, W] and labels [n] of each batch, varied."""
+        if not plan:
+            return
+        columns = [
+            np.stack([index, how.rows, how.columns, how.mirrored.astype(np.int64)]) for index, how in plan
+        ]
+        sizes = [len(index) for index, _ in plan]
+        there = torch.from_numpy(np.concatenate(columns, axis=1)).to(self.padded.device)  # [4, images]
+        for image, row, column, mirrored in (part.unbind() for part in there.split(sizes, dim=1)):
+            yield self._gather(image, row, column, mirrored), self.labels[image]
+
+    def _gather(self, image: Tensor, row: Tensor, column: Tensor, mirrored: Tensor) -> Tensor:
+        across = torch.where(mirrored[:, None] > 0, self.mirrored_w, self.w) + column[:, None]  # [n, W]
+        down = row[:, None] + self.h  # [n, H]
+        if self.is_last:
+            found = self.padded[image[:, None, None], down[:, :, None], across[:, None, :]]  # [n, H, W, C]
+            return found.permute(0, 3, 1, 2)
+        return self.padded[image[:, None, None, None], self.c, down[:, None, :, None], across[:, None, None]]
 
 
 def calibration_batches(split: Split, *, images: int, batch_size: int, seed: int) -> list[Tensor]:

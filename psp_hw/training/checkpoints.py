@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
 
 from psp_hw.errors import RunError, TrainingError
 from psp_hw.training.durable import sync, unwritable, write_aside
+from psp_hw.training.lightning_names import Checkpoint, LightningModule, TorchCheckpointIO, Trainer
 from psp_hw.training.manner import Note, Row
 
 DAMAGED = ".damaged"
+_AGREE_EVERY = 16  # steps between two moments at which several processes ask each other
 _BAD = "truncated or corrupt, or holds more than tensors; nothing in it was executed"
 _RESTORE = "restore it, or train again; of an interrupted run: delete it to start this phase again"
 
@@ -142,17 +141,20 @@ class ShelfIO(TorchCheckpointIO):
 
 
 class Keeper(Checkpoint):
-    """Saves the state after every epoch, only while all parameters are numbers; the log and the time go with it.
+    """Saves the state after every epoch, and within one where it is long; only while all parameters are numbers.
 
-    What is remembered belongs to the weights beside it: after a resume neither an epoch nor a second counts twice, and
+    The log and the time go with it. What is remembered belongs to the weights beside it: after a resume neither an epoch nor a second counts twice, and
     none is missing.
 
     Args:
         shelf: where the checkpoints lie.
+        every: save within an epoch once so much time has passed since the last checkpoint [s].
     """
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, *, every: float) -> None:
         self.shelf = shelf
+        self.every = every
+        self._saved = time.perf_counter()
         self.rows: list[Row] = []
         self._seconds = 0.0
         self._since: float | None = None
@@ -173,22 +175,52 @@ class Keeper(Checkpoint):
         self._seconds = float(state_dict.get("seconds", 0.0))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._since = time.perf_counter()
+        self._since = self._saved = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_last_batch and self._is_due(trainer):
+            self._save(trainer, pl_module)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        """Whether it is time for a checkpoint; of several processes, the first decides."""
+        if trainer.world_size > 1 and trainer.global_step % _AGREE_EVERY:
+            return False
+        due = time.perf_counter() - self._saved >= self.every
+        return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for name, parameter in pl_module.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise TrainingError(
-                    f"'{name}' is no longer a number in epoch {trainer.current_epoch + 1}",
-                    where="training",
-                    hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
-                )
         facts = {key: repr(float(value)) for key, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": str(trainer.current_epoch), "step": str(trainer.global_step - 1), **facts})
+        self._save(trainer, pl_module)
+
+    def _save(self, trainer: Trainer, module: LightningModule) -> None:
+        with torch.no_grad():
+            require_numbers(module, trainer.current_epoch + 1)
         try:
             trainer.save_checkpoint(self.shelf.last)  # by all processes; the first writes
         except OSError as error:
             raise unwritable(self.shelf.last, error) from error
+        self._saved = time.perf_counter()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seconds, self._since = self.seconds, None
+
+
+def require_numbers(module: LightningModule, epoch: int) -> None:
+    """Refuse parameters that are no longer numbers; one question to the device that trains, not one per parameter.
+
+    Raises:
+        TrainingError: names the first of them.
+    """
+    named = dict(module.named_parameters())
+    finite = torch.stack([torch.isfinite(parameter).all() for parameter in named.values()])
+    if bool(finite.all()):
+        return
+    name = next(name for name, good in zip(named, finite.tolist(), strict=True) if not good)
+    raise TrainingError(
+        f"'{name}' is no longer a number in epoch {epoch}",
+        where="training",
+        hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
+    )

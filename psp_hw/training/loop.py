@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from psp_hw.errors import RunError
 from psp_hw.spec.enums import Precision
@@ -22,11 +18,22 @@ from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec
 from psp_hw.training.batches import Batches
 from psp_hw.training.checkpoints import Keeper, Shelf, ShelfIO, check_checkpoint
+from psp_hw.training.lightning_names import (
+    SPEAKERS,
+    Callback,
+    CSVLogger,
+    LightningModule,
+    Logger,
+    SLURMEnvironment,
+    TensorBoardLogger,
+    Trainer,
+)
 from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.manner import Manner, PhaseRecord
 from psp_hw.training.modules import Phase
 from psp_hw.training.progress import PhaseProgress
 
+_NEVER = 10**12  # steps
 LOGS, CHECKPOINTS, TENSORBOARD = "logs", "checkpoints", "tensorboard"
 
 __all__ = ["check_checkpoint", "phase_steps", "run_phase"]
@@ -66,13 +73,13 @@ def run_phase(
     Raises:
         TrainingError: the loss is not a number, or all structures of a layer are gone.
         RunError: both checkpoints are damaged or belong to another network, or the disk is full.
-        KeyboardInterrupt: Ctrl-C; the checkpoint of the last whole epoch is in place.
+        KeyboardInterrupt: Ctrl-C; the last checkpoint is in place.
     """
     manner = manner or Manner()
     shelf = Shelf(folder=run / CHECKPOINTS, phase=name)
     shelf.folder.mkdir(parents=True, exist_ok=True)
     start = shelf.newest(manner.note, leader=is_leader()) if manner.resume else None
-    keeper = Keeper(shelf)
+    keeper = Keeper(shelf, every=manner.checkpoint_seconds)
     callbacks: list[Callback] = [HoldImages(batches), keeper]
     if manner.progress and is_leader():
         callbacks.append(PhaseProgress(name, phase.steps))
@@ -84,7 +91,7 @@ def run_phase(
             callbacks=callbacks,
             plugins=[ShelfIO(shelf), *_cluster()],
             default_root_dir=shelf.folder,
-            log_every_n_steps=1,
+            log_every_n_steps=_NEVER,  # a step logs nothing, an epoch does
         )
         _fit(trainer, phase, batches, start)
     return PhaseRecord(seconds=keeper.seconds, rows=tuple(keeper.rows))
@@ -92,8 +99,10 @@ def run_phase(
 
 def engine_options(phase: Phase, machine: Machine, *, small: bool) -> dict[str, Any]:
     """What a Trainer is told about the machine and the arithmetic of a phase."""
+    on_gpu = machine.on_gpu(small=small)
     return {
-        "accelerator": "gpu" if machine.on_gpu(small=small) else "cpu",
+        "accelerator": "gpu" if on_gpu else "cpu",
+        "benchmark": on_gpu,  # let cuDNN try its convolutions: there are two batch sizes, and 50,000 steps
         "devices": machine.devices,
         "num_nodes": machine.nodes,
         "strategy": "ddp" if machine.processes > 1 else "auto",
@@ -155,7 +164,8 @@ class HoldImages(Callback):
         self.batches = batches
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.batches.hold_on(pl_module.device)
+        layout = pl_module.layout if isinstance(pl_module, Phase) else torch.contiguous_format
+        self.batches.hold_on(pl_module.device, layout)
 
 
 def _free_version(folder: Path, name: str) -> str:
@@ -185,7 +195,7 @@ def _threads(count: int) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's greetings and hints off the terminal; errors still come as exceptions."""
-    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    loggers = [logging.getLogger(name) for name in SPEAKERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -9,6 +9,7 @@ from typing import Any
 
 from psp_hw.errors import ToolError
 
+CHECKPOINT_SECONDS = 600.0  # an epoch of ImageNet takes hours; what is lost is at most so much
 Note = Callable[[str], None]
 Row = dict[str, str]
 
@@ -25,12 +26,14 @@ class Manner:
         resume: continue from the last checkpoint, where there is one.
         progress: show a progress bar on stderr.
         tensorboard: write event files beside the CSV log.
+        checkpoint_seconds: save within an epoch, too, once so much time has passed since the last checkpoint [s].
         note: told in a sentence what a person should know and no result says.
     """
 
     resume: bool = False
     progress: bool = False
     tensorboard: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     note: Note = _unheard
 
 

@@ -8,21 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional
 
 from psp_hw.errors import TrainingError
-from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress, tightness
+from psp_hw.pruning.methods.psp import Pace, l1_of, l1_parameters, penalty_groups, require_alive, tightness
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
-from psp_hw.quant.quantizers import freeze_scales
 from psp_hw.spec.enums import Precision, RateShape
 from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec
+from psp_hw.training.lightning_names import LightningModule
+from psp_hw.training.means import Means
 
-_RECENT = 0.05  # share of a step in the smoothed values that people see
 _GRACE = 0.5  # share of the steps during which a layer may be empty: alpha starts small and may come back
 _WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
 _WATCH_EVERY = 64  # steps: reading the loss makes an accelerator wait for the host
+_STATE = "psp_hw"  # our key in a checkpoint
 _STEP_DROPS = (0.5, 0.75)  # step: the rate falls to a tenth at these shares (He et al., Sec. 4.2)
 # thirds: the same, after 30 and 60 epochs of 90 (Huang et al., arXiv 1608.06993, Sec. 4.2)
 _THIRDS_DROPS = (1 / 3, 2 / 3)
@@ -50,8 +50,30 @@ def rate_factor(shape: RateShape, progress: float) -> float:
             return float(0.1 ** sum(progress >= drop for drop in _THIRDS_DROPS))
 
 
+class Scores(nn.Module):
+    """The loss of a batch, and what people watch; what `torch.compile` makes one graph of.
+
+    Args:
+        net: the network that learns.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [n, C, H, W] and labels [n] to the loss and `psp_hw.training.means.WATCHED` [2]."""
+        logits = self.net(images)  # [n, classes]
+        loss = functional.cross_entropy(logits, labels)
+        hits = (logits.detach().argmax(dim=1) == labels).float().mean()
+        return loss, torch.stack((loss.detach(), hits))
+
+
 class Phase(LightningModule):
     """What both phases share: loss, SGD with momentum, learning rate per step, the watch on the loss.
+
+    A step reads nothing back from the device that computes it, but for the loss every `_WATCH_EVERY` steps (on a CPU, where
+    that costs nothing, every step).
 
     Args:
         net: the network that learns.
@@ -67,47 +89,75 @@ class Phase(LightningModule):
         self.schedule = schedule
         self.steps = steps
         self.engine = engine
-        self.recent: dict[str, Tensor] = {}  # for people: means over the last steps, in no log
+        self.means = Means()
+        self.graphed = False
         # In a tuple: as an attribute of its own, the network would be registered, and saved, twice.
-        self._forward: tuple[Callable[[Tensor], Tensor]] = (torch.compile(net) if engine.compile else net,)
+        self._scores: tuple[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = (Scores(net),)
+        self._draws: Tensor | None = None
 
     @property
     def progress(self) -> float:
         """Share of the steps that is done."""
         return float(self.global_step) / self.steps
 
+    def on_fit_start(self) -> None:
+        """Compile for the device that trains: on a GPU, every step becomes a CUDA graph that is replayed."""
+        if not self.engine.compile:
+            return
+        self.graphed = self.device.type == "cuda"
+        mode = "reduce-overhead" if self.graphed else "default"
+        # Batches have one of two sizes: two graphs with fixed shapes, instead of one for any size.
+        self._scores = (torch.compile(Scores(self.net), mode=mode, dynamic=False),)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        (forward,) = self._forward
-        logits = forward(images.contiguous(memory_format=self.layout))  # [n, classes]
-        loss = functional.cross_entropy(logits, labels)
+        if self.graphed:
+            torch.compiler.cudagraph_mark_step_begin()
+        (scores,) = self._scores
+        loss, watched = scores(images.contiguous(memory_format=self.layout), labels)
         penalty = self.penalty()
         total = loss if penalty is None else loss + penalty
-        watched = self.device.type == "cpu" or self.global_step % _WATCH_EVERY == 0
-        if watched and not math.isfinite(total.item()):
+        if self.is_watched() and not math.isfinite(total.item()):
             raise TrainingError(
                 f"the loss is {total.item()} in epoch {self.current_epoch + 1}, step {self.global_step + 1}",
                 where="training",
                 hint="lower the learning rate; the last good checkpoint is kept in checkpoints/",
             )
-        hits = (logits.detach().argmax(dim=1) == labels).float().mean()
-        self._note("loss", loss.detach(), len(labels))
-        self._note("accuracy", hits, len(labels))
+        self.means.add(watched, len(labels))
         return total
 
-    def _note(self, name: str, value: Tensor, images: int) -> None:
-        """Log the mean over the epoch and over all processes."""
-        before = self.recent.get(name, value)
-        self.recent[name] = before + _RECENT * (value - before)
-        together = self.trainer.world_size > 1
-        self.log(name, value, on_step=False, on_epoch=True, batch_size=images, sync_dist=together)
+    def is_watched(self) -> bool:
+        """Whether the loss of this step is read."""
+        return self.device.type == "cpu" or self.global_step % _WATCH_EVERY == 0
 
     def pruning_facts(self) -> dict[str, float]:
         """What pruning is doing now, by name."""
         return {}
 
     def on_train_start(self) -> None:
+        if self._draws is not None:
+            torch.set_rng_state(self._draws)
         self._stop_when_done()
+
+    def on_train_epoch_start(self) -> None:
+        self.means.begin()  # not called where an epoch goes on
+
+    def on_train_epoch_end(self) -> None:
+        totals = self.means.totals().to(self.device)
+        if self.trainer.world_size > 1:
+            totals = self.trainer.strategy.reduce(totals, reduce_op="sum")  # type: ignore[assignment]
+        for name, value in Means.of(totals).items():
+            self.log(name, value)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The epoch so far, and where the random numbers stand: a network may have dropout."""
+        checkpoint[_STATE] = {"means": self.means.state_dict(), "draws": torch.get_rng_state()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        known = checkpoint.get(_STATE)  # missing in those of earlier versions, which end with an epoch
+        if known is not None:
+            self.means.load_state_dict(known["means"])
+            self._draws = known["draws"]
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         self._stop_when_done()
@@ -131,7 +181,10 @@ class Phase(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(
-            self.parameter_groups(), lr=self.schedule.rate, momentum=self.schedule.momentum
+            self.parameter_groups(),
+            lr=self.schedule.rate,
+            momentum=self.schedule.momentum,
+            fused=True if self.device.type == "cuda" else None,  # one kernel for all parameters
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(self.schedule.shape, step / self.steps)
@@ -160,18 +213,21 @@ class PruningPhase(Phase):
     ) -> None:
         super().__init__(net, schedule, steps, engine)
         self.pruning = pruning
+        self.pace = Pace(net)
+        self._l1 = l1_parameters(net)
 
     def penalty(self) -> Tensor | None:
-        return l1_term(self.net)
+        return l1_of(self._l1)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         alphas = penalty_groups(self.net)
         return super().parameter_groups() + [{"params": a, "weight_decay": s} for a, s in alphas]
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
-        set_progress(self.net, self.progress, self.pruning)
+        self.pace.tell(self.progress, self.pruning)
 
     def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
         if self.progress >= _GRACE or self.progress >= 1.0 - self.pruning.settle:
             require_alive(self.net)
         for name, value in self.pruning_facts().items():
@@ -216,20 +272,37 @@ class QuantizedPhase(Phase):
         exact = replace(engine, precision=Precision.FLOAT32, compile=False)
         super().__init__(net, schedule, steps, exact)
         self.masks = masks
+        self._masked: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def configure_optimizers(self) -> Any:
+        from psp_hw.quant.quantizers import freeze_scales
+
         freeze_scales(self.net)  # the state of a checkpoint is loaded before
         return super().configure_optimizers()
 
-    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
-        apply_masks(self.net, self.masks)
-        super().on_train_batch_end(outputs, batch, batch_idx)
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        weights = [weight_of(self.net, name) for name in self.masks]
+        self._masked = (weights, [mask.to(w) for w, mask in zip(weights, self.masks.values(), strict=True)])
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """A step ends with the masks applied, whoever looks at the weights next."""
+        super().optimizer_step(*arguments, **options)
+        weights, masks = self._masked
+        if weights:
+            with torch.no_grad():
+                torch._foreach_mul_(weights, masks)
 
 
 @torch.no_grad()
 def apply_masks(net: nn.Module, masks: dict[str, Tensor]) -> None:
     """Set every weight outside of the masks to zero, in place."""
     for name, mask in masks.items():
-        weight = net.get_submodule(name).weight
-        assert isinstance(weight, Tensor)
-        weight.mul_(mask)
+        weight_of(net, name).mul_(mask)
+
+
+def weight_of(net: nn.Module, name: str) -> Tensor:
+    """The weight of a layer."""
+    weight = net.get_submodule(name).weight
+    assert isinstance(weight, Tensor)
+    return weight

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
@@ -23,6 +21,7 @@ from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers
 from psp_hw.pruning.select import prune
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches
+from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
 from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_steps
 from psp_hw.training.machine import Machine
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase

@@ -6,11 +6,11 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
+from psp_hw.training.means import WATCHED
 from psp_hw.training.modules import Phase
 
 _WIDE = 100  # columns from which there is room for a bar
@@ -84,6 +84,8 @@ class PhaseProgress(Callback):
 
 def facts_of(phase: Phase) -> str:
     """Loss and accuracy, smoothed over the last steps; density and epsilon, as they are now."""
-    facts = [f"loss {float(phase.recent['loss']):.3f}", f"accuracy {float(phase.recent['accuracy']):.1%}"]
+    recent = phase.means.recent
+    known = {} if recent is None else dict(zip(WATCHED, recent.tolist(), strict=True))
+    facts = [f"{name} {value:{'.1%' if name == 'accuracy' else '.3f'}}" for name, value in known.items()]
     facts += [f"{name} {value:.3f}" for name, value in phase.pruning_facts().items()]
     return " ".join(facts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,38 @@ def test_images_held_on_a_device_give_the_same_batches(split: Split, pad: int, f
 
     for expected, got in zip(_epoch(memory, 2), _epoch(held, 2), strict=True):
         assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_epoch_that_was_cut_goes_on_behind_its_batches(split: Split, held: bool) -> None:
+    spec = DataSpec(pad=1, flip=True)
+    cut, whole, other = (Batches(split, spec, batch_size=50, seed=1) for _ in range(3))
+    cut.set_epoch(2)
+    some = [batch for _, batch in zip(range(3), cut, strict=False)]
+    other.load_state_dict(cut.state_dict())
+    other.set_epoch(2)
+    if held:
+        other.held = DeviceImages(split, torch.device("cpu"), pad=1)
+
+    whole.set_epoch(2)
+    for expected, got in zip(whole, [*some, *other], strict=True):
+        assert torch.equal(expected[0], got[0])
+        assert torch.equal(expected[1], got[1])
+    assert {"epoch": 2, "given": len(whole)} == other.state_dict()
+    for one, two in zip(_epoch(whole, 3), _epoch(other, 3), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_on_a_device_batches_lie_as_the_network_wants_them(split: Split) -> None:
+    spec = DataSpec(pad=2, flip=True)
+    wide = replace(split, images=np.repeat(split.images, 3, axis=1) * np.arange(1, 4)[None, :, None, None])
+    wide = replace(wide, images=wide.images.astype(np.float32))
+    memory, held = (Batches(wide, spec, batch_size=50, seed=1) for _ in range(2))
+    held.held = DeviceImages(wide, torch.device("cpu"), pad=2, layout=torch.channels_last)
+
+    for expected, got in zip(memory, held, strict=True):
+        assert got[0].is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(expected[0], got[0])
 
 
 def test_processes_share_every_batch(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

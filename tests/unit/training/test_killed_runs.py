@@ -87,6 +87,38 @@ def test_killed_at_a_random_moment_and_resumed(
     _assert_same(expected, tmp_path / "run")
 
 
+OFTEN = {"checkpoint_minutes": 0.0, "resume": True}  # a checkpoint after every step
+
+
+@pytest.fixture(scope="module")
+def moments_with_steps(
+    lab: Lab, undisturbed: tuple[Path, int], tmp_path_factory: pytest.TempPathFactory
+) -> int:
+    """How many moments a run has that saves after every step; its files are those of one that does not."""
+    expected, _ = undisturbed
+    out = tmp_path_factory.mktemp("often") / "run"
+    answer = lab.train(out, **OFTEN)
+    _assert_same(expected, out)
+    return int(answer["moments"])
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_killed_within_an_epoch_it_goes_on_within_that_epoch(
+    lab: Lab, undisturbed: tuple[Path, int], moments_with_steps: int, tmp_path: Path, quarter: int
+) -> None:
+    """Killed twice, in steps and in the middle of writes."""
+    expected, _ = undisturbed
+    rng = random.Random(SEED + quarter)
+    first = lab.train(
+        tmp_path / "run", die_at=round((quarter + rng.random()) * moments_with_steps / 4), **OFTEN
+    )
+    second = lab.train(tmp_path / "run", die_at=rng.randrange(1, 20), **OFTEN)
+
+    assert [signal.SIGKILL] * 2 == [os.WTERMSIG(answer["status"]) for answer in (first, second)]
+    assert 0 == lab.train(tmp_path / "run", **OFTEN)["status"]
+    _assert_same(expected, tmp_path / "run")
+
+
 @pytest.mark.parametrize("phase", ["first moments", "last moments"])
 def test_killed_while_the_folder_is_begun_or_finished(
     lab: Lab, undisturbed: tuple[Path, int], tmp_path: Path, phase: str

@@ -33,7 +33,7 @@ def phase() -> PruningPhase:
     net = fresh_net(SPEC, load("digits", None, "test"))
     prune(net, SPEC.pruning, first="conv0")
     made = PruningPhase(net, SPEC.training, 60, SPEC.pruning, SPEC.engine)
-    made.recent = {"loss": torch.tensor(2.345678), "accuracy": torch.tensor(0.12345)}
+    made.means.recent = torch.tensor([2.345678, 0.12345])
     return made
 
 
@@ -51,7 +51,7 @@ def test_in_a_log_file_a_phase_says_its_last_state(
 
 def test_the_line_of_a_terminal_fits_in_80_columns(phase: PruningPhase) -> None:
     """With the widest numbers that a training of the paper shows."""
-    phase.recent = {"loss": torch.tensor(12.345), "accuracy": torch.tensor(1.0)}
+    phase.means.recent = torch.tensor([12.345, 1.0])
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system=None)
     progress = PhaseProgress("train", 60, console)

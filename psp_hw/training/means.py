@@ -1,0 +1,63 @@
+"""Loss and accuracy of an epoch, summed where the steps are computed: nothing is read back before somebody asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WATCHED = ("loss", "accuracy")
+_RECENT = 0.05  # share of a step in the smoothed values that people see
+
+
+class Means:
+    """Means over the images of an epoch, and smoothed values over the last steps.
+
+    Its state goes into a checkpoint, so that an epoch that was cut has the same means as one that was not.
+    """
+
+    def __init__(self) -> None:
+        self.recent: Tensor | None = None  # [2], as in `WATCHED`; for people: in no log
+        self._sums: Tensor | None = None  # [2]
+        self._images = 0
+
+    def add(self, values: Tensor, images: int) -> None:
+        """Take in a step.
+
+        Args:
+            values: means over its images [2], as in `WATCHED`.
+            images: how many there were.
+        """
+        weighted = values * images
+        self._sums = weighted if self._sums is None else self._sums.to(weighted).add_(weighted)
+        self._images += images
+        if self.recent is None:
+            self.recent = values.clone()
+        else:
+            self.recent.lerp_(values, _RECENT)
+
+    def begin(self) -> None:
+        """An epoch begins."""
+        self._sums, self._images = None, 0
+
+    def totals(self) -> Tensor:
+        """Sums and number of images [3], float64, to be summed over the processes."""
+        sums = torch.zeros(len(WATCHED)) if self._sums is None else self._sums
+        return torch.cat((sums.double(), sums.new_tensor([self._images], dtype=torch.float64)))
+
+    @staticmethod
+    def of(totals: Tensor) -> dict[str, Tensor]:
+        """The means of an epoch by name; empty where no image was seen."""
+        images = totals[-1].item()
+        if not images:
+            return {}
+        return dict(zip(WATCHED, (totals[:-1].float() / images).unbind(), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of an epoch that goes on."""
+        return {"sums": None if self._sums is None else self._sums.cpu(), "images": self._images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self._sums, self._images = state["sums"], int(state["images"])
