@@ -59,7 +59,7 @@ def result_type(op: Op, inputs: Sequence[TensorType], constants: Mapping[str, In
             positive = FixedPoint.holding(Interval(0, fmt.max), frac=fmt.frac)
             return _typed(inputs[0].height, inputs[0].width, inputs[0].channels, positive)
         case Requantize():
-            _check_frac(op.name, inputs[0].fmt, op.requantize)
+            _check_requantizer(op.name, inputs[0].fmt, op.requantize)
             return _typed(inputs[0].height, inputs[0].width, inputs[0].channels, op.requantize.fmt)
         case Flatten():
             return _typed(1, 1, inputs[0].pixels * inputs[0].channels, inputs[0].fmt)
@@ -134,17 +134,25 @@ def _typed(height: int, width: int, channels: int, fmt: FixedPoint) -> TensorTyp
     return TensorType(height=height, width=width, channels=channels, fmt=fmt)
 
 
-def _check_frac(name: str, exact: FixedPoint, to: Requantizer) -> None:
+def _check_requantizer(name: str, exact: FixedPoint, to: Requantizer) -> None:
+    _check_division(name, exact, to)
     if to.divisor == 1 and exact.frac - to.shift != to.fmt.frac:
         raise ValueError(
             f"{name}: {exact.frac} fractional bits shifted right by {to.shift} are not the {to.fmt.frac} of {to.fmt}"
         )
 
 
+def _check_division(name: str, exact: FixedPoint, to: Requantizer) -> None:
+    if not to.divides(exact.width + (not exact.signed)):
+        raise ValueError(
+            f"{name}: {exact.width} bits shifted right by {to.shift} are too wide for a division by {to.divisor}"
+        )
+
+
 def _settled(name: str, exact: FixedPoint, to: Requantizer | None) -> FixedPoint:
     if to is None:
         return exact
-    _check_frac(name, exact, to)
+    _check_requantizer(name, exact, to)
     return to.fmt
 
 
@@ -215,10 +223,11 @@ def _avg_pool_type(op: AvgPool, source: TensorType) -> TensorType:
     odd = area >> twos
     if odd > 1 and (op.requantize is None or op.requantize.divisor != odd):
         raise ValueError(f"{op.name}: a mean over {area} pixels needs a requantizer with divisor {odd}")
-    frac = source.fmt.frac + twos
-    if op.requantize is not None:
-        if op.requantize.divisor == odd and frac - op.requantize.shift != op.requantize.fmt.frac:
-            raise ValueError(f"{op.name}: the requantizer's shift does not lead to {op.requantize.fmt}")
-        return _typed(height, width, source.channels, op.requantize.fmt)
-    exact = FixedPoint.holding(source.fmt.range.scaled(area), frac=frac)
-    return _typed(height, width, source.channels, exact)
+    exact = FixedPoint.holding(source.fmt.range.scaled(area), frac=source.fmt.frac + twos)
+    to = op.requantize
+    if to is None:
+        return _typed(height, width, source.channels, exact)
+    _check_division(op.name, exact, to)
+    if to.divisor == odd and exact.frac - to.shift != to.fmt.frac:
+        raise ValueError(f"{op.name}: the requantizer's shift does not lead to {to.fmt}")
+    return _typed(height, width, source.channels, to.fmt)

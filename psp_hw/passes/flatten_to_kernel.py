@@ -8,7 +8,7 @@ from typing import ClassVar
 from psp_hw.arith.requantize import IntArray
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d, Flatten, Op
-from psp_hw.ir.types import Tap
+from psp_hw.ir.types import NO_PADDING, Tap
 from psp_hw.passes.base import without_unread
 
 
@@ -18,6 +18,7 @@ class FlattenToKernel:
 
     Before:    flatten [H, W, C]; conv2d of one tap, weight [1, H * W * C, Co]
     After:     conv2d of H * W taps, kernel HxW without padding, weight [H * W, C, Co]
+    Requires:  a kernel of 1x1 without padding, as a dense layer has.
     Preserves: every output, bit for bit; every value but the flattened one.
     """
 
@@ -28,7 +29,7 @@ class FlattenToKernel:
         constants: dict[str, IntArray] = {}
         for op in graph.ops:
             source = graph.by_name.get(op.input) if isinstance(op, Conv2d) else None
-            if isinstance(op, Conv2d) and isinstance(source, Flatten):
+            if isinstance(op, Conv2d) and isinstance(source, Flatten) and _is_dense(op):
                 frame = graph.types[source.input]
                 weight = graph.constants[op.weight]
                 constants[op.weight] = weight.reshape(frame.pixels, frame.channels, weight.shape[2])
@@ -45,3 +46,7 @@ class FlattenToKernel:
             else:
                 ops.append(op)
         return without_unread(graph.with_ops(ops, constants))
+
+
+def _is_dense(op: Conv2d) -> bool:
+    return op.kernel == (1, 1) and op.padding == NO_PADDING

@@ -218,9 +218,7 @@ def _kernel(op: Op, graph: Graph, arithmetic: Arithmetic) -> Callable[..., Value
             return lambda values: _max_pool(values, op, graph.types[op.name])
         case Affine():
             scale, offset = (_by_channel(graph.constants[name], dtype) for name in (op.scale, op.offset))
-            return lambda values: _settle(
-                np.add(np.multiply(values, scale, dtype=dtype), offset), op.requantize
-            )
+            return lambda values: _settle(values.astype(dtype, copy=False) * scale + offset, op.requantize)
         case Threshold():
             return lambda values: _threshold(values, op, graph, dtype)
         case Relu():
@@ -283,6 +281,7 @@ def _overlap(offset: int, stride: int, outputs: int, extent: int) -> tuple[slice
 
 
 def _avg_pool(values: Values, op: AvgPool, out: TensorType, dtype: NumberType) -> Values:
+    values = values.astype(dtype, copy=False)
     total = np.zeros((values.shape[0], values.shape[1], out.height, out.width), dtype=dtype)
     for r in range(op.kernel[0]):
         for s in range(op.kernel[1]):

@@ -39,7 +39,7 @@ def random_requantizers(count: int) -> list[tuple[Requantizer, int, int]]:
     while len(found) < count:
         signed = rng.random() < 0.5
         fmt = FixedPoint(width=rng.randint(2, 12), signed=signed, frac=0)
-        shift = rng.randint(-3, 9)
+        shift = rng.choice([*range(-3, 10), 14, 30, 62])
         divisor = rng.choice([1, 1, 3, 5, 7, 9, 25, 49])
         to = Requantizer(
             shift=shift, divisor=divisor, lo=rng.randint(fmt.min, 0), hi=rng.randint(1, fmt.max), fmt=fmt
@@ -51,7 +51,7 @@ def random_requantizers(count: int) -> list[tuple[Requantizer, int, int]]:
 
 @pytest.mark.parametrize("standard", ["c++11", "c++14"])
 def test_every_accumulator_finishes_as_rational_arithmetic_says(tmp_path: Path, standard: str) -> None:
-    cases = random_requantizers(40)
+    cases = random_requantizers(60)
     lines = ["#include <cstdio>", '#include "psp/requantize.h"', "template <class F, int W> void all() {"]
     lines += ["for (int i = -(1 << (W - 1)); i < (1 << (W - 1)); ++i)"]
     lines += ['std::printf("%lld ", (long long)F::finish(ap_int<W>(i)).to_int64());', 'std::printf("\\n"); }']
@@ -68,6 +68,27 @@ def test_every_accumulator_finishes_as_rational_arithmetic_says(tmp_path: Path, 
             to,
             width,
         )
+
+
+def test_wide_accumulators_are_divided_as_rational_arithmetic_says(tmp_path: Path) -> None:
+    rng = random.Random(11)
+    fmt = FixedPoint(width=32, signed=True, frac=0)
+    lines = ["#include <cstdio>", '#include "psp/requantize.h"', "int main() {"]
+    expected = []
+    for _ in range(120):
+        divisor, shift = rng.choice([3, 9, 49, 255]), rng.randint(-6, 50)
+        to = Requantizer(shift=shift, divisor=divisor, lo=fmt.min, hi=fmt.max, fmt=fmt)
+        width = max(w for w in range(2, 63) if to.divides(w))
+        step, most = divisor << max(shift, 0), 2 ** (width - 1) - 1
+        near = rng.randint(-most // step, most // step) * step + step // 2 + rng.randint(-1, 1)
+        acc = min(max(rng.choice([near, rng.randint(-most, most), most, -most - 1]), -most - 1), most)
+        expected.append(to.exactly(acc))
+        lines.append(f'std::printf("%lld\\n", (long long)psp::{finish_type(to, fmt)}')
+        lines.append(f"    ::finish(ap_int<{width}>({acc}LL)).to_int64());")
+
+    printed = run_program(tmp_path, "\n".join([*lines, "}"]), "-std=c++11")
+
+    assert expected == [int(line) for line in printed if line]
 
 
 def test_an_exact_result_is_kept() -> None:

@@ -68,9 +68,10 @@ struct ShiftRight {
 
 // acc / (DIVISOR * 2**SHIFT), rounded half to even, saturated to LO .. HI; DIVISOR is odd, SHIFT may be negative.
 //
-// The quotient is a product with the reciprocal. With D = DIVISOR * 2**SHIFT, a = acc + kOffset * D of 0 .. 2**n - 1,
-// s = n + bits(D) and m = ceil(2**s / D), floor(a * m / 2**s) = floor(a / D): m * D exceeds 2**s by less than D, so the
-// error of a * m / 2**s is below a / 2**s < 1 / D (Granlund and Montgomery, 1994).
+// The bits below 2**SHIFT are set aside: they decide only between neighbours, since floor(acc / (D * 2**SHIFT)) is
+// floor(floor(acc / 2**SHIFT) / D). That quotient is a product with the reciprocal. With a = acc / 2**SHIFT + kOffset * D of
+// 0 .. 2**n - 1, s = n + bits(D) and m = ceil(2**s / D), floor(a * m / 2**s) = floor(a / D): m * D exceeds 2**s by less than
+// D, so the error of a * m / 2**s is below a / 2**s < 1 / D (Granlund and Montgomery, 1994).
 template <class OUT, int SHIFT, int DIVISOR, long long LO, long long HI>
 struct Divide {
     static_assert(DIVISOR > 1 && DIVISOR % 2 == 1, "The divisor is odd; twos belong to the shift.");
@@ -80,23 +81,28 @@ struct Divide {
     static OUT finish(const ap_int<WIDTH>& acc) {
 #pragma HLS INLINE
         const int kLeft = SHIFT < 0 ? -SHIFT : 0;
-        const int kWide = WIDTH + kLeft;
-        const long long kBy = static_cast<long long>(DIVISOR) << (SHIFT < 0 ? 0 : SHIFT);
-        const int kByBits = detail::unsigned_bits(kBy);
-        const int kBits = detail::larger(kWide, kByBits) + 1;
-        const int kScale = kBits + kByBits;
+        const int kRight = SHIFT < 0 ? 0 : SHIFT;
+        const int kWhole = detail::larger(WIDTH + kLeft, kRight) + 1;
+        const int kHigh = detail::larger(WIDTH + kLeft - kRight, 1);
+        const int kDivisorBits = detail::unsigned_bits(DIVISOR);
+        const int kBits = detail::larger(kHigh, kDivisorBits) + 1;
+        const int kScale = kBits + kDivisorBits;
         static_assert(kScale <= 62, "The accumulator is too wide for a division by a constant.");
-        const long long kOffset = ((1LL << (kWide - 1)) + kBy - 1) / kBy;
-        const long long kReciprocal = ((1LL << kScale) + kBy - 1) / kBy;
+        const long long kOffset = ((1LL << (kHigh - 1)) + DIVISOR - 1) / DIVISOR;
+        const long long kReciprocal = ((1LL << kScale) + DIVISOR - 1) / DIVISOR;
 
-        const ap_int<kBits + 1> scaled = ap_int<kBits + 1>(acc) << kLeft;
-        const ap_uint<kBits> raised = scaled + ap_int<kBits + 1>(kOffset * kBy);
+        const ap_int<kWhole> whole = ap_int<kWhole>(acc) << kLeft;
+        const ap_int<kHigh> high = whole >> kRight;
+        const ap_uint<kRight + 1> twice_low = whole << 1;  // the kRight bits that high leaves out
+        const ap_uint<kBits> raised = ap_int<kBits + 1>(high) + ap_int<kBits + 1>(kOffset * DIVISOR);
         const ap_uint<2 * kBits + 2> product = raised * ap_uint<kBits + 2>(kReciprocal);
         const ap_uint<kBits> floor = product >> kScale;
-        const ap_uint<kByBits> rest = raised - floor * ap_uint<kByBits>(kBy);
-        const ap_uint<kByBits + 1> twice = ap_uint<kByBits + 1>(rest) << 1;
+        const ap_uint<kDivisorBits> rest = raised - floor * ap_uint<kDivisorBits>(DIVISOR);
         const ap_int<kBits + 2> quotient = ap_int<kBits + 2>(floor) - ap_int<kBits + 2>(kOffset);
-        const bool up = twice > kBy || (twice == kBy && quotient[0]);
+        // Half of the divisor lies between two remainders: on the lower one the bits set aside decide.
+        const ap_uint<kRight + 1> unit = ap_uint<kRight + 1>(1) << kRight;
+        const bool past = twice_low > unit || (twice_low == unit && quotient[0]);
+        const bool up = rest > DIVISOR / 2 || (rest == DIVISOR / 2 && past);
         return detail::saturate<OUT, LO, HI>(ap_int<kBits + 2>(quotient + (up ? 1 : 0)));
     }
 };

@@ -38,7 +38,7 @@ from psp_hw.folding.engine import (
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Relu
-from psp_hw.ir.types import TensorType
+from psp_hw.ir.types import Tap, TensorType
 
 
 def layer_specs(graph: Graph, flow: Dataflow, *, forks: bool = False) -> tuple[LayerSpec, ...]:
@@ -175,10 +175,11 @@ def _requantize(name: str, source: str, kind: TensorType, to: Requantizer) -> La
 
 
 def _is_dense(engine: ConvEngine) -> bool:
-    """One pixel in, one out, all connections, and hls4ml's own dense layer can end as the convolution does."""
-    to = engine.op.requantize
+    """One tap on one pixel, one out, all connections, and hls4ml's own dense layer can end as the convolution does."""
+    op, to = engine.op, engine.op.requantize
     return (
         engine.table is None
+        and op.taps == (Tap(op.padding.top, op.padding.left),)
         and engine.source.pixels == 1
         and engine.result.pixels == 1
         and (to is None or settled_type(to) is not None)

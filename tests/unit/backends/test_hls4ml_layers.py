@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_graphs import random_graph
+from sample_graphs import Builder
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
@@ -97,6 +98,18 @@ def test_every_value_of_a_graph_is_the_result_of_one_layer(seed: int) -> None:
     assert set(layer_names(graph).values()) <= made
     assert all(set(spec.inputs) <= made for spec in specs)
     assert "result" in specs[-1].precision
+
+
+@pytest.mark.parametrize(
+    ("taps", "kind"),
+    [(((1, 1),), "Dense"), (((0, 0),), "PspConv2D"), (((1, 1), (2, 2)), "PspConv2D"), (None, "PspConv2D")],
+)
+def test_a_dense_layer_is_one_tap_on_the_pixel(taps: tuple[tuple[int, int], ...] | None, kind: str) -> None:
+    """The frame has one pixel; a tap in the padding reads zero, and hls4ml's dense layer has no padding."""
+    make = Builder(1, 1, 3)
+    make.conv(2, taps=taps, requantize=False)
+
+    assert [kind] == [spec.kind for spec in specs_of(make.graph()) if spec.name.startswith("conv")]
 
 
 def test_names_that_hls4ml_keeps_for_itself_are_not_given_to_layers() -> None:

@@ -7,11 +7,12 @@ import pytest
 from sample_graphs import Builder
 
 from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.arith.requantize import Requantizer
 from psp_hw.errors import RunError
 from psp_hw.ir import store
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.infer import accumulators_by_channel
-from psp_hw.ir.ops import Conv2d, Input, Output, Relu
+from psp_hw.ir.ops import AvgPool, Conv2d, Input, Output, Relu, Requantize
 from psp_hw.ir.text import parse_graph, print_graph
 from psp_hw.ir.types import Tap, TensorType
 from psp_hw.ir.verify import GraphError, verify
@@ -175,3 +176,26 @@ def test_a_conv_on_a_frame_smaller_than_its_kernel_is_refused():
     ops = (Input(name="image", type=kind), conv, Output(name="result", input="conv"))
     with pytest.raises(GraphError, match="kernel of 3x3 is larger than the padded 1x1"):
         verify(Graph("small", ops, {"w": np.ones((1, 1, 1), dtype=np.int64)}))
+
+
+@pytest.mark.parametrize(
+    ("bits", "shift", "legal"), [(57, 0, True), (58, 0, False), (62, 5, True), (35, -23, False)]
+)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_division_takes_what_its_reciprocal_has_bits_for(bits, shift, legal, pooled):
+    entering = FixedPoint(width=bits - 4 * pooled, signed=True, frac=0)
+    kind = TensorType(height=3, width=3, channels=1, fmt=entering)
+    to = Requantizer(shift=shift, divisor=9, lo=-8, hi=7, fmt=FixedPoint(width=4, signed=True, frac=-shift))
+    op = (
+        AvgPool(name="a", input="image", kernel=(3, 3), stride=(1, 1), requantize=to)
+        if pooled
+        else Requantize(name="a", input="image", requantize=to)
+    )
+    graph = Graph("g", (Input(name="image", type=kind), op, Output(name="result", input="a")))
+    if legal:
+        verify(graph)
+        return
+    with pytest.raises(
+        GraphError, match=f"a: {bits} bits shifted right by {shift} are too wide for a division by 9"
+    ):
+        verify(graph)

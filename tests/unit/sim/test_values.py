@@ -6,9 +6,11 @@ from oracle import execute
 from random_graphs import random_codes, random_graph
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
+from psp_hw.arith.requantize import Requantizer
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Conv2d, Input, Output
+from psp_hw.ir.ops import Affine, AvgPool, Conv2d, Input, Op, Output, Requantize
 from psp_hw.ir.types import Tap, TensorType
+from psp_hw.ir.verify import verify
 from psp_hw.sim.arithmetic import Arithmetic, arithmetic_for
 from psp_hw.sim.values import Simulator, decode, encode
 
@@ -97,3 +99,40 @@ def test_channels_become_the_fastest_axis():
     image = np.arange(24, dtype=np.float32).reshape(1, 4, 2, 3)
 
     assert encode(image, kind)[0, 1, 2, 3] == image[0, 3, 1, 2]
+
+
+def wide(bits: int, *ops: Op, channels: int = 1, constants: dict[str, np.ndarray] | None = None) -> Graph:
+    """A frame of 2x2 pixels of wide codes, and what is done with them."""
+    fmt = FixedPoint(width=bits, signed=True, frac=0)
+    image = Input(name="image", type=TensorType(height=2, width=2, channels=channels, fmt=fmt))
+    return verify(Graph("wide", (image, *ops, Output(name="result", input=ops[-1].name)), constants or {}))
+
+
+def to_bits(bits: int, shift: int, *, entering: int = 0) -> Requantizer:
+    fmt = FixedPoint(width=bits, signed=True, frac=entering - shift)
+    return Requantizer(shift=shift, lo=fmt.min, hi=fmt.max, fmt=fmt)
+
+
+@pytest.mark.parametrize("bits", [16, 24, 40, 52, 58])
+@pytest.mark.parametrize("shift", [-40, -3, 0, 20])
+def test_wide_sums_saturate_and_never_wrap(bits, shift):
+    """Arithmetic of one op is integer where that of its input is floating point; a left shift passes 64 bits."""
+    cases = [
+        wide(bits, Requantize(name="r", input="image", requantize=to_bits(8, shift))),
+        wide(
+            bits,
+            AvgPool(name="mean", input="image", kernel=(2, 1), stride=(1, 1)),
+            Requantize(name="r", input="mean", requantize=to_bits(8, shift, entering=1)),
+        ),
+        wide(
+            bits,
+            Affine(name="map", input="image", scale="a", offset="b", scale_frac=0),
+            Requantize(name="r", input="map", requantize=to_bits(20, shift)),
+            constants={"a": np.array([-5]), "b": np.array([2**57 + 1])},
+        ),
+    ]
+    for graph in cases:
+        codes = random_codes(graph, bits, 8)
+        expected = execute(graph, codes)
+        for name, values in Simulator(graph, threads=1).trace(codes).items():
+            assert np.array_equal(expected[name], values), name
