@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from psp_hw.backends.base import DESIGN_KIND
 from psp_hw.errors import RunError
 
 MANIFEST = "design.json"
+_ATTEMPTS = 100  # that many others would have to write the same folder in the same microseconds
 
 
 def is_design(folder: Path) -> bool:
@@ -37,8 +39,16 @@ def check_replaceable(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise RunError("is a file, not a folder", where=str(folder), hint="choose another --out")
-    if any(folder.iterdir()) and not is_design(folder):
+    if not is_design(folder) and _holds_something(folder):
         raise RunError("exists and is no design of psp-hw", where=str(folder), hint="choose another --out")
+
+
+def _holds_something(folder: Path) -> bool:
+    """There is a file in it that is not just now taken away to make room for another design."""
+    try:
+        return any(folder.iterdir()) and not is_design(folder)
+    except FileNotFoundError:
+        return False
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
@@ -64,13 +74,12 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         new = aside / "new"
         for name in sorted(files):
             _write(new / name, files[name])
-        if place.exists():
-            place.replace(aside / "old")
-        new.replace(place)
+        _take_place(new, place, aside)
     except OSError as error:
-        if aside is not None and (aside / "old").exists() and not place.exists():
-            (aside / "old").replace(place)
-        what, hint = f"cannot be written: {error.strerror or error}", "nothing half-written was left"
+        what, hint = (
+            f"cannot be written: {error.strerror or error}",
+            "nothing half-written was left; --out names another folder",
+        )
         raise RunError(what, where=str(folder), hint=hint) from error
     finally:
         if aside is not None:
@@ -78,6 +87,28 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         if not place.exists():
             _remove_empty(made)
     return tuple(folder / name for name in sorted(files))
+
+
+def _take_place(new: Path, place: Path, aside: Path) -> None:
+    """Put a folder where another may be; where somebody else puts one there at the same time, the last one stays.
+
+    Raises:
+        OSError: it cannot be put there; the one before is.
+    """
+    for attempt in range(_ATTEMPTS):
+        old = aside / f"old{attempt}"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                place.replace(old)
+            new.replace(place)
+            return
+        except BaseException as error:
+            others = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if others and attempt + 1 < _ATTEMPTS:
+                continue
+            if old.exists() and not place.exists():
+                old.replace(place)
+            raise
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

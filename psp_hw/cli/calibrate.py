@@ -42,7 +42,7 @@ def command(
         for sample in found.samples
     ]
     console.show("estimated / reported:")
-    console.out().print(console.table(head, rows, text_columns=2))
+    console.show_table(head, rows, text_columns=2)
     for (stage, resource), factor in found.calibration.factors.items():
         console.show(
             f"{resource.value} in {stage.value}: times {factor.value:g} (median error then {factor.error:.0%}, "

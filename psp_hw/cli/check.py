@@ -61,7 +61,7 @@ def command(
         console.show_json(flow.document(result))
     else:
         rows = [(node.name, node.op, node.outcome.value, node.text) for node in result.nodes]
-        console.out().print(console.table(("Node", "Op", "", "What happens"), rows, text_columns=4))
+        console.show_table(("Node", "Op", "", "What happens"), rows, text_columns=4)
         if result.problem is None:
             how = "Every node is computed exactly" if result.exact else "Some nodes are rounded"
             measured = result.deviation or result.unmeasured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -10,14 +11,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import typer
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
-    from rich.table import Table
 
 PIPE_WIDTH = 140  # columns, where stdout is no terminal
 
@@ -30,18 +28,56 @@ def out() -> Console:
 
 
 def plain(text: str) -> str:
-    """Text whose control characters are shown as spaces, so that a terminal does not obey them."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """Text whose control characters are shown as spaces, so that a terminal does not obey them.
+
+    A byte of a file name that is no text in the locale's encoding is shown as ``\\xff``.
+    """
+    return "".join(_shown(letter) for letter in text)
+
+
+def _shown(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # PEP 383
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter if letter.isprintable() else " "
+
+
+# What our own texts say where an encoding lacks the character; anything else is shown as an escape.
+_PLAIN_LETTERS = {"×": "x", "·": ".", "→": "->", "─": "-", "µ": "u", "█": "#", "░": ".", "…": "..."}
+_ERRORS = "psp-hw-plain"
+
+
+def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A handler of encoding errors: the nearest ASCII of one character."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    escape = letter.encode("ascii", "backslashreplace").decode("ascii")
+    return _PLAIN_LETTERS.get(letter, escape), error.start + 1
+
+
+codecs.register_error(_ERRORS, _replaced)
 
 
 def show(text: str) -> None:
     """A line of text on stdout; no markup is read from it."""
-    typer.echo(plain(text))
+    _write(sys.stdout, plain(text))
 
 
-def note(sentence: str) -> None:
-    """A sentence on stderr about what needs no stop."""
-    typer.echo(f"psp-hw: {plain(sentence)}", err=True)
+def note(sentence: str, *, after_a_bar: bool = False) -> None:
+    """A sentence on stderr about what needs no stop; on a line of its own where a bar or ^C may stand on this one."""
+    start = "\n" if after_a_bar else ""
+    _write(sys.stderr, f"{start}psp-hw: {plain(sentence)}")
+
+
+def tell(line: str) -> None:
+    """A line on stderr: how far something is."""
+    _write(sys.stderr, plain(line))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Text and a line feed, at once, in the stream's own encoding."""
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 # Whether the one document of the command that runs was printed; an error then adds no second one.
@@ -50,7 +86,7 @@ _DOCUMENT_SHOWN: ContextVar[bool] = ContextVar("_DOCUMENT_SHOWN", default=False)
 
 def show_json(document: Mapping[str, object]) -> None:
     """The one JSON document of ``--json`` on stdout."""
-    typer.echo(json.dumps(document, indent=2, allow_nan=False, default=_plain))
+    _write(sys.stdout, json.dumps(document, indent=2, allow_nan=False, default=_plain))
     _DOCUMENT_SHOWN.set(True)
 
 
@@ -62,7 +98,7 @@ def begin() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 stays open
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=_ERRORS)
 
 
 def show_json_error(sentence: str, exit_code: int) -> None:
@@ -89,7 +125,7 @@ def stdout_for_json(asked: bool) -> Iterator[None]:
 
 def next_step(sentence: str, command: str) -> None:
     """Name the command that usually follows."""
-    typer.echo(f"\nNext, {sentence}:\n  {command}")
+    _write(sys.stdout, f"\nNext, {sentence}:\n  {plain(command)}")
 
 
 def say_rounding(source: Path | None, inputs: Path | None = None) -> None:
@@ -99,21 +135,22 @@ def say_rounding(source: Path | None, inputs: Path | None = None) -> None:
     from psp_hw.flow.check import rounding
 
     for sentence in rounding(source, inputs=inputs):
-        typer.echo(f"psp-hw: {sentence}", err=True)
+        note(sentence)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> Table:
-    """A table whose first columns are text and whose others are numbers; no markup is read from the cells."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
+    """A table on stdout, laid out for the width that there is; see ``Fitted``."""
+    from psp_hw.cli.tables import Fitted
 
-    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for index, title in enumerate(head):
-        made.add_column(title, justify="left" if index < text_columns else "right", overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
-    return made
+    made = out()
+    with made.capture() as captured:
+        made.print(Fitted(head=head, rows=rows, text_columns=text_columns))
+    show_lines(captured.get())
+
+
+def show_lines(drawn: str) -> None:
+    """What rich has drawn, without the spaces that it fills lines with."""
+    _write(sys.stdout, "\n".join(line.rstrip() for line in drawn.splitlines()))
 
 
 class Steps:

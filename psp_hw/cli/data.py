@@ -54,7 +54,7 @@ def command(
         for info in DATA_SETS.values()
     ]
     head = ("Data set", "What", "Fetch", "Image", "Train", "Test")
-    console.out().print(console.table(head, rows, text_columns=3))
+    console.show_table(head, rows, text_columns=3)
 
 
 def _fetch(name: str, folder: Path, as_json: bool) -> None:

@@ -35,7 +35,7 @@ def command(
     else:
         _print(result)
     if result.first_difference is not None:
-        typer.echo(f"psp-hw: {result.first_difference}", err=True)
+        console.note(result.first_difference)
     if result.mismatches or not result.hardware.fits:
         raise typer.Exit(1)
 
@@ -61,7 +61,9 @@ def _print(result: DemoSummary) -> None:
     facts.add_column()
     for name, value in facts_of(result):
         facts.add_row(Text(name), taps if value is None else Text(value))
-    out.print(facts)
+    with out.capture() as captured:
+        out.print(facts)
+    console.show_lines(captured.get())
     console.next_step("simulate the design with pytest", f"pytest {shlex.quote(str(result.design))}")
 
 

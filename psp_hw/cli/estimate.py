@@ -81,7 +81,6 @@ def command(
 
 
 def _print(result: HardwareSummary) -> None:
-    out = console.out()
     names = [use.name for use in result.resources]
     rows = [
         (
@@ -95,12 +94,12 @@ def _print(result: HardwareSummary) -> None:
         for layer in result.layers
     ]
     rows.append(("(control)", "axi4-lite", "", "", "  ", *(f"{amount:,}" for _, amount in result.control)))
-    out.print(console.table(("Layer", "Op", "Taps", "Fold", "Cycles  ", *names), rows, text_columns=4))
+    console.show_table(("Layer", "Op", "Taps", "Fold", "Cycles  ", *names), rows, text_columns=4)
     totals = [
         (use.name, f"{use.used:,}", f"{use.available:,}", f"{use.fraction:.1%}" if use.available else "")
         for use in result.resources
     ]
-    out.print(console.table(("Resource", "Used", f"On {result.part}", "Share"), totals))
+    console.show_table(("Resource", "Used", f"On {result.part}", "Share"), totals)
     console.show(
         f"{result.interval_cycles:,} cycles per frame (* sets it), latency {result.latency_cycles:,}: "
         f"{result.fps:,.0f} frames/s and {result.latency_us:,.1f} us at {result.clock_ns:g} ns"

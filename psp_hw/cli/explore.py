@@ -62,7 +62,7 @@ def _print(found: Exploration) -> None:
     for front in (found.front, *found.densities):
         console.show(f"{front.name}:")
         rows = [row(found, front, index) for index in range(len(front.points))]
-        console.out().print(console.table(HEAD, rows))
+        console.show_table(HEAD, rows)
     if found.densities:
         console.show(ACCURACY)
     console.show(left_to_save(found.front))

@@ -33,6 +33,7 @@ from psp_hw.cli import (
     validate_estimate,
 )
 from psp_hw.errors import PspHwError
+from psp_hw.flow.signals import stopping_at_signals
 
 app = typer.Typer(
     name="psp-hw",
@@ -82,7 +83,7 @@ _ENVIRONMENT = {
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"psp-hw {__version__}")
+        console.show(f"psp-hw {__version__}")
         raise typer.Exit
 
 
@@ -127,7 +128,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _outcome(words: list[str]) -> tuple[int, str | None]:
     """Run one command: its exit code, and what is left to say about it."""
     try:
-        app(args=words, prog_name="psp-hw")
+        with stopping_at_signals():
+            app(args=words, prog_name="psp-hw")
     except PspHwError as error:
         return error.exit_code, str(error)
     except OSError as error:

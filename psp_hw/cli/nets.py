@@ -46,4 +46,4 @@ def command(as_json: Json = False) -> None:
         for net in NETS.values()
     ]
     head = ("Network", "What", "Layers", "Parameters", "MACs", "Image")
-    console.out().print(console.table(head, rows, text_columns=2))
+    console.show_table(head, rows, text_columns=2)

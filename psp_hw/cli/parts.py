@@ -45,8 +45,6 @@ def command(as_json: Json = False) -> None:
         (part.name, part.family.value, part.source, *(f"{amount:,}" for _, amount in part.resources))
         for part in PARTS
     ]
-    console.out().print(console.table(head, rows, text_columns=3))
+    console.show_table(head, rows, text_columns=3)
     boards = [(board.name, board.part, board.interface, f"{board.clock_ns:g}") for board in BOARDS]
-    console.out().print(
-        console.table(("Board", "Part", "Frames come and go by", "Clock [ns]"), boards, text_columns=3)
-    )
+    console.show_table(("Board", "Part", "Frames come and go by", "Clock [ns]"), boards, text_columns=3)

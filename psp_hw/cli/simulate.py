@@ -77,7 +77,7 @@ def command(
         if outputs is not None:
             console.show(f"outputs: {outputs}")
     if result.first_difference is not None:
-        typer.echo(f"psp-hw: {result.first_difference}", err=True)
+        console.note(result.first_difference)
         raise typer.Exit(1)
     if not as_json:
         console.next_step(*flow.what_next(result))

@@ -139,11 +139,9 @@ def command(
     )
     try:
         with console.stdout_for_json(as_json):
-            result = flow.sweep(
-                request, told=lambda line: typer.echo(console.plain(line), err=True), progress=not as_json
-            )
+            result = flow.sweep(request, told=console.tell, progress=not as_json)
     except flow.Interrupted:
-        typer.echo("\npsp-hw: the sweep waits; the same command goes on", err=True)
+        console.note("the sweep waits; the same command goes on", after_a_bar=True)
         raise
     if as_json:
         console.show_json(document(result) | {"files": files_of(result)})
@@ -158,7 +156,7 @@ def _print(result: SweepResult) -> None:
     plan, found = result.plan, result.fronts
     rows = [row(found, index, plan.axes) for index in found.best]
     words = 2 + len(plan.axes)
-    console.out().print(console.table(head(plan.axes, plan.costs), rows, text_columns=words))
+    console.show_table(head(plan.axes, plan.costs), rows, text_columns=words)
     failed = f", {len(result.failed)} failed" if result.failed else ""
     console.show(
         f"{len(rows)} of {len(found.trained)} trials are beaten by no other in everything{failed}; cycles on {plan.part}"

@@ -219,7 +219,7 @@ def command(
             result = flow.train(request, progress=not as_json, note=console.note)
     except flow.Interrupted as stop:
         command = shlex.join(flow.resume_command(request, stop.run))
-        typer.echo(f"\npsp-hw: the run waits; go on with: {command}", err=True)
+        console.note(f"the run waits; go on with: {command}", after_a_bar=True)
         raise
     if not result.leads:
         return  # the first of several processes speaks

@@ -55,7 +55,7 @@ def _print(found: Validation) -> None:
         "Below 10",
     )
     rows = [_row(group) for group in found.groups if group.covered]
-    console.out().print(console.table(head, rows, text_columns=4))
+    console.show_table(head, rows, text_columns=4)
     for reason, count in found.refused:
         console.show(f"refused: {count} x {reason}")
     for one in found.skipped:

@@ -16,6 +16,7 @@ from psp_hw.flow.provenance import checks_of, record_check
 from psp_hw.flow.source import complete_runs, incomplete_runs
 from psp_hw.flow.train import Request, TrainSummary, train
 from psp_hw.report.model import HardwareSummary
+from psp_hw.tools.gxx import compiler
 
 MARKER = ".psp-hw-demo"
 RUN, DESIGN = "run", "design"
@@ -76,6 +77,7 @@ def demo(out: Path, *, progress: Progress | None = None, bars: bool = True) -> D
     """
     progress = progress or Silent()
     start = time.perf_counter()
+    compiler()  # before anything is trained or removed: without it the demo cannot end well
     _clear(out)
     progress.pause()
     trained = train(Request(structures=("shape",), out=out / RUN), progress=bars)

@@ -34,7 +34,9 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
     except OSError as error:
         where = str(folder if len(files) > 1 else folder / next(iter(files)))
         what = f"cannot be written: {error.strerror or error}"
-        raise RunError(what, where=where, hint="nothing half-written was left") from error
+        raise RunError(
+            what, where=where, hint="nothing half-written was left; --out names another folder"
+        ) from error
     finally:
         for written in aside.values():
             written.unlink(missing_ok=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 
@@ -204,6 +207,7 @@ class Simulation:
                 command,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 env={**os.environ, **(environment or {})},
             )
@@ -262,10 +266,8 @@ def compile_design(design: Path, *, keep: Path | None = None, traced: bool = Fal
     flags = [program, STANDARD, OPTIMIZATION, *INCLUDES, *(["-DPSP_TRACE"] if traced else [])]
     binary = place.resolve() / "testbench"
     try:
-        with ThreadPoolExecutor(2) as pool:
-            commands = [[*flags, "-c", source, "-o", str(out)] for source, out in sources.items()]
-            list(pool.map(lambda command: _compile(command, design), commands))
-        _compile([program, *map(str, sources.values()), "-o", str(binary)], design)
+        _compile([[*flags, "-c", source, "-o", str(out)] for source, out in sources.items()], design)
+        _compile([[program, *map(str, sources.values()), "-o", str(binary)]], design)
         if not binary.is_file():
             raise ToolError(f"{program} said nothing, but made no program", where=str(design))
     except BaseException:
@@ -275,15 +277,64 @@ def compile_design(design: Path, *, keep: Path | None = None, traced: bool = Fal
     return Simulation(binary, interface, folder)
 
 
-def _compile(command: Sequence[str], design: Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=design)
-    if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if "error" in line]
-        raise ToolError(
-            f"g++ failed: {_first_line(errors[0] if errors else done.stderr)}",
-            where=str(design),
-            hint="emit the design again; if that fails too, this is a bug of psp-hw",
-        )
+def _compile(commands: Sequence[Sequence[str]], design: Path) -> None:
+    """Run compilers at the same time; none outlives an interruption.
+
+    Raises:
+        ToolError: one cannot be started, fails or is killed.
+    """
+    with contextlib.ExitStack() as running:
+        started = [running.enter_context(_started(command, design)) for command in commands]
+        for process, _ in started:
+            process.wait()
+        for process, said in started:
+            if process.returncode != 0:
+                said.seek(0)
+                raise _failure(process.returncode, said.read().decode(errors="replace"), design)
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """A process and what it says on stderr, in English; it and its children end with the block."""
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                cwd=folder,
+                env={**os.environ, "LC_ALL": "C"},
+                process_group=0,
+            )
+        except OSError as error:
+            raise ToolError(f"cannot be started: {error.strerror}", where=command[0]) from error
+        try:
+            yield process, said
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _failure(code: int, stderr: str, design: Path) -> ToolError:
+    """What to say of a compiler that failed."""
+    if killed := _killed(code, stderr):
+        return ToolError(killed, where=str(design), hint="is there too little memory?")
+    errors = [line for line in stderr.splitlines() if "error" in line]
+    return ToolError(
+        f"g++ failed: {_first_line(errors[0] if errors else stderr)}",
+        where=str(design),
+        hint="emit the design again; if that fails too, this is a bug of psp-hw",
+    )
+
+
+def _killed(code: int, stderr: str) -> str:
+    """That somebody ended a compiler, or its worker, which it reports; empty where nobody did."""
+    if code < 0:
+        return f"g++ was ended by {signal.Signals(-code).name}"
+    reported = re.search(r"Killed signal terminated program (\S+)", stderr)
+    return f"g++ failed: its {reported[1]} was killed" if reported else ""
 
 
 def _first_line(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,39 @@ def test_ctrl_c_while_a_library_loads_is_an_interruption(
 
     assert main.run(["parts"]) == 130
     assert capsys.readouterr().err == "psp-hw: interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_stop_is_an_interruption_of_any_command(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cleared: list[bool] = []
+
+    def stopped(**_: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            cleared.append(True)
+            sys.exit(130)  # what typer makes of it
+
+    monkeypatch.setattr(main, "app", stopped)
+
+    assert main.run(["emit"]) == 130
+    assert cleared == [True]
+    assert capsys.readouterr().err == "psp-hw: interrupted\n"
+
+
+def test_without_a_compiler_the_demo_trains_nothing_and_keeps_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tmp_path / "demo"
+    (before / "design").mkdir(parents=True)
+    (before / ".psp-hw-demo").touch()
+    (before / "design/design.json").touch()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    assert main.run(["demo", "--out", str(before)]) == 2
+
+    assert "no-such-compiler is not on PATH" in capsys.readouterr().err
+    assert (before / "design/design.json").is_file()

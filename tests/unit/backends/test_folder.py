@@ -26,7 +26,7 @@ def test_a_full_disk_leaves_nothing_not_even_the_folders_above(
 ) -> None:
     monkeypatch.setattr(subject, "_write", full_disk)
 
-    with pytest.raises(RunError, match=r"No space left on device \(nothing half-written was left\)"):
+    with pytest.raises(RunError, match=r"No space left on device \(nothing half-written was left; --out "):
         write_folder(tmp_path / "a/b/design", DESIGN)
 
     assert list(tmp_path.iterdir()) == []
@@ -59,3 +59,43 @@ def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match="is a link to nothing"):
         check_replaceable(tmp_path / "link")
+
+
+def test_an_interruption_between_the_two_renames_leaves_the_design_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "design", DESIGN)
+    rename = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(tmp_path / "design", {**DESIGN, "src/a.h": b"b"})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["design"]
+    assert (tmp_path / "design/src/a.h").read_bytes() == b"a"
+
+
+def test_of_two_that_write_one_folder_at_the_same_time_the_last_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "design", DESIGN)
+    rename = Path.replace
+    overtaken: list[Path] = []
+
+    def overtaking(self: Path, target: Path) -> Path:
+        if self.name == "new" and not overtaken:
+            overtaken.append(self)
+            write_folder(tmp_path / "design", {**DESIGN, "src/a.h": b"theirs"})
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", overtaking)
+    write_folder(tmp_path / "design", {**DESIGN, "src/a.h": b"ours"})
+
+    assert overtaken
+    assert [path.name for path in tmp_path.iterdir()] == ["design"]
+    assert (tmp_path / "design/src/a.h").read_bytes() == b"ours"
