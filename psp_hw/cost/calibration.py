@@ -85,6 +85,15 @@ class Calibration:
         )
 
     @property
+    def expected_factors(self) -> Mapping[Resource, float]:
+        """What RTL synthesis needs of a calibrated resource at the median error of the reports, as a multiple of its estimate."""
+        return {
+            resource: 1.0 + factor.error
+            for (stage, resource), factor in self.factors.items()
+            if stage is Stage.RTL_SYNTHESIS
+        }
+
+    @property
     def statement(self) -> str:
         """How far off calibrated numbers were on the reports that they were fitted to."""
         words = [

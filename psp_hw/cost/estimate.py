@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypedDict
 
 from psp_hw.cost.bill import ControlPort, Fifo
@@ -15,7 +16,7 @@ from psp_hw.cost.optimality import Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.pricing import price, price_bill
-from psp_hw.cost.resources import Resources
+from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, advice, shortages
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import ConvEngine, Engine
@@ -31,6 +32,8 @@ EXPECTED_ERROR = (
     "other repositories, the median error is 1 % (DSP), 0 % (block RAM), 12 % (LUT) and 13 % (FF), but about 40 % and more for one layer in ten; "
     "expect a factor of 1.5 to 2 for LUT and FF until a report of your own says more."
 )
+# The worse end of that: what synthesis may need of a resource, as a multiple of its estimate.
+EXPECTED_FACTORS: Mapping[Resource, float] = MappingProxyType({Resource.LUT: 2.0, Resource.FF: 2.0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ class Estimate:
         simulated: whether latency and interval come from the dataflow simulation; else they are those of a design whose
             FIFOs never make an engine wait.
         expected_error: how far off this may be, in words.
+        expected_factors: what synthesis may need of a resource, as a multiple of its estimate; 1 where it is not named.
         optimality: how near the search that planned it came to the best; None where no search did, or nothing is known.
         remedy: what a search says would make it fit; empty where none was asked, or it fits.
     """
@@ -106,6 +110,7 @@ class Estimate:
     interval: int
     simulated: bool
     expected_error: str = EXPECTED_ERROR
+    expected_factors: Mapping[Resource, float] = field(default_factory=lambda: EXPECTED_FACTORS)
     optimality: Optimality | None = None
     remedy: str = ""
 
@@ -204,6 +209,7 @@ def estimate(
         interval=max(interval, least_interval(list(cycles.values()))),
         simulated=simulated,
         expected_error=f"{CYCLES_ERROR} {calibration.statement}" if calibration.factors else EXPECTED_ERROR,
+        expected_factors={**EXPECTED_FACTORS, **calibration.expected_factors},
     )
 
 

@@ -39,7 +39,12 @@ def summarize(
         latency_cycles=estimate.latency,
         interval_cycles=estimate.interval,
         resources=tuple(
-            ResourceUse(name=resource.value, used=used, available=part.resources.of(resource))
+            ResourceUse(
+                name=resource.value,
+                used=used,
+                available=part.resources.of(resource),
+                factor=max(1.0, estimate.expected_factors.get(resource, 1.0)),
+            )
             for resource, used in estimate.resources
         ),
         control=_amounts(estimate.control),
@@ -81,6 +86,7 @@ def _row(engine: Engine, dataflow: Dataflow, graph: Graph, cost: LayerEstimate) 
         macs_dense=0 if conv is None else _dense(conv.op, result),
         connections=0 if conv is None else int(np.count_nonzero(graph.constants[conv.op.weight])),
         connections_dense=0 if conv is None else _dense(conv.op, result) // result.pixels,
+        multipliers=0 if conv is None else conv.fold.multipliers,
         fold=_fold(engine),
         memory=_memory(engine),
         cycles=cost.cycles,

@@ -55,10 +55,19 @@ def _summary(hardware: HardwareSummary) -> list[str]:
     ]
     lines += [f"- {escape(shortage)}" for shortage in hardware.shortages]
     lines += ["", escape(hardware.advice), ""] if hardware.shortages else []
+    if hardware.slowest is not None:
+        lines += [_pace(hardware, hardware.slowest), ""]
     lines += [escape(hardware.optimality), ""] if hardware.optimality else []
-    return lines + _table(
-        ["Resource", "Used", "Available", "Share"], [_use(use) for use in hardware.resources]
-    )
+    head = ["Resource", "Estimated", "At worst", "Available", "Share"]
+    return lines + _table(head, [_use(use) for use in hardware.resources])
+
+
+def _pace(hardware: HardwareSummary, slowest: LayerRow) -> str:
+    """What sets the interval, and how well the multipliers are used."""
+    said = f"The bottleneck is {escape(slowest.name)}: {slowest.cycles:,} of {hardware.interval_cycles:,} cycles."
+    if hardware.multipliers:
+        said += f" The {hardware.multipliers:,} multipliers are busy {hardware.busy:.1%} of the time."
+    return said
 
 
 def _synthesis(report: Report) -> list[str]:
@@ -73,7 +82,7 @@ def _synthesis(report: Report) -> list[str]:
 
 
 def _use(use: ResourceUse) -> list[str]:
-    return [use.name, f"{use.used:,}", f"{use.available:,}", percent(use.fraction)]
+    return [use.name, f"{use.used:,}", f"{use.at_worst:,}", f"{use.available:,}", percent(use.fraction)]
 
 
 def _training(training: TrainingSummary) -> list[str]:

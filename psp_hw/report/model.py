@@ -10,11 +10,15 @@ from psp_hw.units import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceUse:
-    """How much of one kind of resource a design takes, and how much the part has."""
+    """How much of one kind of resource a design takes, and how much the part has.
+
+    `factor` is what synthesis may need in the end as a multiple of `used`, as far as that is known.
+    """
 
     name: str
     used: int
     available: int
+    factor: float = 1.0
 
     @property
     def fraction(self) -> float:
@@ -27,6 +31,21 @@ class ResourceUse:
     def fits(self) -> bool:
         """Whether the part has enough."""
         return self.used <= self.available
+
+    @property
+    def at_worst(self) -> int:
+        """What synthesis may need, as far as that is known."""
+        return math.ceil(self.used * self.factor)
+
+    @property
+    def doubtful(self) -> bool:
+        """The part has enough if the estimate holds, but not if it is as wrong as it may be."""
+        return self.used <= self.available < self.at_worst
+
+    @property
+    def room(self) -> float:
+        """How many times the estimate the part has."""
+        return self.available / self.used if self.used else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,7 @@ class LayerRow:
         macs, macs_dense: multiplications per frame, now and before pruning.
         connections, connections_dense: weights that are not zero, and those of the layer before anything was pruned; 0 for an op
             without weights.
+        multipliers: products computed at once.
         fold: what is computed at once, in words.
         memory: where the weights lie, in words; empty for none.
         cycles: cycles per frame.
@@ -93,6 +113,7 @@ class LayerRow:
     resources: tuple[tuple[str, int], ...]
     connections: int = 0
     connections_dense: int = 0
+    multipliers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +226,23 @@ class HardwareSummary:
     @property
     def bottleneck(self) -> str:
         """The engine that sets the interval."""
-        return max(self.layers, key=lambda layer: layer.cycles).name if self.layers else ""
+        return self.slowest.name if self.slowest is not None else ""
+
+    @property
+    def slowest(self) -> LayerRow | None:
+        """The engine that sets the interval; None where there is none."""
+        return max(self.layers, key=lambda layer: layer.cycles, default=None)
+
+    @property
+    def multipliers(self) -> int:
+        """Products computed at once, by all engines together."""
+        return sum(layer.multipliers for layer in self.layers)
+
+    @property
+    def busy(self) -> float:
+        """Share of what the multipliers could do that they do, 0 .. 1."""
+        possible = self.multipliers * self.interval_cycles
+        return self.macs / possible if possible else 0.0
 
     @property
     def macs(self) -> int:

@@ -92,7 +92,7 @@ def report(**hardware: object) -> Report:
 class Tags(HTMLParser):
     """Collects the tags and the addresses of a page, and checks that they nest."""
 
-    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input", "wbr"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -235,3 +235,59 @@ def test_svg_glyph_fills_survivors_the_fuller_the_heavier() -> None:
     assert 4 == drawn.count('class="kept"')
     assert 5 == drawn.count('class="gone"')
     assert ["1.00", "0.68", "0.35", "0.51"] == re.findall(r'fill-opacity="([\d.]+)"', drawn)
+
+
+def test_page_says_what_sets_the_pace_and_what_the_multipliers_do() -> None:
+    busy = replace(layer("slow_one", cycles=4000), multipliers=2)
+    page = render(report(layers=(busy,)))["report.html"]
+
+    assert "slow_<wbr>one</b><span>is the bottleneck · 4,000 of 4,000 cycles" in page
+    assert "2 multipliers, busy 50.0% of the time" in page  # 4,000 of 2 x 4,000
+    assert "100 MMAC/s" in page  # 4,000 a frame, 25,000 frames a second
+
+
+def test_page_warns_where_the_part_has_less_room_than_the_estimate_may_be_off() -> None:
+    uses = (
+        ResourceUse(name="LUT", used=700, available=1000, factor=2.0),
+        ResourceUse(name="FF", used=500, available=1000, factor=2.0),
+        ResourceUse(name="DSP", used=999, available=1000),
+    )
+    written = render(report(resources=uses))
+
+    warnings = re.findall(r'class="note caution">([^<]*)<', str(written["report.html"]))
+    assert warnings == [
+        "Synthesis may need up to 2 times the LUT estimate; the part has room for 1.43 times."
+    ]
+    assert json.loads(written["report.json"])["hardware"]["at_worst"] == {"LUT": 1400, "FF": 1000, "DSP": 999}
+    assert "| LUT | 700 | 1,400 | 1,000 | 70.0% |" in str(written["report.md"])
+
+
+def test_the_bar_of_a_resource_is_as_long_as_what_its_engines_take() -> None:
+    layers = tuple(replace(layer(f"l{i}"), resources=(("LUT", 100 * i),)) for i in range(4))
+    for available, full in ((1000, 61.0), (305, 100.0)):
+        uses = (ResourceUse(name="LUT", used=610, available=available),)
+        page = str(
+            render(report(layers=layers, resources=uses, control=(("LUT", 10),), shortages=("LUT",)))[
+                "report.html"
+            ]
+        )
+        bar = page.partition('<span class="n">LUT</span>')[2].partition("</div>")[0]
+
+        assert sum(float(length) for length in re.findall(r"width: ([\d.]+)%", bar)) == pytest.approx(
+            full, abs=0.05
+        )
+        assert re.findall(r'title="([^"]*)"', bar) == [
+            "l1: 100",
+            "l2: 200",
+            "l3: 300",
+            "AXI4-Lite control: 10",
+        ]
+
+
+@pytest.mark.parametrize("taps", [4, 9])
+def test_kernels_are_drawn_large_only_where_a_tap_is_gone(taps: int) -> None:
+    every = tuple((r, s) for r in range(3) for s in range(3))
+    plane = PLANE if taps == 4 else TapPlane(kernel=(3, 3), taps=every, heat=(1.0,) * 9)
+    page = str(render(report(layers=(layer("a", plane=plane),)))["report.html"])
+
+    assert ("<h2>Surviving taps</h2>" in page) == (taps < 9)
