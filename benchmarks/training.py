@@ -1,9 +1,10 @@
 """What the training engine costs: a step of psp-hw against a step of a bare PyTorch loop over the same network and batch.
 
-    python benchmarks/training.py [--net resnet8] [--batch 128] [--rounds 6] [--steps 20] [--out reports/training]
+    python benchmarks/training.py [--net resnet8] [--batch 128] [--rounds 6] [--steps 20] [--threads 1] [--out reports/training]
 
-Short trainings of both kinds alternate in one process with the same number of threads; time is wall-clock time between two
-batches, and the ratio is the median over the rounds. The bare loop has its batches ready in memory; psp-hw also shuffles,
+Short trainings of both kinds alternate in one process with the same number of threads, and the ratio is the median over the
+rounds. Time lies between two batches: of a CPU it is processor time, which other programs on the machine disturb least; of a
+GPU it is wall-clock time. The bare loop has its batches ready in memory; psp-hw also shuffles,
 crops, mirrors, logs and watches the loss.
 """
 
@@ -26,7 +27,7 @@ from torch.nn import functional
 from psp_hw.data.split import Preprocessing, Split
 from psp_hw.spec.enums import Precision
 from psp_hw.spec.presets import preset
-from psp_hw.spec.train import TrainSpec
+from psp_hw.spec.train import EngineSpec, TrainSpec
 from psp_hw.training.batches import Batches
 from psp_hw.training.loop import run_phase
 from psp_hw.training.machine import Accelerator, Machine
@@ -38,13 +39,22 @@ WARM = 4  # steps that do not count
 
 
 class TimedBatches(Batches):
-    """Notes when each batch is asked for."""
+    """Notes when the first batch that counts and when the last one is asked for."""
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         self.asked: list[float] = []
-        for batch in super().__iter__():
-            self.asked.append(time.perf_counter())
+        for number, batch in enumerate(super().__iter__()):
+            if number in (WARM, len(self) - 1):
+                self.asked.append(now(self.device))
             yield batch
+
+
+def now(device: torch.device) -> float:
+    """Processor time, or of a GPU wall-clock time once it has done all that it was given [s]."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def made_up_split(spec: TrainSpec, images: int) -> Split:
@@ -65,7 +75,8 @@ def engine_step(spec: TrainSpec, split: Split, machine: Machine) -> float:
     phase = PruningPhase(fresh_net(spec, split), spec.training, len(batches), spec.pruning, spec.engine)
     with tempfile.TemporaryDirectory() as scratch:
         run_phase(phase, batches, machine, name="train", run=Path(scratch))
-    return (batches.asked[-1] - batches.asked[WARM]) / (len(batches) - 1 - WARM)
+    began, ended = batches.asked
+    return (ended - began) / (len(batches) - 1 - WARM)
 
 
 def bare_step(spec: TrainSpec, split: Split, device: torch.device) -> float:
@@ -83,14 +94,13 @@ def bare_step(spec: TrainSpec, split: Split, device: torch.device) -> float:
     began = 0.0
     for number, (some, wanted) in enumerate(zip(images, labels, strict=True)):
         if number == WARM:
-            began = time.perf_counter()
+            began = now(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss = functional.cross_entropy(net(some), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    loss.item()
-    return (time.perf_counter() - began) / (count - WARM)
+    return (now(device) - began) / (count - WARM)
 
 
 def main() -> None:
@@ -100,9 +110,12 @@ def main() -> None:
     arguments.add_argument("--batch", type=int, default=128)
     arguments.add_argument("--rounds", type=int, default=6)
     arguments.add_argument("--steps", type=int, default=20)
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--compile", action="store_true", help="torch.compile, of psp-hw alone")
     arguments.add_argument("--accelerator", default="cpu", choices=["cpu", "cuda"])
     arguments.add_argument("--out", type=Path)
     given = arguments.parse_args()
+    torch.set_num_threads(given.threads)
     base = preset(given.net)
     base = replace(base, training=replace(base.training, batch_size=given.batch, epochs=1))
     split = made_up_split(base, given.batch * (given.steps + WARM))
@@ -111,12 +124,15 @@ def main() -> None:
         "net": given.net,
         "batch": given.batch,
         "accelerator": given.accelerator,
-        "threads": torch.get_num_threads(),
+        "compile": given.compile,
+        "threads": given.threads,
         "rounds": given.rounds,
         "goal": GOAL,
         "engines": {
             f"{precision.value}{' channels_last' if last else ''}": compare(
-                replace(base, engine=replace(base.engine, precision=precision, channels_last=last)),
+                replace(
+                    base, engine=EngineSpec(precision=precision, channels_last=last, compile=given.compile)
+                ),
                 split,
                 machine,
                 given.rounds,

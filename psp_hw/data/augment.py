@@ -40,24 +40,38 @@ def draw_variations(count: int, rng: np.random.Generator, *, pad: int, flip: boo
     return Variations(rows=rows, columns=columns, mirrored=mirrored)
 
 
-def vary(images: Images, how: Variations, *, pad: int) -> Images:
+def vary(images: Images, how: Variations, *, pad: int, index: NDArray[np.int64] | None = None) -> Images:
     """Vary a batch.
 
     Args:
         images: [N, C, H, W], preprocessed; what moves in is zero, the mean.
-        how: the variation of each image.
+        how: the variation of each image of the batch.
         pad: largest shift [pixels].
+        index: the images of the batch [n]; None: all, in their order.
 
     Returns:
-        [N, C, H, W]; a new array.
+        [n, C, H, W]; a new array.
     """
+    chosen = range(len(images)) if index is None else index.tolist()
     height, width = images.shape[2:]
-    varied = np.zeros_like(images)
-    places = zip(how.rows.tolist(), how.columns.tolist(), how.mirrored.tolist(), strict=True)
-    # Image by image: copying what is inside is ten times as fast as gathering from padded windows.
-    for image, result, (row, column, mirrored) in zip(images, varied, places, strict=True):
+    varied = np.zeros((len(chosen), *images.shape[1:]), dtype=images.dtype)
+    places = zip(chosen, how.rows.tolist(), how.columns.tolist(), how.mirrored.tolist(), strict=True)
+    # Image by image, from where it lies: ten times as fast as gathering from padded windows.
+    for number, (image, row, column, mirrored) in enumerate(places):
         down, right = row - pad, column - pad
-        inside = image[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
-        frame = result[..., ::-1] if mirrored else result
-        frame[:, max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)] = inside
+        top, bottom = max(-down, 0), height - max(down, 0)
+        inside = images[image, :, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
+        if mirrored:
+            varied[number, :, top:bottom, max(right, 0) : width - max(-right, 0)] = inside[..., ::-1]
+        else:
+            varied[number, :, top:bottom, max(-right, 0) : width - max(right, 0)] = inside
     return varied
+
+
+def channels_beside(images: Images) -> Images:
+    """The same values [N, C, H, W], those of a pixel side by side in memory; for few channels, faster than a transposition."""
+    count, channels, height, width = images.shape
+    beside = np.empty((count, height, width, channels), dtype=images.dtype)
+    for channel in range(channels):
+        beside[..., channel] = images[:, channel]
+    return beside.transpose(0, 3, 1, 2)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from psp_hw.data.augment import Variations, draw_variations, vary
+from psp_hw.data.augment import Variations, channels_beside, draw_variations, vary
 from psp_hw.data.photographs import Photographs, cores
 from psp_hw.data.split import Preprocessing, Split
 from psp_hw.errors import SpecError
@@ -48,6 +48,7 @@ class Batches:
         self.begun = (0, 0)  # an epoch and how many of its batches were given before
         self.held: DeviceImages | None = None
         self.device = torch.device("cpu")
+        self.layout = torch.contiguous_format
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields."""
@@ -71,6 +72,7 @@ class Batches:
             layout: of the batches in its memory.
         """
         self.device = device
+        self.layout = layout
         if isinstance(self.split.images, Photographs):
             return
         on_host = device.type == "cpu"
@@ -110,7 +112,9 @@ class Batches:
             yield from self.held.batches(plan)
             return
         for index, how in plan:
-            images = vary(self.split.images[index], how, pad=self.spec.pad)
+            images = vary(self.split.images, how, pad=self.spec.pad, index=index)
+            if self.layout is torch.channels_last:
+                images = channels_beside(images)
             yield torch.from_numpy(images), torch.from_numpy(self.split.labels[index])
 
     def _plan(self) -> Plan:

@@ -88,12 +88,14 @@ def test_on_a_device_batches_lie_as_the_network_wants_them(split: Split) -> None
     spec = DataSpec(pad=2, flip=True)
     wide = replace(split, images=np.repeat(split.images, 3, axis=1) * np.arange(1, 4)[None, :, None, None])
     wide = replace(wide, images=wide.images.astype(np.float32))
-    memory, held = (Batches(wide, spec, batch_size=50, seed=1) for _ in range(2))
+    memory, beside, held = (Batches(wide, spec, batch_size=50, seed=1) for _ in range(3))
+    beside.hold_on(torch.device("cpu"), torch.channels_last)
     held.held = DeviceImages(wide, torch.device("cpu"), pad=2, layout=torch.channels_last)
 
-    for expected, got in zip(memory, held, strict=True):
-        assert got[0].is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(expected[0], got[0])
+    for expected, *found in zip(memory, beside, held, strict=True):
+        for images, _ in found:
+            assert images.is_contiguous(memory_format=torch.channels_last)
+            assert torch.equal(expected[0], images)
 
 
 def test_processes_share_every_batch(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
