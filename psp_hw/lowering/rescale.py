@@ -23,7 +23,7 @@ from psp_hw.ir.ops import Affine, Conv2d, Requantize
 from psp_hw.ir.types import NO_PADDING, TensorType
 from psp_hw.lowering.builder import MAX_ACCUMULATOR_BITS, Builder, Outcome
 from psp_hw.lowering.exact import RoundedMap, log2, places, sticky
-from psp_hw.lowering.features import Reals, Value, compact, spread
+from psp_hw.lowering.features import Reals, Value, compact, features, spread
 from psp_hw.lowering.multipliers import all_steps, integer_maps
 from psp_hw.lowering.naming import claim_name
 from psp_hw.lowering.onnx_file import Node
@@ -112,7 +112,9 @@ def _job(builder: Builder, node: Node, value: Value, name: str, quantizer: Quant
     steps = quantizer.scales
     if quantizer.axis is not None:
         from_right = quantizer.axis - quantizer.rank
-        if from_right != value.layout.channel_axis - value.layout.rank or len(steps) != source.channels:
+        along_channels = from_right == value.layout.channel_axis - value.layout.rank
+        extent = features(source) if value.layout.flat else source.channels
+        if not along_channels or len(steps) != extent or extent != source.channels:
             raise ModelError("its scale does not vary along the channels", where=node.place)
     maps = []
     columns = (spread(part, source.channels) for part in (value.factors, value.offsets, steps))

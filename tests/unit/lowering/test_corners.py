@@ -149,3 +149,11 @@ def test_a_mean_over_a_power_of_two_that_is_divided_again(factor, tmp_path):
     )
 
     assert [type(op) for op in graph.ops[1:-1]] == [AvgPool]
+
+
+@pytest.mark.parametrize("scales", [3, 12])
+def test_a_scale_per_channel_or_feature_of_a_flattened_frame_is_refused(scales, tmp_path):
+    make, x = begin((3, 2, 2))
+    y = make.quant(make.node("Flatten", [x]), bits=4, frac=np.arange(scales) % 3)
+    with pytest.raises(ModelError, match="its scale does not vary along the channels"):
+        lower(make.save(y, tmp_path / "model.onnx"))
