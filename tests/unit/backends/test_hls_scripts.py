@@ -23,21 +23,33 @@ from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
 MOCK = Path(__file__).resolve().parents[2] / "mock_tools" / "vendor_hls.tcl"
 
 
-def commands_of(folder: Path, target: Target, *arguments: str) -> list[str]:
-    """What the script of a design asks of the vendor tool, paths of the design shown as $root."""
+def write_tiny(folder: Path, target: Target) -> None:
+    """A design of one convolution."""
     make = Builder(4, 4, 1)
     make.conv(2)
     graph = make.graph("tiny")
     codes = np.zeros((1, 4, 4, 1), dtype=np.int64)
     plan = FoldPlan(nodes={"conv0": NodePlan(fold=Fold())})
     write_design(folder, graph, plan, codes, execute(graph, codes)["result"], target)
+
+
+def run_script(folder: Path, target: Target, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Let the mock read the script of a new design; what it is asked stands in folder/log."""
+    write_tiny(folder, target)
     tclsh = shutil.which("tclsh")
     if tclsh is None:
         pytest.skip("there is no tclsh to read Tcl with")
     log = folder / "log"
     command = [tclsh, str(MOCK), str(folder / SCRIPTS[target]), *arguments]
-    subprocess.run(command, env={**os.environ, "MOCK_LOG": str(log)}, check=True, cwd="/")
-    return log.read_text().replace(str(folder.resolve()), "$root").splitlines()
+    environment = {**os.environ, "MOCK_LOG": str(log), "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+
+
+def commands_of(folder: Path, target: Target, *arguments: str) -> list[str]:
+    """What the script of a design asks of the vendor tool, paths of the design shown as $root."""
+    done = run_script(folder, target, *arguments)
+    assert done.returncode == 0, done.stderr
+    return (folder / "log").read_text().replace(str(folder.resolve()), "$root").splitlines()
 
 
 def test_vivado_hls_is_asked_for_simulation_synthesis_and_export(tmp_path: Path) -> None:
@@ -62,3 +74,35 @@ def test_vitis_hls_is_asked_for_what_was_named(tmp_path: Path) -> None:
     assert "open_solution -reset -flow_target vivado solution1" in commands
     assert "config_compile -pipeline_style stp" in commands
     assert ["csynth_design", "cosim_design -O -argv $root/tb/vectors"] == commands[-2:]
+
+
+@pytest.mark.parametrize("target", list(SCRIPTS))
+@pytest.mark.parametrize("name", ["a b", "entwürfe"])
+def test_a_path_that_the_tool_cannot_take_is_said_before_anything_is_done(
+    name: str, target: Target, tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+
+    done = run_script(folder, target)
+
+    assert done.returncode == 2
+    assert f"takes no path with spaces or letters beyond ASCII: move {folder}" in done.stderr
+    assert (folder / "log").read_text() == ""
+
+
+@pytest.mark.parametrize("header", ["src/tiny.h", "src/layers/conv0.h", "include/psp/conv.h"])
+def test_make_compiles_again_what_a_changed_header_is_in(header: str, tmp_path: Path) -> None:
+    write_tiny(tmp_path, Target.VIVADO)
+    (tmp_path / "build").mkdir()
+    for name in ("tiny.o", "testbench.o", "testbench"):
+        (tmp_path / "build" / name).touch()
+    make = ["make", "--dry-run", "build/testbench"]
+    assert (
+        "up to date" in subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    )
+
+    later = (tmp_path / "build/testbench").stat().st_mtime + 10
+    os.utime(tmp_path / header, (later, later))
+
+    again = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "-c -o build/tiny.o src/tiny.cpp" in again
