@@ -14,7 +14,7 @@ class Measure(Enum):
     """What a goal makes as small as it can; the value is its name in reports and JSON."""
 
     INTERVAL = "interval"  # cycles per frame
-    COST = "cost"  # the sum of the shares of the part, FIFOs not counted
+    COST = "cost"  # the sum of the shares of the part, FIFOs as deep as every choice needs them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

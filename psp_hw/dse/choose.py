@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.options import CostArray, Options
-from psp_hw.dse.relax import Choosing, least_excess, relax, search
+from psp_hw.dse.relax import Block, Choosing, Relaxing, least_excess, search
+from psp_hw.dse.repair import Walk
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -23,19 +24,25 @@ BRAM_STEPS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """What is to be chosen.
+    """What is to be chosen; what was found out about an interval is kept.
 
     Args:
         options: per engine.
         fixed: resources of everything that cannot be chosen [5].
         budget: resources that may be taken [5].
         capacity: resources of the whole part, by which cost is measured [5].
+        beside: what is chosen whatever the interval, one of each: resources beyond ``fixed`` [ways, 5].
     """
 
     options: tuple[Options, ...]
     fixed: CostArray
     budget: CostArray
     capacity: CostArray
+    beside: tuple[CostArray, ...] = ()
+    known: dict[int, _Known] = field(init=False, default_factory=dict)
+    blocks: dict[tuple[Options, ...], Block] = field(
+        default_factory=dict
+    )  # shared by problems of the same options
 
     @property
     def prices(self) -> FloatArray:
@@ -45,10 +52,21 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """An option per engine (its index), and what they take together with what is fixed [5]."""
+    """An option per engine (its index).
+
+    Args:
+        total: what they take together with what is fixed [5].
+        beside: what the cheapest that was found beside them takes [5].
+    """
 
     picks: tuple[int, ...]
     total: CostArray
+    beside: CostArray = field(default_factory=lambda: np.zeros(len(Resource), dtype=np.int64))
+
+    @property
+    def whole(self) -> CostArray:
+        """What all takes [5]."""
+        return self.total + self.beside
 
 
 def cheapest(problem: Problem, interval: int) -> Choice | None:
@@ -58,11 +76,10 @@ def cheapest(problem: Problem, interval: int) -> Choice | None:
     """
     prices = problem.prices
     picks = []
-    for options in problem.options:
-        count = options.within(interval)
-        if count == 0:
+    for costs in _lists(problem, interval):
+        if not len(costs):
             return None
-        picks.append(int(np.argmin(options.costs[:count] @ prices)))
+        picks.append(int(np.argmin(costs @ prices)))
     return chosen(problem, tuple(picks))
 
 
@@ -85,6 +102,23 @@ class Answer:
         return math.isinf(self.bound)
 
 
+@dataclass(slots=True)
+class _Known:
+    """What was found out about an interval so far.
+
+    Args:
+        settled: the answer where no relaxation is needed.
+        relaxing: the relaxation where one is, and its problem.
+        good: a good choice, and the bound then.
+        best: the answer of a thorough search.
+    """
+
+    settled: Answer | None
+    relaxing: tuple[Choosing, Relaxing] | None = None
+    good: Answer | None = None
+    best: Answer | None = None
+
+
 NONE = Answer(None, math.inf)
 
 
@@ -98,29 +132,52 @@ def affordable(problem: Problem, interval: int, *, thorough: bool = True) -> Ans
     Args:
         thorough: search for the best choice; else a good one will do.
     """
-    first, settled = _quickly(problem, interval)
-    if settled:
-        return first
-    choosing = _choosing(problem, interval)
-    relaxed = relax(choosing)
+    known = _known(problem, interval)
+    if known.settled is not None:
+        return known.settled
+    if known.best is not None:
+        return known.best
+    if known.good is None:
+        known.good = _good(problem, interval, known)
+    if thorough and not known.good.ruled_out:
+        known.best = _best(problem, known, known.good)
+    return known.best or known.good
+
+
+def _good(problem: Problem, interval: int, known: _Known) -> Answer:
+    """A good choice, and a bound."""
+    choosing, relaxing = _relaxing(problem, interval, known)
+    relaxed = relaxing.run()
     if math.isinf(relaxed.bound):
         return NONE
-    found = chosen(problem, relaxed.picks) if relaxed.picks is not None else _merged(problem, interval)
-    if found is not None and not thorough:
-        return Answer(found, relaxed.bound)
-    known = cost_of(problem, found) if found is not None else math.inf
-    proof = search(choosing, relaxed, known)
-    if proof.picks is not None:
-        found = chosen(problem, proof.picks)
-    return Answer(found, proof.bound)
+    walk = Walk(choosing, relaxed.picks or relaxed.nearest)
+    if not walk.into_budget():
+        merged = _merged(problem, interval)
+        if merged is None:
+            return Answer(None, relaxed.bound)
+        walk = Walk(choosing, merged)
+    walk.cheaper()
+    return Answer(chosen(problem, walk.picks), relaxed.bound)
+
+
+def _best(problem: Problem, known: _Known, good: Answer) -> Answer:
+    """The best choice that a search finds, and what it proves."""
+    assert known.relaxing is not None
+    choosing, relaxing = known.relaxing
+    cost = cost_of(problem, good.choice) if good.choice is not None else math.inf
+    relaxing.know(cost)
+    proof = search(choosing, relaxing.run(), cost)
+    return Answer(chosen(problem, proof.picks) if proof.picks is not None else good.choice, proof.bound)
 
 
 def possible(problem: Problem, interval: int) -> bool:
     """Whether a choice within the budget is found that meets an interval."""
-    first, settled = _quickly(problem, interval)
-    if settled:
-        return first.choice is not None
-    relaxed = relax(_choosing(problem, interval), until_met=True)
+    known = _known(problem, interval)
+    answer = known.settled or known.best or known.good
+    if answer is not None:
+        return answer.choice is not None
+    _, relaxing = _relaxing(problem, interval, known)
+    relaxed = relaxing.run(until_met=True)
     if relaxed.picks is not None or math.isinf(relaxed.bound):
         return relaxed.picks is not None
     return affordable(problem, interval, thorough=False).choice is not None
@@ -128,27 +185,42 @@ def possible(problem: Problem, interval: int) -> bool:
 
 def ruled_out(problem: Problem, interval: int) -> bool:
     """Whether it is proven that no choice within the budget meets an interval."""
-    first, settled = _quickly(problem, interval)
-    if settled:
-        return first.choice is None
-    choosing = _choosing(problem, interval)
-    relaxed = relax(choosing, until_met=True)
+    known = _known(problem, interval)
+    answer = known.settled or known.best
+    if answer is not None:
+        return answer.ruled_out
+    choosing, relaxing = _relaxing(problem, interval, known)
+    relaxed = relaxing.run(until_met=True)
     if relaxed.picks is not None or math.isinf(relaxed.bound):
         return relaxed.picks is None
     return math.isinf(search(choosing, relaxed, math.inf).bound)
 
 
+def _known(problem: Problem, interval: int) -> _Known:
+    if interval not in problem.known:
+        first, settled = _quickly(problem, interval)
+        problem.known[interval] = _Known(first if settled else None)
+    return problem.known[interval]
+
+
+def _relaxing(problem: Problem, interval: int, known: _Known) -> tuple[Choosing, Relaxing]:
+    if known.relaxing is None:
+        choosing = _choosing(problem, interval)
+        known.relaxing = choosing, Relaxing(choosing)
+    return known.relaxing
+
+
 def closest(problem: Problem, interval: int) -> Choice:
     """A choice that meets an interval and passes the budget by little, if at all."""
-    first, settled = _quickly(problem, interval)
-    if settled and first.choice is not None:
-        return first.choice
+    settled = _known(problem, interval).settled
+    if settled is not None and settled.choice is not None:
+        return settled.choice
     return chosen(problem, least_excess(_choosing(problem, interval)))
 
 
 def cost_of(problem: Problem, choice: Choice) -> float:
     """The sum of the shares of the part that a choice takes."""
-    return float(choice.total @ problem.prices)
+    return float(choice.whole @ problem.prices)
 
 
 def _quickly(problem: Problem, interval: int) -> tuple[Answer, bool]:
@@ -156,44 +228,53 @@ def _quickly(problem: Problem, interval: int) -> tuple[Answer, bool]:
     first = cheapest(problem, interval)
     if first is None:
         return NONE, True
-    if _fits(first, problem):
+    if (first.whole <= problem.budget).all():
         return Answer(first, cost_of(problem, first)), True
     return NONE, not _least_fits(problem, interval)
 
 
+def _lists(problem: Problem, interval: int) -> list[CostArray]:
+    """The options of every engine that meet an interval, then what is chosen beside them [options, 5]."""
+    within = [options.costs[: options.within(interval)] for options in problem.options]
+    return [*within, *problem.beside]
+
+
 def _choosing(problem: Problem, interval: int) -> Choosing:
-    lists = [options.costs[: options.within(interval)] for options in problem.options]
-    return Choosing(lists, problem.fixed, problem.budget, problem.prices)
+    if problem.options not in problem.blocks:
+        problem.blocks[problem.options] = Block([options.costs for options in problem.options])
+    blocks = problem.blocks[problem.options], Block(problem.beside)
+    return Choosing(_lists(problem, interval), problem.fixed, problem.budget, problem.prices, blocks)
 
 
 def chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:
-    """The choice of some options, with its sum."""
+    """The choice of some options, and of what is beside them, with their sums."""
+    count = len(problem.options)
     total = problem.fixed.copy()
-    for options, pick in zip(problem.options, picks, strict=True):
-        total = total + options.costs[pick]
-    return Choice(picks, total)
-
-
-def _fits(choice: Choice, problem: Problem) -> bool:
-    return bool((choice.total <= problem.budget).all())
+    for options, pick in zip(problem.options, picks, strict=False):
+        total += options.costs[pick]
+    beside = np.zeros_like(total)
+    for ways, pick in zip(problem.beside, picks[count:], strict=True):
+        beside += ways[pick]
+    return Choice(picks[:count], total, beside)
 
 
 def _least_fits(problem: Problem, interval: int) -> bool:
     """Whether the least of every resource for itself is within the budget: necessary, quick."""
     least = problem.fixed.copy()
-    for options in problem.options:
-        least = least + options.costs[: options.within(interval)].min(axis=0)
+    for costs in _lists(problem, interval):
+        least += costs.min(axis=0)
     return bool((least <= problem.budget).all())
 
 
-def _merged(problem: Problem, interval: int) -> Choice | None:
+def _merged(problem: Problem, interval: int) -> tuple[int, ...] | None:
     """A choice within the budget by dynamic programming over the engines; None where it finds none.
 
     After each engine, of all partial sums that can still fit, those of one step of DSP and of block RAM are represented by the
     one of fewest LUTs. Prices move all engines alike, this lets some take DSPs and others LUTs.
     """
     fronts = [options.front(options.within(interval)) for options in problem.options]
-    lists = [options.costs[front] for options, front in zip(problem.options, fronts, strict=True)]
+    fronts += [np.arange(len(ways)) for ways in problem.beside]
+    lists = [costs[front] for costs, front in zip(_lists(problem, interval), fronts, strict=True)]
     least = [costs.min(axis=0) for costs in lists]
     rest = np.sum(least, axis=0)
     sums = problem.fixed[None, :]
@@ -208,11 +289,11 @@ def _merged(problem: Problem, interval: int) -> Choice | None:
         trails.append((kept // len(costs), kept % len(costs)))
         sums = every[kept]
     at = int(np.argmin(sums @ problem.prices))
-    total, picks = sums[at], []
+    picks = []
     for front, (parents, options_taken) in zip(reversed(fronts), reversed(trails), strict=True):
         picks.append(int(front[options_taken[at]]))
         at = int(parents[at])
-    return Choice(tuple(reversed(picks)), total)
+    return tuple(reversed(picks))
 
 
 def _fewest_luts(sums: CostArray, budget: CostArray) -> npt.NDArray[np.intp]:

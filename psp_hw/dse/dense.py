@@ -36,6 +36,9 @@ MEMORIES = (MemoryKind.LUTRAM, MemoryKind.BRAM)
 # Fabrics and clocks whose prices are kept for the next question about them.
 KEPT_CLOCKS = 8
 
+# Rows that are compared with each other at once.
+RANKED_AT_ONCE = 128
+
 NOTHING: CostArray = np.zeros(len(Resource), dtype=np.int64)
 
 
@@ -339,6 +342,8 @@ def _folded(engine: ConvEngine, pe: int, inner: tuple[int, int]) -> ConvEngine:
 def unbeaten(rows: CostArray) -> Indices:
     """Indices of the rows than which no other has less of something and no more of the rest; of equals the first.
 
+    In order of their columns, the first before the others, a row can only be beaten by an earlier one.
+
     Args:
         rows: [n, columns].
 
@@ -348,19 +353,25 @@ def unbeaten(rows: CostArray) -> Indices:
     if len(rows) < 2:
         return np.arange(len(rows))
     order = np.lexsort(rows.T[::-1])
-    ranked = rows[order]
-    starts = np.flatnonzero(np.diff(ranked[:, 0], prepend=ranked[0, 0] - 1))
-    kept = np.zeros((0, rows.shape[1]), dtype=np.int64)
+    columns = [column[order] for column in rows.T[1:] if (column != column[0]).any()]
+    ranked = np.array(columns, dtype=np.int64).reshape(len(columns), len(rows))
+    kept, count = np.empty_like(ranked), 0
     found: list[Indices] = []
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        block = ranked[start:end]
-        places = np.flatnonzero(~(kept[:, None, :] <= block[None, :, :]).all(axis=2).any(axis=0))
-        if len(places) > 1:
-            # Inside a block a row can only be beaten by an earlier one: they are in order.
-            block = block[places]
-            earlier = np.arange(len(places))[:, None] < np.arange(len(places))[None, :]
-            no_more = (block[:, None, :] <= block[None, :, :]).all(axis=2)
-            places = places[~(no_more & earlier).any(axis=0)]
-        kept = np.concatenate([kept, ranked[start + places]])
-        found.append(order[start + places])
+    for start in range(0, len(rows), RANKED_AT_ONCE):
+        block = ranked[:, start : start + RANKED_AT_ONCE]
+        places = np.flatnonzero(~_no_more(kept[:, :count], block).any(axis=0))
+        block = block[:, places]
+        earlier = ~np.tri(len(places), dtype=np.bool_)
+        some = np.flatnonzero(~(_no_more(block, block) & earlier).any(axis=0))
+        kept[:, count : count + len(some)] = block[:, some]
+        count += len(some)
+        found.append(order[start + places[some]])
     return np.concatenate(found)
+
+
+def _no_more(some: CostArray, others: CostArray) -> npt.NDArray[np.bool_]:
+    """Whether each of some rows has no more of anything than each of others, columns first [some, others]."""
+    found = np.ones((some.shape[1], others.shape[1]), dtype=np.bool_)
+    for one, other in zip(some, others, strict=True):
+        found &= one[:, None] <= other
+    return found

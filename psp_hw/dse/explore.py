@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from psp_hw.dse.choose import Choice, affordable, cost_of
 from psp_hw.dse.densities import DENSITIES, at_density
 from psp_hw.dse.refusals import nothing_fits
 from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design, fastest_fit
-from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space
+from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space, with_least_fifos
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
@@ -187,8 +187,8 @@ def _left(space: Space, choice: Choice) -> float:
     """What is left to save of the cost of a choice, at most: that of any other as fast within its budget, by a bound."""
     easy, whole = budgets(space)
     budget = easy if (choice.total <= easy).all() else whole
-    bound = affordable(replace(space.problem, budget=budget), interval_of(space, choice)).bound
-    return max(0.0, 1.0 - bound / cost_of(space.problem, choice))
+    bound = affordable(space.within(budget), interval_of(space, choice)).bound
+    return max(0.0, 1.0 - bound / cost_of(space.problem, with_least_fifos(space, choice, budget)))
 
 
 def _front(name: str, points: Sequence[Point]) -> Front:

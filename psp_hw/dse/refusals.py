@@ -6,18 +6,17 @@ Nothing here is a rule of thumb: a part or density is named only where a search 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
-from psp_hw.cost.pricing import price
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, shortages
 from psp_hw.dse.choose import Choice, closest, possible
 from psp_hw.dse.densities import at_density, densities_below
 from psp_hw.dse.options import CostArray
-from psp_hw.dse.space import Design, Space, array, fifo_needs, least_fifo, search_space
+from psp_hw.dse.space import Design, Space, array, fifo_needs, quick_depths, search_space
 from psp_hw.errors import DoesNotFitError
 from psp_hw.spec.target import Fps, Latency
 
@@ -130,10 +129,7 @@ def _where(space: Space, choice: Choice, resource: Resource) -> str:
 
 def _fifos(space: Space, choice: Choice, at: int) -> int:
     """What all FIFOs take of a resource."""
-    least = sum(
-        int(array(price(least_fifo(channel), space.part.fabric))[at]) for channel in space.flow.channels
-    )
-    return least + int(fifo_needs(space, choice, space.problem.budget)[at])
+    return int((space.fifos.least + fifo_needs(space, choice, space.problem.budget))[at])
 
 
 def larger_part(space: Space, interval: int) -> Part | None:
@@ -141,10 +137,10 @@ def larger_part(space: Space, interval: int) -> Part | None:
 
     Prices are kept per fabric, so what was found for one part of it holds for all.
     """
-    beside = fifo_needs(space, closest(space.problem, interval), space.problem.budget)
+    depths = quick_depths(space, closest(space.problem, interval))
     others = [p for p in PARTS if p.fabric is space.part.fabric and p.device != space.part.device]
     others.sort(key=lambda part: (part.family is not space.part.family, part.resources.lut))
-    return next((part for part in others if _fits(space, interval, array(part.resources), beside)), None)
+    return next((part for part in others if _fits(space, interval, array(part.resources), depths)), None)
 
 
 def lower_density(space: Space, interval: int, densities: Sequence[float]) -> float | None:
@@ -166,10 +162,11 @@ def _is_enough(space: Space, interval: int, density: float) -> bool:
     within = min(interval, thinner.intervals[-1])
     if within < thinner.floor:
         return False
-    beside = fifo_needs(thinner, closest(thinner.problem, within), thinner.problem.budget)
-    return _fits(thinner, within, space.problem.capacity, beside)
+    depths = quick_depths(thinner, closest(thinner.problem, within))
+    return _fits(thinner, within, space.problem.capacity, depths)
 
 
-def _fits(space: Space, interval: int, capacity: CostArray, beside: CostArray) -> bool:
-    """Whether a design meets an interval with so much of everything, so much of it taken by FIFOs."""
-    return possible(replace(space.problem, budget=capacity - beside, capacity=capacity), interval)
+def _fits(space: Space, interval: int, capacity: CostArray, depths: Mapping[str, int]) -> bool:
+    """Whether a design meets an interval with so much of everything, FIFOs of some depths included."""
+    beside = space.fifos.ways(depths)
+    return possible(replace(space.problem, budget=capacity, capacity=capacity, beside=beside), interval)

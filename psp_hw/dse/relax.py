@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from psp_hw.cost.resources import Resource
+
 CostArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -27,6 +29,10 @@ STEPS = 120
 
 # Steps without a better bound after which the step length is halved.
 PATIENCE = 6
+
+# Where no choice within the budget is known, steps aim beyond what the whole budget is worth: a bound that comes near it from below
+# proves nothing, one that passes it proves that there is none.
+AIM = 1.3
 
 # How fast a resource that is taken too much of becomes dearer.
 RATE = 0.2
@@ -50,12 +56,14 @@ class Choosing:
         fixed: resources of what is not chosen [5].
         budget: what may be taken [5].
         prices: cost of one of each resource [5].
+        blocks: options that begin with those of ``lists``, row by row, where they are side by side already.
     """
 
     lists: Sequence[CostArray]
     fixed: CostArray
     budget: CostArray
     prices: FloatArray
+    blocks: tuple[Block, ...] = ()
 
     @property
     def most(self) -> float:
@@ -72,48 +80,82 @@ class Relaxed:
         reduced: what each option adds to the bound, per engine [options]; at least 0.
         picks: the cheapest choice within the budget that was met on the way; None where none was.
         cost: of ``picks``; infinite where there are none.
+        nearest: the choice that was met which passes the budget by least, all resources added up.
     """
 
     bound: float
     reduced: Sequence[FloatArray]
     picks: tuple[int, ...] | None
     cost: float
+    nearest: tuple[int, ...]
 
 
 def relax(problem: Choosing, *, until_met: bool = False) -> Relaxed:
-    """Approach the best bound from below.
+    """Approach the best bound from below: ``Relaxing.run``."""
+    return Relaxing(problem).run(until_met=until_met)
 
-    Args:
-        until_met: stop at the first choice within the budget, as good as it may be.
-    """
-    table = _Table(problem)
-    known, top = np.inf, problem.most
-    prices = np.zeros(len(problem.budget))
-    best, best_prices, length, idle = -np.inf, prices, 1.0, 0
-    found: tuple[int, ...] | None = None
-    for _ in range(STEPS):
+
+class Relaxing:
+    """A relaxation that can go on where it stopped."""
+
+    def __init__(self, problem: Choosing) -> None:
+        self._problem = problem
+        self._table = _Table(problem)
+        self._top, self._aimed = (
+            problem.most,
+            False,
+        )  # a cost above that of the best choice, and whether some choice has it
+        self._prices = self._best_prices = np.zeros(len(problem.budget))
+        self._best, self._length, self._idle = -np.inf, 1.0, 0
+        self._picks: tuple[int, ...] | None = None
+        self._cost = math.inf
+        self._nearest, self._beyond = tuple([0] * len(problem.lists)), math.inf
+        self._left = STEPS
+
+    def run(self, *, until_met: bool = False) -> Relaxed:
+        """Approach the best bound from below.
+
+        Args:
+            until_met: stop at the first choice within the budget, as good as it may be.
+        """
+        while self._left and not (until_met and self._picks is not None):
+            self._left = self._left - 1 if self._step() else 0
+        bound = self._best if self._best <= self._problem.most else math.inf
+        return Relaxed(bound, self._table.reduced(self._best_prices), self._picks, self._cost, self._nearest)
+
+    def know(self, cost: float) -> None:
+        """A choice of such a cost is known from elsewhere: go on from the best prices, towards it."""
+        if cost < self._top:
+            self._top, self._aimed = cost, True
+            self._prices, self._length, self._idle = self._best_prices, 1.0, 0
+            self._left = STEPS
+
+    def _step(self) -> bool:
+        """One step; whether another may give more."""
+        table, prices = self._table, self._prices
         value, picks, used = table.at(prices)
         over = used / table.unit - table.room
-        if value > best:
-            best, best_prices, idle = value, prices, 0
+        if value > self._best:
+            self._best, self._best_prices, self._idle = value, prices, 0
         else:
-            idle += 1
-        if idle > PATIENCE:
-            length, idle = length / 2, 0
-        if (used <= problem.budget).all():
-            cost = float(used @ problem.prices)
-            if cost < known:
-                known, found = cost, tuple(picks.tolist())
-                top = min(top, known)
-        if best > top - ROUNDING or (until_met and found is not None):
-            break
+            self._idle += 1
+        if self._idle > PATIENCE:
+            self._length, self._idle = self._length / 2, 0
+        if (used <= self._problem.budget).all():
+            cost = float(used @ self._problem.prices)
+            if cost < self._cost:
+                self._cost, self._picks = cost, tuple(picks.tolist())
+                self._top = min(self._top, cost)
         ahead = np.where((prices <= 0) & (over < 0), 0.0, over)  # prices stay at or above zero
         norm = float(ahead @ ahead)
-        if norm == 0.0:
-            break
-        prices = np.maximum(prices + length * (top - value) / norm * ahead, 0.0)
-    bound = best if best <= problem.most else np.inf
-    return Relaxed(bound, table.reduced(best_prices), found, known)
+        beyond = float(np.maximum(over, 0.0).sum())
+        if beyond < self._beyond:
+            self._beyond, self._nearest = beyond, tuple(picks.tolist())
+        if norm == 0.0 or self._best > (self._top - ROUNDING if self._aimed else self._problem.most):
+            return False
+        aim = self._top if self._aimed else AIM * self._top
+        self._prices = np.maximum(prices + self._length * (aim - value) / norm * ahead, 0.0)
+        return True
 
 
 def least_excess(problem: Choosing) -> tuple[int, ...]:
@@ -136,44 +178,91 @@ def least_excess(problem: Choosing) -> tuple[int, ...]:
     return tuple(best.tolist())
 
 
+class Block:
+    """Options of some engines side by side, so that one product prices them all.
+
+    Args:
+        lists: resources of the options, per engine [options, 5].
+    """
+
+    def __init__(self, lists: Sequence[CostArray]) -> None:
+        self.rows = np.arange(len(lists))
+        # Whole numbers below 2**53: sums of them are exact. Short rows end in zeros, which are never looked at.
+        self.costs = np.zeros((len(lists), max((len(costs) for costs in lists), default=0), len(Resource)))
+        for row, costs in enumerate(lists):
+            self.costs[row, : len(costs)] = costs
+
+
+class _Part:
+    """A block, of each row as many options as a problem has."""
+
+    def __init__(self, block: Block, counts: Sequence[int], prices: FloatArray) -> None:
+        self.counts = np.asarray(counts, dtype=np.intp)
+        self._rows = block.rows
+        self._costs = block.costs[:, : max(counts, default=0)]
+        self._own = self._costs @ prices
+        self._own[np.arange(self._own.shape[1]) >= self.counts[:, None]] = np.inf
+
+    def scores(self, prices: FloatArray, *, own: bool = True) -> FloatArray:
+        """What options cost at prices of a unit of each resource, their own cost included or not [rows, options]."""
+        extra = self._costs @ prices
+        return self._own + extra if own else np.where(np.isinf(self._own), np.inf, extra)
+
+    def taken(self, picks: npt.NDArray[np.intp]) -> FloatArray:
+        """What some options take in all [5]."""
+        return np.asarray(self._costs[self._rows, picks].sum(axis=0))
+
+
 class _Table:
-    """All options side by side, so that one product prices them: [engines, most options], short rows filled with infinity."""
+    """All options of a problem, in blocks."""
 
     def __init__(self, problem: Choosing) -> None:
+        blocks = problem.blocks or (Block(problem.lists),)
         counts = [len(costs) for costs in problem.lists]
-        self._counts = counts
-        self._rows = np.arange(len(counts))
-        shape = (len(counts), max(counts, default=0))
-        self._costs = np.zeros((*shape, len(problem.budget)), dtype=np.int64)
-        self._own = np.full(shape, np.inf)
-        for row, costs in enumerate(problem.lists):
-            self._costs[row, : len(costs)] = costs
-            self._own[row, : len(costs)] = costs @ problem.prices
+        self._parts, at = [], 0
+        for block in blocks:
+            if len(block.rows):
+                mine = counts[at : at + len(block.rows)]
+                self._parts.append(_Part(block, mine, problem.prices))
+                at += len(mine)
         self.unit = np.maximum(problem.budget, 1).astype(np.float64)
         self.room = problem.budget / self.unit
-        self._shares = self._costs / self.unit
         self._fixed = problem.fixed
         self._fixed_cost = float(problem.fixed @ problem.prices)
 
     def at(self, prices: FloatArray) -> tuple[float, npt.NDArray[np.intp], CostArray]:
-        """The bound at some prices, the choice that attains it, and what that takes."""
-        scores = self._own + self._shares @ prices
-        picks = scores.argmin(axis=1)
-        used = self._fixed + self._costs[self._rows, picks].sum(axis=0)
-        value = self._fixed_cost + float(scores[self._rows, picks].sum())
-        value += float((self._fixed / self.unit - self.room) @ prices)
-        return value, picks, used
+        """The bound at some prices of the whole budget, the choice that attains it, and what that takes."""
+        value = self._fixed_cost + float((self._fixed / self.unit - self.room) @ prices)
+        taken, found = np.zeros(len(self.unit)), []
+        for part in self._parts:
+            scores = part.scores(prices / self.unit)
+            picks = scores.argmin(axis=1)
+            value += float(np.take_along_axis(scores, picks[:, None], axis=1).sum())
+            taken += part.taken(picks)
+            found.append(picks)
+        return value, _joined(found), self._fixed + taken.astype(np.int64)
 
     def under(self, weights: FloatArray) -> tuple[npt.NDArray[np.intp], CostArray]:
         """The choice whose shares of the budget, weighted, sum to the least, and what it takes."""
-        picks = (self._shares @ weights + np.where(np.isinf(self._own), np.inf, 0.0)).argmin(axis=1)
-        return picks, self._fixed + self._costs[self._rows, picks].sum(axis=0)
+        taken, found = np.zeros(len(self.unit)), []
+        for part in self._parts:
+            picks = part.scores(weights / self.unit, own=False).argmin(axis=1)
+            taken += part.taken(picks)
+            found.append(picks)
+        return _joined(found), self._fixed + taken.astype(np.int64)
 
     def reduced(self, prices: FloatArray) -> list[FloatArray]:
         """What each option costs at some prices beyond the cheapest of its engine."""
-        scores = self._own + self._shares @ prices
-        scores -= scores.min(axis=1, keepdims=True) if scores.size else 0.0
-        return [row[:count] for row, count in zip(scores, self._counts, strict=True)]
+        found = []
+        for part in self._parts:
+            scores = part.scores(prices / self.unit)
+            scores -= scores.min(axis=1, keepdims=True)
+            found += [row[:count] for row, count in zip(scores, part.counts, strict=True)]
+        return found
+
+
+def _joined(picks: Sequence[npt.NDArray[np.intp]]) -> npt.NDArray[np.intp]:
+    return np.concatenate(picks) if picks else np.zeros(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True)

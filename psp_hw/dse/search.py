@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
-
-import numpy as np
 
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import Part
-from psp_hw.cost.resources import Resource
 from psp_hw.dse import refusals
 from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, possible, ruled_out
 from psp_hw.dse.options import CostArray
@@ -25,8 +22,10 @@ from psp_hw.dse.space import (
     finish,
     fit,
     interval_of,
+    quick_depths,
     search_space,
     settle,
+    with_least_fifos,
 )
 from psp_hw.errors import SpecError
 from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, check_fold, foldable
@@ -170,20 +169,22 @@ def _at_rate(space: Space, wanted: int, budget: CostArray) -> tuple[tuple[Choice
 
 def cheapest_design(space: Space, budget: CostArray, interval: int) -> tuple[Choice, Design] | None:
     """The cheapest design within an interval and a budget, FIFOs included."""
-    cheap = affordable(replace(space.problem, budget=budget), interval).choice
+    cheap = affordable(space.within(budget), interval).choice
     if cheap is None:
         return None
     design = settle(space, cheap, budget)
-    if design is not None:
+    if design is not None and not design.plan.fifo_memories:
         return cheap, design
+    found = [(cheap, design)] if design is not None else []
     for _ in range(ROUNDS):
         choice = fit(space, budget, interval)
         if choice is None:
-            return None
+            break
         design = settle(space, choice, budget)
         if design is not None:
-            return choice, design
-    return None
+            found.append((choice, design))
+            break
+    return min(found, key=lambda one: float(one[1].total @ space.problem.prices), default=None)
 
 
 def fastest_design(space: Space, budget: CostArray) -> tuple[Choice, Design] | None:
@@ -212,9 +213,10 @@ def _with_sized_fifos(
 
 
 def _of_cost(space: Space, choice: Choice, interval: int, budget: CostArray, within: str) -> Optimality:
-    """How near a choice comes to the least cost of any within an interval and a budget, FIFOs not counted."""
-    bound = affordable(replace(space.problem, budget=budget), interval).bound
-    reached = cost_of(space.problem, choice)
+    """How near a choice comes to the least cost of any within an interval and a budget, FIFOs as deep as every choice needs them."""
+    problem = space.within(budget)
+    bound = affordable(problem, interval).bound
+    reached = cost_of(problem, with_least_fifos(space, choice, budget))
     return Optimality(measure=Measure.COST, reached=reached, bound=bound, within=within)
 
 
@@ -278,7 +280,7 @@ def _for_speed(space: Space, goal: MaxThroughput) -> Found:
         found = fastest_design(space, budget)
         if found is not None:
             design = found[1]
-            best = _least_interval(replace(space.problem, budget=budget), space.intervals, design.interval)
+            best = _least_interval(space.within(budget), space.intervals, design.interval)
             optimality = Optimality(
                 measure=Measure.INTERVAL,
                 reached=design.interval,
@@ -308,30 +310,32 @@ def _least_interval(problem: Problem, intervals: Sequence[int], reached: int) ->
 def fastest_fit(space: Space, budget: CostArray) -> Choice | None:
     """The choice of least interval that fits with its FIFOs.
 
-    Without FIFOs the intervals that fit are found by bisection. What the FIFOs of the fastest such choice take is set aside, and
-    the bisection repeated, until its choice fits with its own. Where that leads nowhere, longer intervals are tried one by one.
+    With FIFOs as deep as every choice needs them the intervals that fit are found by bisection. Where the FIFOs of the fastest such
+    choice are deeper and do not fit, that depth is asked for, and the bisection repeated. Where that leads nowhere, longer
+    intervals are tried one by one.
     """
-    reserve = np.zeros(len(Resource), dtype=np.int64)
+    problem, intervals = space.within(budget), space.intervals
     first: int | None = None
+    deep: dict[str, int] = {}
     for _ in range(ROUNDS):
-        least = _fastest(replace(space.problem, budget=budget - reserve), space.intervals)
+        least = _fastest(problem, intervals)
         if least is None:
             break
         first = least if first is None else first
-        choice = affordable(replace(space.problem, budget=budget - reserve), least, thorough=False).choice
+        choice = affordable(problem, least, thorough=False).choice
         assert choice is not None
-        needed = fifo_needs(space, choice, budget)
-        if (choice.total + needed <= budget).all():
+        if (choice.total + fifo_needs(space, choice, budget) <= budget).all():
             return _cheaper(space, budget, _sooner(space, budget, choice, first))
-        reserve = np.maximum(reserve, needed)
+        deep = {name: max(depth, deep.get(name, 0)) for name, depth in quick_depths(space, choice).items()}
+        problem, intervals = space.within(budget, deep), [i for i in intervals if i >= least]
     return None if first is None else _one_by_one(space, budget, first)
 
 
 def _sooner(space: Space, budget: CostArray, found: Choice, first: int) -> Choice:
-    """A choice that fits, or a faster one that fits too: more may have been set aside than its own FIFOs take."""
+    """A choice that fits, or a faster one that fits too: deeper FIFOs may have been asked for than its own."""
     for _ in range(ROUNDS):
         intervals = [i for i in space.intervals if first <= i < interval_of(space, found)]
-        problem = replace(space.problem, budget=budget - fifo_needs(space, found, budget))
+        problem = space.within(budget, quick_depths(space, found))
         least = _fastest(problem, intervals) if intervals else None
         choice = affordable(problem, least, thorough=False).choice if least is not None else None
         if choice is None or (choice.total + fifo_needs(space, choice, budget) > budget).any():
@@ -355,9 +359,9 @@ def _next_one(space: Space, budget: CostArray, found: Choice) -> Choice:
 
 def _cheaper(space: Space, budget: CostArray, found: Choice) -> Choice:
     """A choice that fits, or one as fast that costs less."""
-    problem = replace(space.problem, budget=budget - fifo_needs(space, found, budget))
+    problem = space.within(budget, quick_depths(space, found))
     best = affordable(problem, interval_of(space, found)).choice
-    if best is None or cost_of(problem, best) >= cost_of(problem, found):
+    if best is None or best.total @ problem.prices >= found.total @ problem.prices:
         return found
     return best if (best.total + fifo_needs(space, best, budget) <= budget).all() else found
 

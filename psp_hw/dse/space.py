@@ -8,21 +8,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from psp_hw.cost.bill import ControlPort, Fifo
+from psp_hw.cost.bill import ControlPort
 from psp_hw.cost.engines import engine_bill, pipeline_depth
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price, price_bill
-from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.branches import Region, regions
-from psp_hw.dse.choose import Choice, Problem, affordable, chosen
+from psp_hw.cost.resources import Resources
+from psp_hw.dse.branches import Region, least_depths, regions
+from psp_hw.dse.choose import Choice, Problem, affordable
+from psp_hw.dse.fifo_costs import NO_MEMORIES, FifoCosts
 from psp_hw.dse.fifos import COMMON_DEPTHS, Sizing
 from psp_hw.dse.maps import map_options
-from psp_hw.dse.options import Catalog, CostArray, Options
-from psp_hw.dse.relax import Choosing, relax, search
-from psp_hw.folding.dataflow import Channel, Dataflow, build
+from psp_hw.dse.options import Catalog, CostArray
+from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
-from psp_hw.folding.memory import memory_for_fifo
 from psp_hw.folding.plan import (
     DEFAULT_FIFO_DEPTH,
     Fold,
@@ -32,7 +31,6 @@ from psp_hw.folding.plan import (
     NodePlan,
     foldable,
 )
-from psp_hw.folding.ports import FIFO_MEMORIES
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import simulate
 from psp_hw.sim.process import RESTART_CYCLES
@@ -44,7 +42,8 @@ SMALL = 24
 # Choices whose dataflow is kept for the next question about them.
 KEPT_FLOWS = 8
 
-NO_MEMORIES: Mapping[str, MemoryKind] = {}
+# Tries for FIFOs that fit: their depths follow from the folds, and the folds from what FIFOs leave.
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,9 +74,22 @@ class Space:
     problem: Problem
     floor: int  # interval of the slowest engine without a fold
     others: Mapping[str, CostArray]  # what each engine takes that has nothing to choose [5]
+    fifos: FifoCosts
     regions: tuple[Region, ...]  # of all joins
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
     flows: dict[tuple[int, ...], Folded] = field(default_factory=dict)  # by choice, the last few
+    problems: dict[tuple[int, ...], Problem] = field(default_factory=dict)  # by budget
+
+    def within(self, budget: CostArray, depths: Mapping[str, int] | None = None) -> Problem:
+        """The problem within a budget, FIFOs as deep as every choice needs them; or as given, where that is deeper."""
+        if depths is not None:
+            least = least_depths(self.regions)
+            deep = {name: max(depth, least.get(name, 0)) for name, depth in depths.items()}
+            return replace(self.problem, budget=budget, beside=self.fifos.ways(deep))
+        key = tuple(budget.tolist())
+        if key not in self.problems:
+            self.problems[key] = replace(self.problem, budget=budget)
+        return self.problems[key]
 
     @property
     def intervals(self) -> list[int]:
@@ -120,17 +132,12 @@ def search_space(
         others[engine.name] = array(takes)
         fixed = fixed + takes
         floor = max(floor, engine.schedule().iterations + found.pipeline.depth + RESTART_CYCLES)
-    for channel in flow.channels:
-        fixed = fixed + price(least_fifo(channel), part.fabric)
     floor = max([floor, *(int(one.intervals[0]) for one in options)])
     capacity = array(part.resources)
-    problem = Problem(tuple(options), array(fixed), capacity, capacity)
-    return Space(graph, part, clock, flow, problem, floor, others, regions(flow))
-
-
-def least_fifo(channel: Channel) -> Fifo:
-    """The FIFO that a channel has at least."""
-    return Fifo(DEFAULT_FIFO_DEPTH, channel.type.pixel_bits)
+    fifos, joined = FifoCosts(flow, part.fabric), regions(flow)
+    beside = fifos.ways(least_depths(joined))
+    problem = Problem(tuple(options), array(fixed) + fifos.least, capacity, capacity, beside)
+    return Space(graph, part, clock, flow, problem, floor, others, fifos, joined)
 
 
 def array(resources: Resources) -> CostArray:
@@ -152,59 +159,51 @@ def alone(space: Space, choice: Choice) -> int:
 
 
 def fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
-    """A choice within an interval that fits with its FIFOs, as far as three tries find one.
+    """A cheap choice within an interval that fits with its FIFOs, as far as a few tries find one.
 
-    First nothing is set aside for FIFOs, then what those of the first choice take; of small graphs the memories of FIFOs as deep as
-    those are at last chosen together with all else.
+    First FIFOs have the depths that every choice needs. Where those of its own do not fit in the memories that their sizes say, they
+    have the depths that the first choice needs, their memories chosen together with all else.
     """
-    problem = replace(space.problem, budget=budget)
-    choice = affordable(problem, interval).choice
-    if choice is None:
-        return None
-    needed = fifo_needs(space, choice, budget)
-    if (choice.total + needed <= budget).all():
-        return choice
-    depths = space.depths[choice.picks]
-    attempts = [replace(problem, budget=budget - needed)]
-    if len(space.flow.channels) <= SMALL:
-        attempts.append(_with_fifos(space, depths, budget))
-    for attempt in attempts:
-        found = affordable(attempt, interval).choice
-        if found is None:
-            continue
-        choice = chosen(space.problem, found.picks[: len(space.problem.options)])
-        if (choice.total + fifo_needs(space, choice, budget) <= budget).all():
-            return choice
-    return None
+    problem = space.within(budget)
+    found: Choice | None = None
+    least = math.inf
+    for _ in range(TRIES):
+        choice = affordable(problem, interval).choice
+        if choice is None:
+            break
+        total = choice.total + fifo_needs(space, choice, budget)
+        if (total <= budget).all() and total @ problem.prices < least:
+            found, least = choice, float(total @ problem.prices)
+        depths = quick_depths(space, choice)
+        if found is not None and (found is not choice or by_size(space, choice, budget)):
+            break
+        problem = space.within(budget, depths)
+    return found
 
 
-def _with_fifos(space: Space, depths: Mapping[str, int], budget: CostArray) -> Problem:
-    """The problem with the memory of every FIFO to be chosen as well, depths given."""
-    fixed = space.problem.fixed
-    options = list(space.problem.options)
-    for channel, ways in zip(space.flow.channels, _fifo_ways(space, depths), strict=True):
-        fixed = fixed - array(price(least_fifo(channel), space.part.fabric))
-        options.append(Options(channel.name, (), np.zeros(len(ways), dtype=np.int64), ways))
-    return Problem(tuple(options), fixed, budget, space.problem.capacity)
-
-
-def _fifo_ways(space: Space, depths: Mapping[str, int]) -> list[CostArray]:
-    """What each FIFO takes in each of ``FIFO_MEMORIES`` [2, 5]."""
-    fabric = space.part.fabric
-    return [
-        np.array(
-            [array(price(Fifo(depths[c.name], c.type.pixel_bits, kind), fabric)) for kind in FIFO_MEMORIES]
-        )
-        for c in space.flow.channels
-    ]
+def by_size(space: Space, choice: Choice, budget: CostArray) -> bool:
+    """Whether the FIFOs of a choice fit in the memories that their sizes say."""
+    return bool((choice.total + space.fifos.beyond(quick_depths(space, choice)) <= budget).all())
 
 
 def fifo_needs(space: Space, choice: Choice, budget: CostArray) -> CostArray:
     """What the FIFOs of a choice take beyond the least depth [5]: depths by a quick rule, memories so that they fit if they can."""
+    known = quick_depths(space, choice)
+    return space.fifos.beyond(known, fifo_memories(space, choice, known, budget) or NO_MEMORIES)
+
+
+def with_least_fifos(space: Space, choice: Choice, budget: CostArray) -> Choice:
+    """The choice, beside it FIFOs as deep as every choice needs them."""
+    least = least_depths(space.regions)
+    beside = space.fifos.cheapest(least, choice.total, budget, space.problem.prices)
+    return replace(choice, beside=beside)
+
+
+def quick_depths(space: Space, choice: Choice) -> Mapping[str, int]:
+    """FIFO depths of a choice by a quick rule, or as they were when they were sized."""
     if choice.picks not in space.depths:
         space.depths[choice.picks] = folded(space, choice).sizing.quick()
-    known = space.depths[choice.picks]
-    return fifo_cost(space, known, fifo_memories(space, choice, known, budget) or NO_MEMORIES)
+    return space.depths[choice.picks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,7 +254,7 @@ def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Des
     return Design(
         plan=FoldPlan(nodes=one.nodes, fifo_depths=deep, fifo_memories=memories),
         interval=max(least, fifos.timeline.interval),
-        total=choice.total + fifo_cost(space, fifos.depths, memories),
+        total=choice.total + space.fifos.beyond(fifos.depths, memories),
     )
 
 
@@ -271,40 +270,8 @@ def settle(space: Space, choice: Choice, budget: CostArray) -> Design | None:
     return None
 
 
-def fifo_cost(
-    space: Space, depths: Mapping[str, int], memories: Mapping[str, MemoryKind] = NO_MEMORIES
-) -> CostArray:
-    """What FIFOs take beyond the least depth [5]; less than nothing of LUTs where block RAM takes their place."""
-    extra = np.zeros(len(Resource), dtype=np.int64)
-    for channel in space.flow.channels:
-        fifo = Fifo(depths[channel.name], channel.type.pixel_bits, memories.get(channel.name))
-        extra = (
-            extra
-            + array(price(fifo, space.part.fabric))
-            - array(price(least_fifo(channel), space.part.fabric))
-        )
-    return extra
-
-
 def fifo_memories(
     space: Space, choice: Choice, depths: Mapping[str, int], budget: CostArray
 ) -> Mapping[str, MemoryKind] | None:
-    """Memories with which the FIFOs of a choice fit, those alone that differ from what their sizes say; None where none do.
-
-    Sizes decide where that fits. Else FIFOs trade LUTs for block RAM and back, at least cost.
-    """
-    if (choice.total + fifo_cost(space, depths) <= budget).all():
-        return NO_MEMORIES
-    lists = _fifo_ways(space, depths)
-    least = sum(array(price(least_fifo(channel), space.part.fabric)) for channel in space.flow.channels)
-    fixed = choice.total - least
-    choosing = Choosing(lists, fixed, budget, space.problem.prices)
-    if (fixed + sum(ways.min(axis=0) for ways in lists) > budget).any():
-        return None
-    relaxed = relax(choosing)
-    picks = relaxed.picks or search(choosing, relaxed, math.inf).picks
-    if picks is None:
-        return None
-    kinds = {c.name: FIFO_MEMORIES[pick] for c, pick in zip(space.flow.channels, picks, strict=True)}
-    by_size = {c.name: memory_for_fifo(depths[c.name], c.type.pixel_bits) for c in space.flow.channels}
-    return {name: kind for name, kind in kinds.items() if kind is not by_size[name]}
+    """Memories with which the FIFOs of a choice fit, those alone that differ from what their sizes say; None where none do."""
+    return space.fifos.memories(depths, choice.total, budget, space.problem.prices)
