@@ -29,10 +29,10 @@ from psp_hw.spec.enums import Precision
 from psp_hw.spec.presets import preset
 from psp_hw.spec.train import EngineSpec, TrainSpec
 from psp_hw.training.batches import Batches
+from psp_hw.training.floats import fresh_net
 from psp_hw.training.loop import run_phase
 from psp_hw.training.machine import Accelerator, Machine
 from psp_hw.training.modules import PruningPhase
-from psp_hw.training.phases import fresh_net
 
 GOAL = 0.95  # images per second of psp-hw as a share of the bare loop's
 WARM = 4  # steps that do not count

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,26 @@ from psp_hw.spec.train import TrainSpec
 from psp_hw.training.checkpoints import check_checkpoint
 from psp_hw.training.durable import alone_in, unwritable, write_aside, write_text
 from psp_hw.training.export import export_model
+from psp_hw.training.floats import (
+    FLOAT_PHASE,
+    Pruned,
+    accuracy,
+    eval_batch,
+    float_phase,
+    predict,
+    save_tensors,
+)
 from psp_hw.training.log import merged_log
 from psp_hw.training.loop import LOGS
 from psp_hw.training.machine import Machine, is_leader, wait_for_all
 from psp_hw.training.manner import CHECKPOINT_SECONDS, Manner, Note
 from psp_hw.training.phases import (
-    FLOAT_PHASE,
     QUANT_PHASE,
-    Pruned,
-    accuracy,
     calibrated,
     check_net,
-    eval_batch,
     fine_tune,
-    float_phase,
-    predict,
     quantized_accuracy,
     rebuild,
-    save_tensors,
     survey,
 )
 from psp_hw.training.reuse import check_reusable, take_floats
@@ -61,7 +63,7 @@ from psp_hw.training.run import (
     open_run,
 )
 
-_VERSIONED = ("torch", "brevitas", "lightning", "onnx", "numpy", "scikit-learn")
+_VERSIONED = ("torch", "brevitas", "lightning", "pytorch-lightning", "onnx", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +191,7 @@ def _train_and_write(
             finish_run(
                 out,
                 spec,
-                versions={name: version(name) for name in _VERSIONED},
+                versions=_versions(),
                 metrics=_measure(spec, pruned, model, testing, before),
                 seconds={name: round(known.seconds, 1) for name, known in records.items() if known},
             )
@@ -198,6 +200,15 @@ def _train_and_write(
         if isinstance(error.filename, str) and out.resolve() not in Path(error.filename).resolve().parents:
             raise  # a file of the data, not of the run
         raise unwritable(out, error) from error
+
+
+def _versions() -> dict[str, str]:
+    """Of what decides the bits of a run; Lightning is there under either of its names."""
+    known = {}
+    for name in _VERSIONED:
+        with suppress(PackageNotFoundError):
+            known[name] = version(name)
+    return known
 
 
 def _write(out: Path, model: Any, split: Split, name: str, log: str) -> None:

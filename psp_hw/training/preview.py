@@ -21,21 +21,12 @@ from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers
 from psp_hw.pruning.select import prune
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches
+from psp_hw.training.floats import Pruned, eval_batch, first_layer, fresh_net, is_small, predict
 from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
 from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_steps
 from psp_hw.training.machine import Machine
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase
-from psp_hw.training.phases import (
-    CALIBRATION_IMAGES,
-    Pruned,
-    calibrated,
-    check_net,
-    eval_batch,
-    first_layer,
-    fresh_net,
-    is_small,
-    predict,
-)
+from psp_hw.training.phases import CALIBRATION_IMAGES, calibrated, check_net
 from psp_hw.training.reuse import check_reusable
 
 _WARM = 2  # steps that are not counted: memory is found, kernels are chosen or compiled

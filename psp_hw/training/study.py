@@ -18,8 +18,9 @@ from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers
 from psp_hw.spec.enums import Method, StructureKind
 from psp_hw.spec.presets import with_method
 from psp_hw.spec.train import PruningSpec, TrainSpec
+from psp_hw.training.floats import accuracy, fresh_net, train_structures
 from psp_hw.training.machine import Machine
-from psp_hw.training.phases import accuracy, check_net, fresh_net, train_structures
+from psp_hw.training.phases import check_net
 
 Told = Callable[[str, int, int], None]
 _AT_LEAST = 0.01  # so that a layer keeps one structure however strong the penalty

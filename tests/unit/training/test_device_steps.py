@@ -21,7 +21,7 @@ from psp_hw.pruning.select import prune
 from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, Precision, StructureKind
 from psp_hw.spec.presets import preset, with_bits, with_steps
 from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec, StructureSpec
-from psp_hw.training import phases
+from psp_hw.training import floats, phases
 from psp_hw.training.batches import Batches, DeviceImages
 from psp_hw.training.loop import run_phase
 from psp_hw.training.machine import Machine
@@ -124,7 +124,7 @@ def test_a_step_of_pruning_reads_nothing_back(
         ramp=0.8,
     )
     spec = replace(with_steps(preset(), PER_EPOCH), pruning=pruning)
-    net = phases.fresh_net(spec, split)
+    net = floats.fresh_net(spec, split)
     prune(net, pruning, first="conv0")
     phase = PruningPhase(net, spec.training, PER_EPOCH, pruning, EngineSpec(channels_last=True))
     with ear:
@@ -144,10 +144,10 @@ def test_a_step_of_fine_tuning_reads_nothing_back_but_what_brevitas_does(
     monkeypatch.setattr(Batches, "hold_on", lambda self, device, layout: None)
     split = load("digits", None, "train")
     spec = with_bits(with_steps(preset(), PER_EPOCH), "4,4")
-    net = phases.fresh_net(spec, split).eval()
+    net = floats.fresh_net(spec, split).eval()
     layers = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
     masks = {name: torch.rand(layer.weight.shape) < 0.5 for name, layer in layers.items() if name != "conv0"}
-    pruned = phases.Pruned(net=net, masks=masks, record=None)
+    pruned = floats.Pruned(net=net, masks=masks, record=None)
     phase = QuantizedPhase(
         phases.calibrated(spec, split, pruned), spec.finetune, PER_EPOCH, masks, spec.engine
     )

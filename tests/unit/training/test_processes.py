@@ -24,7 +24,7 @@ from psp_hw.pruning.parametrization import parameters_of, pruned_layers
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.training.machine import Accelerator, Machine
-from psp_hw.training.phases import fresh_net, train_structures
+from psp_hw.training.floats import fresh_net, train_structures
 
 out = Path(sys.argv[1])
 spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)

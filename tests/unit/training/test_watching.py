@@ -18,11 +18,11 @@ from psp_hw.pruning.select import prune
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.training import manner
+from psp_hw.training.floats import fresh_net, train_structures
 from psp_hw.training.log import merged_log
 from psp_hw.training.machine import Machine
 from psp_hw.training.manner import Manner, PhaseRecord, want_tensorboard
 from psp_hw.training.modules import Phase, PruningPhase
-from psp_hw.training.phases import fresh_net, train_structures
 from psp_hw.training.progress import PhaseProgress, facts_of
 
 SPEC = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)

@@ -17,10 +17,10 @@ from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training import checkpoints
 from psp_hw.training.checkpoints import check_checkpoint
+from psp_hw.training.floats import fresh_net, train_structures
 from psp_hw.training.machine import Machine
 from psp_hw.training.manner import Manner, PhaseRecord
 from psp_hw.training.modules import Phase
-from psp_hw.training.phases import fresh_net, train_structures
 
 PER_EPOCH = 23  # batches of the digits
 SPEC = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)

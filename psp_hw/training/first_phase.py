@@ -1,0 +1,110 @@
+"""The first phase alone: pruned floats, and a run that waits to be quantized. Brevitas need not be installed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from psp_hw.data.registry import load
+from psp_hw.data.split import Split
+from psp_hw.nn.registry import check_name
+from psp_hw.pruning.survey import LayerSurvey, density
+from psp_hw.spec.train import TrainSpec
+from psp_hw.training.durable import alone_in, unwritable
+from psp_hw.training.floats import Pruned, accuracy, check_floats, float_phase, survey_floats
+from psp_hw.training.machine import Machine, is_leader, wait_for_all
+from psp_hw.training.manner import Manner
+from psp_hw.training.run import make_folder, open_run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatResult:
+    """What the first phase gave.
+
+    Args:
+        accuracy: of the pruned float network on the test split, 0 .. 1.
+        density: kept weights per weight over the prunable layers.
+        params: weights in surviving structures, and biases, with BN folded.
+        macs: multiply-accumulates per image of the surviving structures.
+        run: the run folder; it waits before its second phase.
+        layers: what survives in each layer.
+        seconds: spent in the steps, over all starts [s]; None where an earlier version trained.
+    """
+
+    accuracy: float
+    density: float
+    params: int
+    macs: int
+    run: Path
+    layers: tuple[LayerSurvey, ...]
+    seconds: float | None
+
+
+def train_floats(
+    spec: TrainSpec, out: Path, *, machine: Machine, manner: Manner, data_dir: Path | None = None
+) -> FloatResult:
+    """Train and prune in floats, and stop before quantization; `psp_hw.training.api.train` with `resume` goes on, here or elsewhere.
+
+    Args:
+        spec: the request.
+        out: the run folder; must not exist or be empty, unless the manner is to resume.
+        machine: what it runs on.
+        manner: how it goes on and shows itself.
+        data_dir: where fetched data sets are.
+
+    Raises:
+        SpecError, DataError, ModelError: bad request; nothing was written.
+        RunError: the folder is not ours, another process trains into it, or it cannot be written.
+        TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
+        KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
+    """
+    if not spec.net.is_custom:
+        check_name(spec.net)
+    training = load(spec.data.name, data_dir, "train")
+    testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+    _check(spec, training)
+    with ExitStack() as held:
+        if is_leader():
+            make_folder(out)
+            held.enter_context(alone_in(out))
+            open_run(out, spec, resume=manner.resume)
+        try:
+            pruned = float_phase(spec, training, out, machine, manner)
+        except OSError as error:
+            if (
+                isinstance(error.filename, str)
+                and out.resolve() not in Path(error.filename).resolve().parents
+            ):
+                raise  # a file of the data, not of the run
+            raise unwritable(out, error) from error
+        wait_for_all()
+    return _result(spec, pruned, testing, out)
+
+
+def _check(spec: TrainSpec, training: Split) -> None:
+    """Refuse what could not be pruned; and what could not be quantized, where that can be told."""
+    if find_spec("brevitas") is None:
+        check_floats(spec, training)
+        return
+    from psp_hw.training.phases import check_net
+
+    check_net(spec, training)
+
+
+def _result(spec: TrainSpec, pruned: Pruned, testing: Split, out: Path) -> FloatResult:
+    """Measured where a GPU is, there."""
+    layers = survey_floats(spec, pruned, testing.image_shape)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return FloatResult(
+        accuracy=accuracy(pruned.net.to(device), testing),
+        density=density(layers),
+        params=sum(layer.kept + layer.channels[1] for layer in layers),
+        macs=sum(layer.macs for layer in layers),
+        run=out,
+        layers=layers,
+        seconds=None if pruned.record is None else pruned.record.seconds,
+    )

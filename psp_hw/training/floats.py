@@ -1,0 +1,214 @@
+"""The first phase: floats, in which weights and structure parameters learn together. Nothing here needs Brevitas."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from psp_hw.data.split import Split
+from psp_hw.errors import RunError
+from psp_hw.nn.count import count
+from psp_hw.nn.registry import build_net
+from psp_hw.pruning.methods.psp import require_alive
+from psp_hw.pruning.parametrization import fold
+from psp_hw.pruning.select import prune, select_layers, structures_of
+from psp_hw.pruning.survey import LayerSurvey, survey_layer
+from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.names import first_line
+from psp_hw.spec.train import ScheduleSpec, TrainSpec
+from psp_hw.training.batches import Batches
+from psp_hw.training.checkpoints import Shelf, check_checkpoint
+from psp_hw.training.durable import write_aside
+from psp_hw.training.loop import phase_steps, run_phase
+from psp_hw.training.machine import Machine, is_leader
+from psp_hw.training.manner import Manner, Note, PhaseRecord
+from psp_hw.training.modules import PruningPhase
+from psp_hw.training.run import PRUNED
+from psp_hw.training.weights import load_weights
+
+FLOAT_PHASE = "train"
+EVAL_BATCH = 500  # images of 32 x 32 pixels; fewer of larger ones
+_EVAL_VALUES = EVAL_BATCH * 3 * 32 * 32
+SMALL_STEP_MACS = 200_000_000  # below this a step takes milliseconds and threads cost more than they save
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """The network after the first phase, alpha folded in.
+
+    Args:
+        net: a plain module.
+        masks: kept weights of every pruned layer.
+        record: of the first phase; None where an earlier version trained it.
+    """
+
+    net: nn.Module
+    masks: dict[str, Tensor]
+    record: PhaseRecord | None
+
+
+def fresh_net(spec: TrainSpec, split: Split) -> nn.Module:
+    """The network with its initial weights: those that the spec names, or random ones that depend on the seed alone.
+
+    Raises:
+        RunError: the named weights are missing, damaged, or of another network.
+    """
+    torch.manual_seed(spec.seed)
+    net = build_net(spec.net, image=split.image_shape, classes=len(split.classes))
+    if spec.net.weights:
+        load_weights(net, Path(spec.net.weights))
+    return net
+
+
+def first_layer(net: nn.Module, image: tuple[int, int, int]) -> str:
+    """Name of the layer that sees the image."""
+    return count(net, image).layers[0].name
+
+
+def is_small(net: nn.Module, split: Split, schedule: ScheduleSpec) -> bool:
+    """Whether one step of training is too little work for several threads."""
+    return count(net, split.image_shape).macs * schedule.batch_size < SMALL_STEP_MACS
+
+
+def check_floats(spec: TrainSpec, split: Split) -> nn.Module:
+    """Refuse what could not be pruned before any time is spent on training.
+
+    Returns:
+        The fresh network, in eval.
+
+    Raises:
+        SpecError, ModelError: names the layer and says what is supported.
+    """
+    net = fresh_net(spec, split).eval()
+    select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
+    return net
+
+
+def float_phase(
+    spec: TrainSpec,
+    split: Split,
+    run: Path,
+    machine: Machine,
+    manner: Manner,
+    *,
+    floats: Path | None = None,
+) -> Pruned:
+    """Train in floats with pruning, then fold alpha into the weights; or take what another run (`floats`) did."""
+    net = fresh_net(spec, split)
+    stored = run / PRUNED
+    if floats is not None:
+        return _load_pruned(net, floats / PRUNED)  # there for every process, before the first has copied it
+    if manner.resume and stored.exists():
+        known = _stored(net, stored, manner.note)
+        if known is not None:
+            return known
+    record = train_structures(net, spec, split, run, machine, manner)
+    net.to(memory_format=torch.contiguous_format)
+    masks = fold(net)
+    state = {"net": net.state_dict(), "masks": masks, "record": record.to_dict()}
+    if is_leader():
+        write_aside(stored, partial(save_tensors, state))
+    return Pruned(net=net, masks=masks, record=record)
+
+
+def train_structures(
+    net: nn.Module,
+    spec: TrainSpec,
+    split: Split,
+    run: Path,
+    machine: Machine,
+    manner: Manner | None = None,
+) -> PhaseRecord:
+    """Train a fresh network in floats; its structure parameters stay on it."""
+    prune(net, spec.pruning, first=first_layer(net, split.image_shape))
+    batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
+    steps = phase_steps(spec.training, len(batches))
+    phase = PruningPhase(net, spec.training, steps, spec.pruning, spec.engine)
+    small = is_small(net, split, spec.training)
+    record = run_phase(phase, batches, machine, name=FLOAT_PHASE, run=run, manner=manner, small=small)
+    require_alive(net)
+    net.eval()
+    return record
+
+
+def save_tensors(state: dict[str, Any], path: Path) -> None:
+    """Write named tensors. Through memory: a full disk is then an OSError and not one of torch's own."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getvalue())
+
+
+def _stored(net: nn.Module, stored: Path, note: Note) -> Pruned | None:
+    """What the first phase left; None where that is damaged and the checkpoint behind it is still there."""
+    try:
+        check_checkpoint(stored)
+    except RunError as error:
+        if not Shelf(folder=stored.parent, phase=FLOAT_PHASE).last.exists():
+            raise
+        note(f"{stored}: {error.what}; it is made again from the last checkpoint of its phase")
+        return None
+    return _load_pruned(net, stored)
+
+
+def _load_pruned(net: nn.Module, path: Path) -> Pruned:
+    state = check_checkpoint(path)
+    try:
+        net.load_state_dict(state["net"])
+        masks = dict(state["masks"])
+        record = PhaseRecord.from_dict(state["record"]) if "record" in state else None
+    except (KeyError, RuntimeError, TypeError) as error:
+        what = f"does not fit this network: {first_line(error)}"
+        raise RunError(what, where=str(path), hint="delete the file to train again") from error
+    return Pruned(net=net.eval(), masks=masks, record=record)
+
+
+def eval_batch(shape: tuple[int, ...]) -> int:
+    """How many images [N, C, H, W] of a shape are evaluated at once."""
+    return max(1, min(EVAL_BATCH, _EVAL_VALUES // math.prod(shape[1:])))
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Logits [N, classes] in the precision of the model, on the device where it is."""
+    example = next(model.parameters())
+    model.eval()
+    size = eval_batch(images.shape)
+    parts = [model(torch.from_numpy(images[i : i + size]).to(example)) for i in range(0, len(images), size)]
+    return torch.cat(parts).cpu().numpy()
+
+
+def accuracy(model: nn.Module, split: Split) -> float:
+    """Share of the images of a split whose largest logit is their class."""
+    return float((predict(model, split.images).argmax(axis=1) == split.labels).mean())
+
+
+def kinds_of(name: str, spec: TrainSpec) -> tuple[StructureKind, ...]:
+    """The structures that were pruned in a layer."""
+    return tuple(structure.kind for structure in structures_of(name, spec.pruning))
+
+
+def survey_floats(spec: TrainSpec, pruned: Pruned, image: tuple[int, int, int]) -> tuple[LayerSurvey, ...]:
+    """What survives in every layer of the pruned floats: what the masks keep, whatever bits would do to it."""
+    surveys = []
+    for layer in count(pruned.net, image).layers:
+        weight = pruned.net.get_submodule(layer.name).weight
+        assert isinstance(weight, Tensor)
+        kept = pruned.masks.get(layer.name)
+        surveys.append(
+            survey_layer(
+                layer.name,
+                weight.detach() if kept is None else kept.to(weight.dtype),
+                kinds_of(layer.name, spec) if kept is not None else (),
+                positions=layer.positions,
+                prunable=kept is not None,
+            )
+        )
+    return tuple(surveys)

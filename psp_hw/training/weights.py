@@ -1,0 +1,164 @@
+"""Trained weights to start from: of a run, a file of `torch.save` of any age, or safetensors. Nothing in a file is executed."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from psp_hw.errors import RunError
+from psp_hw.training.checkpoints import check_checkpoint
+from psp_hw.training.run import PRUNED
+
+NESTED = ("net", "state_dict", "model_state_dict", "model")  # where a checkpoint keeps what the network is
+WRAPPERS = (
+    "module.",
+    "_orig_mod.",
+    "net.",
+    "model.",
+)  # DataParallel and DDP, torch.compile, a LightningModule
+_SAFETENSORS = ".safetensors"
+_MAX_HEADER = 1 << 26  # bytes; safetensors itself allows 100 MB
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_NAMED = 3  # tensors in an error message
+_COUNTER = ".num_batches_tracked"  # of a BN; files older than 2019 have none, and no weight depends on it
+
+
+def load_weights(net: nn.Module, source: Path) -> None:
+    """Load trained weights into a network, in place.
+
+    Args:
+        net: a plain network.
+        source: a run, whose floats are taken, or a file of named tensors.
+
+    Raises:
+        RunError: missing, damaged, not made of tensors alone, or of another network; says which tensors differ.
+    """
+    path = source / PRUNED if source.is_dir() else source
+    if not path.is_file():
+        what = "the run has no floats" if source.is_dir() else "the file is missing"
+        raise RunError(what, where=str(path), hint="name a run with its checkpoints, or a saved state_dict")
+    own = net.state_dict()
+    state = _unwrapped(_unnested(read_tensors(path)), own)
+    problems = _differences(state, own)
+    if problems:
+        what = f"does not fit the network of the spec: {', '.join(problems)}"
+        raise RunError(what, where=str(path), hint="name its network with --net, or another file")
+    net.load_state_dict(state, strict=False)
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a file of named tensors.
+
+    A file of torch since 1.6 and safetensors are told apart by their content. Older files carry no checksums: one that is cut is
+    noticed, a changed bit in a weight is not.
+
+    Raises:
+        RunError: damaged, or made of more than tensors.
+    """
+    if zipfile.is_zipfile(path):
+        return check_checkpoint(path)
+    try:
+        loaded = _safetensors(path) if path.suffix == _SAFETENSORS else _legacy(path)
+    except PermissionError as error:
+        raise RunError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except Exception as error:  # damaged bytes make the reader raise anything
+        what = "truncated or corrupt, or holds more than tensors; nothing in it was executed"
+        hint = "save the tensors alone: torch.save(net.state_dict(), FILE)"
+        raise RunError(what, where=str(path), hint=hint) from error
+    if not isinstance(loaded, dict):
+        raise RunError(f"holds a {type(loaded).__name__}, not named tensors", where=str(path))
+    return loaded
+
+
+def _legacy(path: Path) -> Any:
+    """What `torch.save` wrote before 1.6, or was told to write."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    """Eight bytes with the length of a JSON header, the header, then the tensors one behind the other, little-endian."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    if not 2 <= length <= min(_MAX_HEADER, len(content) - 8):
+        raise ValueError("the header is longer than the file")
+    header = json.loads(content[8 : 8 + length])
+    data = memoryview(content)[8 + length :]
+    found = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        kind, shape, (begin, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+        if end - begin != math.prod(shape) * kind.itemsize or not 0 <= begin <= end <= len(data):
+            raise ValueError(f"'{name}' does not lie in the file")
+        values = torch.frombuffer(bytearray(data[begin:end] or b"\0"), dtype=torch.uint8)[: end - begin]
+        found[name] = values.view(kind).reshape(shape)
+    return found
+
+
+def _unnested(state: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of the network in a checkpoint that holds more."""
+    for key in NESTED:
+        if isinstance(state.get(key), dict):
+            return _unnested(state[key])
+    return state
+
+
+def _unwrapped(state: dict[str, Any], own: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The names without what DataParallel, torch.compile or a LightningModule put before every one of them."""
+    for prefix in WRAPPERS:
+        ours = any(name.startswith(prefix) for name in own)
+        if state and not ours and all(name.startswith(prefix) for name in state):
+            return _unwrapped({name[len(prefix) :]: value for name, value in state.items()}, own)
+    return state
+
+
+def _differences(state: Mapping[str, Any], own: Mapping[str, Tensor]) -> list[str]:
+    """What keeps tensors from being those of a network; empty: nothing."""
+    missing = [name for name in own if name not in state and not name.endswith(_COUNTER)]
+    foreign = [name for name in state if name not in own]
+    shared = [name for name in own if name in state]
+    shapes = [
+        f"'{name}' is {_shape(state[name])} and should be {_shape(own[name])}"
+        for name in shared
+        if _shape(state[name]) != _shape(own[name])
+    ]
+    found = []
+    if missing:
+        found.append(f"it lacks {_list(missing)}")
+    if foreign:
+        found.append(f"the network has no {_list(foreign)}")
+    if shapes:
+        more = f" and {len(shapes) - _NAMED} more differ" if len(shapes) > _NAMED else ""
+        found.append(", ".join(shapes[:_NAMED]) + more)
+    return found
+
+
+def _list(names: list[str]) -> str:
+    """Some names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(f"'{name}'" for name in names[:_NAMED]) + more
+
+
+def _shape(value: object) -> str:
+    return str(list(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"
