@@ -60,6 +60,12 @@ def _print(found: Validation) -> None:
         console.show(f"refused: {count} x {reason}")
     for one in found.skipped:
         console.show(f"skipped: line {one.line}: {one.reason}")
+    for one in found.after_rtl:
+        console.show(
+            f"{one.designs} networks after RTL synthesis: {one.metric.value} {_ratio(one.ratio)} of C synthesis "
+            f"({_ratio(one.ratio_p10)} .. {_ratio(one.ratio_p90)}), predicted within {_percent(one.median_ape)} (median), "
+            f"{_percent(one.p90_ape)} (90th percentile)"
+        )
     overall = ", ".join(
         f"{metric.value} {_percent(value)} (goal {GOALS[metric]:g} %)" for metric, value in found.overall
     )
@@ -71,6 +77,10 @@ def _row(group: Group) -> tuple[str, ...]:
     small = "" if group.median_abs is None else f"{group.median_abs:g}"
     names = (group.kind, group.framework, group.strategy, group.metric.value)
     return (*names, str(group.covered), str(group.refused), *errors, small)
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _percent(value: float | None) -> str:

@@ -48,9 +48,19 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Comparison of two numbers of ``bits`` bits."""
+    """Comparison of two numbers of ``bits`` bits, one of which may be a ``constant``."""
 
     bits: int
+    constant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Saturate:
+    """A number of ``bits`` bits clipped to one of ``width``: to all that it holds, on one or both ``sides``."""
+
+    bits: int
+    width: int
+    sides: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,13 @@ class Gate:
 @dataclass(frozen=True, slots=True)
 class Register:
     """``bits`` flip-flops."""
+
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRegister:
+    """``bits`` flip-flops behind products in DSPs, which have registers there themselves."""
 
     bits: int
 
@@ -141,10 +158,12 @@ Operator = (
     | ConstantMultiply
     | Add
     | Compare
+    | Saturate
     | Select
     | Mux
     | Gate
     | Register
+    | ProductRegister
     | Delay
     | Rom
     | Fifo

@@ -58,7 +58,8 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
             if engine.blocks > 1:
                 in_dsp = uses_dsp(engine.source.fmt.width, engine.scale_fmt.width, engine.multipliers)
             products = engine.fold.pe * engine.acc_fmt.width
-            yield Level(delays.dsp_product if in_dsp else delays.lut_product, products)
+            delay = delays.dsp_product if in_dsp else delays.lut_product
+            yield Level(delay, products, dsp=in_dsp and engine.blocks > 1)
             yield Level(_adding(delays, engine.acc_fmt.width), products)
             leaving = engine.fold.pe * engine.result.fmt.width
             yield from _requantize_levels(engine.op.requantize, leaving, delays)
@@ -146,7 +147,11 @@ def _conv_path(key: PathKey, delays: Delays) -> tuple[Level, ...]:
     products = key.pe * key.lanes * product
     if paired:
         levels.append(Level(_adding(delays, key.lane + key.weight + 1), operands))
-    levels.append(Level(delays.dsp_product if in_dsp else delays.lut_product, products))
+    levels.append(
+        Level(delays.dsp_product, products, dsp=not key.constant)
+        if in_dsp
+        else Level(delays.lut_product, products)
+    )
     if paired:
         levels.append(Level(_adding(delays, key.lane), products))
     inputs = key.lanes

@@ -26,6 +26,7 @@ from psp_hw.cost.bill import (
     MultiplyPair,
     Mux,
     Operator,
+    ProductRegister,
     Register,
     Rom,
     Select,
@@ -85,7 +86,8 @@ def engine_pipeline(engine: Engine, fabric: Fabric, clock: Clock) -> Pipeline:
 
 def pipeline_parts(pipeline: Pipeline) -> tuple[Operator, ...]:
     """The registers between the stages, and the control of the loop."""
-    return (Register(pipeline.registers), LoopControl(pipeline.depth + 1))
+    beside = (ProductRegister(pipeline.in_dsps),) if pipeline.in_dsps else ()
+    return (Register(pipeline.registers - pipeline.in_dsps), *beside, LoopControl(pipeline.depth + 1))
 
 
 def pipeline_depth(engine: Engine, fabric: Fabric, clock: Clock) -> int:
@@ -131,7 +133,9 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
             if engine.blocks > 1:
                 yield from folded_map(engine)
             else:
-                yield Item(Compare(engine.source.fmt.width), engine.result.channels * engine.levels)
+                yield Item(
+                    Compare(engine.source.fmt.width, constant=True), engine.result.channels * engine.levels
+                )
                 counting = tree(engine.levels, 1, engine.result.fmt.width)
                 yield from times(counting, engine.result.channels)
             yield from counter(engine.result.pixels)
@@ -263,11 +267,11 @@ def _walk(scan: Scan) -> Parts:
     outside = _outside(scan)
     for bits, offsets in ((row_bits, {tap.r for tap in outside}), (column_bits, {tap.s for tap in outside})):
         yield Item(Add(bits + 1), len(offsets))
-        yield Item(Compare(bits + 1), 2 * len(offsets))
+        yield Item(Compare(bits + 1, constant=True), 2 * len(offsets))
     yield Item(Gate(1), len(outside))
     yield Register(len(outside))
-    yield Compare(row_bits)  # whether a pixel is read
-    yield Item(Compare(column_bits), 2)  # whether a pixel is read; whether one is written
+    yield Compare(row_bits, constant=True)  # whether a pixel is read
+    yield Item(Compare(column_bits, constant=True), 2)  # whether a pixel is read; whether one is written
 
 
 @lru_cache(maxsize=256)
@@ -290,14 +294,20 @@ def _may_leave(scan: Scan, r: int, s: int) -> bool:
 
 
 def _constant_matrix(weight: IntArray, entering: int, acc: int) -> Iterator[Item]:
-    """Products with the actual weights [T, Ci, Co] and the trees that sum them: zeros vanish, powers of two are wiring."""
-    magnitude = np.abs(weight.reshape(-1, weight.shape[-1]))
-    digits = signed_digits(magnitude)
+    """Products with the actual weights [T, Ci, Co] and the trees that sum them.
+
+    Zeros vanish, powers of two are wiring, and equal weights of one input are one product, which both syntheses find.
+    """
+    rows = weight.reshape(-1, weight.shape[-1])
+    magnitude = np.abs(rows)
     widths = np.frexp(magnitude.astype(np.float64))[1].astype(np.int64)  # bit lengths, exact below 2**53
-    pairs, counts = np.unique(np.stack([widths, digits], axis=-1).reshape(-1, 2), axis=0, return_counts=True)
-    for (width, number), count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        if number:
-            yield Item(ConstantMultiply(entering, width, number), count)
+    ordered = np.sort(rows, axis=1)
+    different = np.abs(ordered[np.diff(ordered, axis=1, prepend=ordered[:, :1] - 1) != 0])
+    values, counts = np.unique(different[different > 0], return_counts=True)
+    for value, number, count in zip(
+        values.tolist(), signed_digits(values).tolist(), counts.tolist(), strict=True
+    ):
+        yield Item(ConstantMultiply(entering, value.bit_length(), number), count)
     kept = np.count_nonzero(magnitude, axis=0)
     typical = entering + int(np.ceil(widths[magnitude > 0].mean())) if magnitude.any() else entering
     for inputs, columns in zip(*np.unique(kept, return_counts=True), strict=True):

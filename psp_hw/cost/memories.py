@@ -14,6 +14,10 @@ from psp_hw.folding.plan import MemoryKind
 SRL_WORDS = 32
 SRL_PAIR_WORDS = 16
 LUTRAM_WORDS = 64
+# What is shorter than this stays in flip-flops: the default of Vivado's -shreg_min_size (UG901).
+SRL_LEAST_WORDS = 3
+# Ways of a multiplexer in a LUT6, and of one in a slice (UG474, "Multiplexers").
+MUX_WAYS, SLICE_MUX_WAYS = 4, 16
 
 # RAMB18 as (words, bits): simple dual port and ROM may use all 36 (UG473 Table 1-6, UG573 Table 1-6).
 RAMB18_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
@@ -35,32 +39,66 @@ def shift_luts(words: int, bits: int) -> int:
     return half(bits) if words <= SRL_PAIR_WORDS else bits * math.ceil(words / SRL_WORDS)
 
 
-def delay(words: int, bits: int, kind: MemoryKind) -> Resources:
-    """A delay: ``words - 1`` words in memory, the last in the register that the tap reads."""
+def mux_luts(ways: int, bits: int) -> int:
+    """LUTs of a multiplexer: 4:1 in a LUT6, up to 16:1 in a slice with its F7 and F8 multiplexers, then another level (UG474)."""
+    if ways < 2:
+        return 0
+    if ways == 2:
+        return half(bits)
+    return bits * math.ceil(ways / MUX_WAYS) + mux_luts(math.ceil(ways / SLICE_MUX_WAYS), bits)
+
+
+def delay(words: int, bits: int, kind: MemoryKind, *, rtl: bool = True) -> Resources:
+    """A delay: ``words - 1`` words in memory, the last in the register that the tap reads.
+
+    A row of a memory is read at one address and written a stage later at another, each a register; LUTs give what they hold to a
+    register, a block has its own.
+    """
     kept = words - 1
     if kept == 0:
         return Resources(ff=bits)
     pointer = max(1, (kept - 1).bit_length())
     match kind:
+        case MemoryKind.REGISTERS if rtl and kept < SRL_LEAST_WORDS:
+            return Resources(ff=bits * words)
         case MemoryKind.REGISTERS:
             return Resources(lut=shift_luts(kept, bits), ff=bits)
         case MemoryKind.LUTRAM:
-            # Simple dual port: a 32 x 6 bits RAM takes four LUTs, deeper ones two per bit and 64 words.
-            lut = math.ceil(bits * 2 / 3) if kept <= SRL_WORDS else 2 * bits * math.ceil(kept / LUTRAM_WORDS)
-            return Resources(lut=lut + 2 * pointer, ff=bits + pointer)
+            return Resources(lut=_ram_luts(kept, bits) + 2 * pointer, ff=2 * (bits + pointer))
         case MemoryKind.BRAM:
-            return Resources(bram18=blocks18(kept, bits), lut=2 * pointer, ff=pointer + bits)
+            return Resources(bram18=blocks18(kept, bits), lut=2 * pointer, ff=2 * pointer + bits)
         case MemoryKind.URAM:
-            return Resources(uram=ultra_blocks(kept, bits), lut=2 * pointer, ff=pointer + bits)
+            return Resources(uram=ultra_blocks(kept, bits), lut=2 * pointer, ff=2 * pointer + bits)
         case _:
             assert_never(kind)
 
 
-def rom(words: int, bits: int, kind: MemoryKind, prices: Prices) -> Resources:
+def _ram_luts(words: int, bits: int) -> int:
+    """LUTs of a distributed RAM with a port to write and one to read: four hold 32 x 6 bits or 64 x 3 (UG474, RAM32M, RAM64M)."""
+    if words <= SRL_WORDS:
+        return math.ceil(bits * 2 / 3)
+    parts = math.ceil(words / LUTRAM_WORDS)
+    return math.ceil(bits * 4 / 3) * parts + mux_luts(parts, bits)
+
+
+def _table_luts(words: int, bits: int) -> int:
+    """LUTs of a table that is read in logic: a function of the address per bit.
+
+    Up to 32 words two functions share a LUT6, up to 64 each takes one, and 256 words fit a slice with its multiplexers. There are
+    no more different functions than words allow, their complements apart.
+    """
+    if words <= SRL_WORDS:
+        return half(min(bits, 2 ** (words - 1)))
+    return mux_luts(4 * math.ceil(words / LUTRAM_WORDS), bits)
+
+
+def rom(words: int, bits: int, kind: MemoryKind, prices: Prices, *, rtl: bool = True) -> Resources:
     """A ROM with a registered output; a single word is wiring."""
     if words == 1:
         return Resources()
     match kind:
+        case MemoryKind.REGISTERS | MemoryKind.LUTRAM if rtl:
+            return Resources(lut=_table_luts(words, bits), ff=bits)
         case MemoryKind.REGISTERS | MemoryKind.LUTRAM:
             return Resources(lut=math.ceil(prices.values["lut_rom"] * words * bits / LUTRAM_WORDS), ff=bits)
         case MemoryKind.BRAM:

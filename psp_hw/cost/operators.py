@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
-from psp_hw.cost.bill import Add, Compare, Divide, Item, Mux, Operator, Register, Select
+from psp_hw.cost.bill import Add, Compare, Divide, Item, Mux, Operator, Register, Saturate, Select
 
 Parts = Iterator[Item | Operator]
 
@@ -16,7 +16,7 @@ def counter(extent: int) -> Parts:
     """A counter of so many values."""
     bits = max(1, (extent - 1).bit_length())
     yield Add(bits)
-    yield Compare(bits)
+    yield Compare(bits, constant=True)
     yield Select(bits)
     yield Register(bits)
 
@@ -46,8 +46,9 @@ def requantizers(to: Requantizer | None, exact: FixedPoint, shifts: tuple[int, .
     if to.divisor > 1:
         yield Item(Divide(exact.width), lanes)
     if to.shift > 0 or to.divisor > 1:
-        yield Item(Compare(max(1, to.shift)), lanes)  # whether the rest is half, above or below
+        yield Item(
+            Compare(max(1, to.shift), constant=True), lanes
+        )  # whether the rest is half, above or below
         yield Item(Add(kept), lanes)
     if kept > to.fmt.width or exact.signed:
-        yield Item(Compare(kept), lanes * (2 if exact.signed and to.fmt.signed else 1))
-        yield Item(Select(to.fmt.width), 2 * lanes)
+        yield Item(Saturate(kept, to.fmt.width, 2 if exact.signed and to.fmt.signed else 1), lanes)

@@ -80,10 +80,11 @@ DELAYS: dict[Fabric, Delays] = {
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A level of a data path: its delay [ns] and the bits that are alive behind it."""
+    """A level of a data path: its delay [ns], the bits that are alive behind it, and whether those leave DSPs."""
 
     delay: float
     bits: int
+    dsp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +95,33 @@ class Pipeline:
         depth: cycles from the end of a step to its token in the FIFO.
         registers: flip-flops between the stages [bits].
         widest: of them, those between the two stages that have the most [bits].
+        in_dsps: of them, those that stand directly behind products in DSPs [bits]. RTL synthesis moves them into the DSP, which has a
+            register behind its multiplier and one behind its adder (UG479, UG579).
     """
 
     depth: int
     registers: int
     widest: int
+    in_dsps: int = 0
 
 
 def cut(levels: Iterable[Level], clock: Clock) -> Pipeline:
     """Pack levels into stages."""
     budget = clock.period_ns * (1.0 - CLOCK_UNCERTAINTY)
-    stages, used, alive = 1, 0.0, 0
-    between = [0]
+    stages, used, before = 1, 0.0, Level(0.0, 0)
+    between: list[Level] = [before]
     for level in levels:
         if used and used + level.delay > budget:
             stages, used = stages + 1, 0.0
-            between.append(alive)
+            between.append(before)
         cuts = max(0, math.ceil(level.delay / budget) - 1)
         stages += cuts
-        between += [level.bits] * cuts
+        between += [level] * cuts
         used += level.delay - cuts * budget
-        alive = level.bits
-    return Pipeline(depth=stages - 1 + ENTRY_STAGES, registers=sum(between), widest=max(between))
+        before = level
+    return Pipeline(
+        depth=stages - 1 + ENTRY_STAGES,
+        registers=sum(level.bits for level in between),
+        widest=max(level.bits for level in between),
+        in_dsps=sum(level.bits for level in between if level.dsp),
+    )

@@ -23,13 +23,15 @@ from psp_hw.cost.bill import (
     MultiplyPair,
     Mux,
     Operator,
+    ProductRegister,
     Register,
     Rom,
+    Saturate,
     Select,
     StreamPort,
 )
 from psp_hw.cost.devices import Fabric
-from psp_hw.cost.memories import delay, fifo, rom
+from psp_hw.cost.memories import delay, fifo, mux_luts, rom
 from psp_hw.cost.prices import Prices, Stage, half, prices_of
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.plan import MultiplierKind
@@ -54,7 +56,13 @@ LOOP_FF, LOOP_FF_PER_STAGE = 10, 2
 # AXI4-Lite port of a design without arguments: four registers of one bit, the read and the write channel. Not measured.
 CONTROL_LUT, CONTROL_FF = 40, 36
 
-# AXI4-Stream register slice: two words and their valid bits. Not measured.
+# Bits that a LUT of a comparison takes: two of each of two variables, for the carry chain (UG474, "Carry logic"); of one variable
+# with a constant five, whether they are less and whether they are equal, and a LUT for every few of those.
+VARIABLE_COMPARE_BITS, CONSTANT_COMPARE_BITS = 2, 4
+# Bits of an accumulator, all of which must be equal, that a LUT looks at together with what the LUT before found.
+SATURATE_BITS = 5
+
+# AXI4-Stream register slice: two words, one of which is chosen, and their valid bits (reports/operators).
 STREAM_FF_PER_BIT, STREAM_FF, STREAM_LUT = 2, 4, 8
 
 
@@ -102,20 +110,27 @@ def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
             return _constant_product(bits, width, digits, prices, rtl=rtl)
         case Add(bits):
             return Resources(lut=bits if rtl else prices.line("add", bits))
-        case Compare(bits):
-            return Resources(lut=half(bits) if rtl else prices.line("compare", bits))
+        case Compare(bits, constant):
+            rate = CONSTANT_COMPARE_BITS if constant else VARIABLE_COMPARE_BITS
+            return Resources(lut=math.ceil(bits / rate) if rtl else prices.line("compare", bits))
+        case Saturate():
+            return _saturation(operator, prices, rtl=rtl)
         case Select(bits):
             return Resources(lut=half(bits) if rtl else prices.line("select", bits))
         case Gate(bits):
             return Resources(lut=half(bits) if rtl else prices.line("gate", bits))
         case Mux(ways, bits):
-            return Resources(lut=bits * math.ceil(ways / 4) if ways > 1 else 0)
+            return Resources(
+                lut=mux_luts(ways, bits) if rtl else bits * math.ceil(ways / 4) if ways > 1 else 0
+            )
         case Register(bits):
             return Resources(ff=bits)
+        case ProductRegister(bits):
+            return Resources(ff=0 if rtl else bits)
         case Delay(words, bits, kind):
-            return delay(words, bits, kind)
+            return delay(words, bits, kind, rtl=rtl)
         case Rom(words, bits, kind):
-            return rom(words, bits, kind, prices)
+            return rom(words, bits, kind, prices, rtl=rtl)
         case Fifo(depth, bits, kind):
             return fifo(depth, bits, prices, rtl=rtl, kind=kind)
         case Divide(bits):
@@ -128,7 +143,7 @@ def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
         case ControlPort():
             return Resources(lut=CONTROL_LUT, ff=CONTROL_FF)
         case StreamPort(bits):
-            return Resources(lut=STREAM_LUT + bits, ff=STREAM_FF + STREAM_FF_PER_BIT * bits)
+            return Resources(lut=STREAM_LUT + half(bits), ff=STREAM_FF + STREAM_FF_PER_BIT * bits)
         case _:
             assert_never(operator)
 
@@ -154,6 +169,14 @@ def fits_dsp(wide: int, narrow: int, fabric: Fabric) -> bool:
 def packed_bits(pair: MultiplyPair) -> int:
     """Width of the two operands that share a multiplier, side by side [bits]: the upper may borrow from above the lower."""
     return pair.lane + pair.apart + 1
+
+
+def _saturation(operator: Saturate, prices: Prices, *, rtl: bool) -> Resources:
+    """C synthesis lists comparisons and selections; RTL synthesis looks at the bits above, and a LUT clips two bits."""
+    bits, width, sides = operator.bits, operator.width, operator.sides
+    if rtl:
+        return Resources(lut=sides * math.ceil(max(1, bits - width) / SATURATE_BITS) + half(width))
+    return Resources(lut=sides * prices.line("compare", bits) + 2 * prices.line("select", width))
 
 
 def _tiles(wide: int, narrow: int, prices: Prices) -> int:
@@ -203,7 +226,9 @@ def _constant_product(bits: int, width: int, digits: int, prices: Prices, *, rtl
     if digits <= 1:
         return Resources()  # zero: nothing; a power of two: wiring
     if rtl:
-        return Resources(lut=(digits - 1) * (bits + half(width)))
+        return Resources(
+            lut=(digits - 1) * (bits + 1)
+        )  # what a shift leaves below the other operand passes by the adder
     if digits <= SHIFT_ADD_DIGITS:
         return Resources(lut=(digits - 1) * prices.line("add", bits + width))
     return _product(max(bits, width), min(bits, width), prices, rtl=False)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from psp_hw.cost.published.networks import is_network
 from psp_hw.cost.published.predict import Prediction
 from psp_hw.cost.published.records import Metric, read_records
 from psp_hw.cost.published.score import GOALS, Group, Validation, to_json, validate
@@ -45,7 +46,7 @@ def _picture(found: Validation, metric: Metric) -> bytes:
     """Predicted over published, by kind and strategy; empty where nothing was predicted."""
     points: dict[str, list[tuple[float, float]]] = {}
     for one in found.predictions:
-        if one.metric is metric and one.truth > 0 and one.predicted > 0:
+        if one.metric is metric and one.truth > 0 and one.predicted > 0 and not is_network(one.record):
             points.setdefault(_series(one), []).append((float(one.truth), one.predicted))
     if not points:
         return b""
@@ -61,7 +62,7 @@ def _series(one: Prediction) -> str:
 def page(found: Validation) -> str:
     """The validation as Markdown."""
     lines = [
-        "# The estimator against published C synthesis reports",
+        "# The estimator against published synthesis reports",
         "",
         "`psp-hw validate-estimate RECORDS.jsonl --out DIR` writes this page. Layers of hls4ml are predicted with factors that were fitted",
         "on other repositories only; loop nests (handwritten) without any factor, by rules. Errors in percent are of truths of 10 and more;",
@@ -70,8 +71,9 @@ def page(found: Validation) -> str:
         f"conv2d and dense of grade A: {found.coverage:.0%} covered (goal: 90 %).",
         "",
         *_goals(found),
-    ]
-    lines += [
+        *_after_rtl(found),
+        "",
+        "## Every group",
         "",
         "| kind | framework | strategy | stage | metric | covered | refused | median error | 90th percentile | bias | below 10: median |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -85,6 +87,31 @@ def page(found: Validation) -> str:
         *(f"- line {one.line}: {one.reason}" for one in found.skipped[:MOST_SKIPPED]),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _after_rtl(found: Validation) -> list[str]:
+    """Networks after RTL synthesis, as parts hold them."""
+    if not found.after_rtl:
+        return []
+    lines = [
+        "",
+        "## After RTL synthesis",
+        "",
+        "Whole networks whose C synthesis report and RTL synthesis report were both published. What is left is predicted from the former, with",
+        "factors that were fitted on other repositories (`psp_hw/cost/published/networks.py` has the rules).",
+        "",
+        "| metric | networks | RTL / C synthesis: median | 10th .. 90th percentile | error of the prediction: median | 90th percentile |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in found.after_rtl:
+        spread = f"{_ratio(one.ratio_p10)} .. {_ratio(one.ratio_p90)}"
+        errors = f"{_percent(one.median_ape)} | {_percent(one.p90_ape)}"
+        lines.append(f"| {one.metric.value} | {one.designs} | {_ratio(one.ratio)} | {spread} | {errors} |")
+    return lines
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _goals(found: Validation) -> list[str]:

@@ -1,4 +1,5 @@
-"""Predict published layers: stock layers of hls4ml with factors fitted on other repositories only, loop nests without any."""
+"""Predict published results: stock layers of hls4ml and networks after RTL synthesis with factors fitted on other repositories
+only, loop nests without any."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from psp_hw.cost.published.loop_area import area_of_nest
 from psp_hw.cost.published.loops import timing_of_nest
 from psp_hw.cost.published.muxes import design_of, last_muxes
 from psp_hw.cost.published.nests import Nest, nest_of
+from psp_hw.cost.published.networks import NEEDED, Design, is_network, predict_networks, reports_of
+from psp_hw.cost.published.networks import design_of as network_of
 from psp_hw.cost.published.records import Metric, Record, RefusedError
 from psp_hw.cost.published.stock import expected, features, known
 from psp_hw.cost.published.timing import body_of, interval_of, latency_of
@@ -50,10 +53,14 @@ def predict(records: Sequence[Record]) -> Predicted:
     """Predict every record that is modelled, in every metric that it gives."""
     stock: list[tuple[Record, StockLayer]] = []
     nests: list[tuple[Record, Nest]] = []
+    networks: list[Design] = []
     reasons: Counter[str] = Counter()
-    muxes = last_muxes(records)
+    muxes, reports = last_muxes(records), reports_of(records)
     for record in records:
         try:
+            if is_network(record):
+                networks.append(network_of(record, reports))
+                continue
             match record.framework:
                 case "hls4ml":
                     stock.append((record, stock_layer(record, muxes.get(design_of(record), 0))))
@@ -65,9 +72,16 @@ def predict(records: Sequence[Record]) -> Predicted:
             reasons[str(reason)] += 1
     found = [one for metric in Metric for one in _predict_stock(stock, metric)]
     found += [one for record, nest in nests for one in _predict_nest(record, nest)]
+    found += [
+        Prediction(record=record, metric=metric, predicted=predicted, truth=truth)
+        for metric in NEEDED
+        for record, predicted, truth in predict_networks(networks, metric)
+    ]
+    covered = [*(record for record, _ in stock), *(record for record, _ in nests)]
+    covered += [design.record for design in networks]
     return Predicted(
         predictions=tuple(found),
-        covered=frozenset(record.line for record, _ in [*stock, *nests]),
+        covered=frozenset(record.line for record in covered),
         refused=tuple(reasons.most_common()),
     )
 

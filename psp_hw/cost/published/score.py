@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 
 from psp_hw.cost.published.fit import SMALL
+from psp_hw.cost.published.networks import NEEDED, design_name, is_network, reports_of
 from psp_hw.cost.published.predict import Prediction, predict
 from psp_hw.cost.published.records import Metric, Record, Skipped
 
@@ -52,6 +53,25 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AfterRtl:
+    """What RTL synthesis leaves of networks, in one metric, and how well that is predicted from their C synthesis reports.
+
+    Args:
+        designs: networks that are predicted.
+        ratio, ratio_p10, ratio_p90: RTL synthesis / C synthesis, the median and where the middle eight tenths lie.
+        median_ape, p90_ape: of the absolute error of the prediction [%].
+    """
+
+    metric: Metric
+    designs: int
+    ratio: float | None
+    ratio_p10: float | None
+    ratio_p90: float | None
+    median_ape: float | None
+    p90_ape: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
     """How close the estimator comes to published results.
 
@@ -59,6 +79,7 @@ class Validation:
         overall: per metric, the median error over conv2d and dense of grade A [%].
         frameworks: the same, for each framework by itself.
         coverage: share of conv2d and dense of grade A that is covered.
+        after_rtl: networks after RTL synthesis, per metric.
     """
 
     groups: tuple[Group, ...]
@@ -68,6 +89,7 @@ class Validation:
     overall: Overall
     frameworks: tuple[tuple[str, Overall], ...]
     coverage: float
+    after_rtl: tuple[AfterRtl, ...]
 
 
 def validate(records: Sequence[Record], skipped: Sequence[Skipped] = ()) -> Validation:
@@ -76,19 +98,39 @@ def validate(records: Sequence[Record], skipped: Sequence[Skipped] = ()) -> Vali
     goal = [
         r for r in records if r.grade == "A" and r.kind in ("conv2d", "dense") and r.stage == "hls_estimate"
     ]
-    frameworks = sorted({one.record.framework for one in found.predictions})
+    layers = [one for one in found.predictions if not is_network(one.record)]
+    frameworks = sorted({one.record.framework for one in layers})
     return Validation(
         groups=tuple(_groups(records, found.predictions)),
         predictions=found.predictions,
         refused=found.refused,
         skipped=tuple(skipped),
-        overall=_overall(found.predictions),
+        overall=_overall(layers),
         frameworks=tuple(
-            (name, _overall([one for one in found.predictions if one.record.framework == name]))
-            for name in frameworks
+            (name, _overall([one for one in layers if one.record.framework == name])) for name in frameworks
         ),
         coverage=sum(record.line in found.covered for record in goal) / len(goal) if goal else 0.0,
+        after_rtl=tuple(_after_rtl(records, found.predictions)),
     )
+
+
+def _after_rtl(records: Sequence[Record], predictions: Sequence[Prediction]) -> Iterator[AfterRtl]:
+    reports = {name: found[0].measured for name, found in reports_of(records).items()}
+    for metric in NEEDED:
+        some = [one for one in predictions if one.metric is metric and is_network(one.record)]
+        if some:
+            befores = [(reports[design_name(one.record)][metric], one.truth) for one in some]
+            ratios = [after / before for before, after in befores if before >= SMALL]
+            errors = [abs(error) for error in _relative(some)]
+            yield AfterRtl(
+                metric=metric,
+                designs=len(some),
+                ratio=_percentile(ratios, 50),
+                ratio_p10=_percentile(ratios, 10),
+                ratio_p90=_percentile(ratios, 90),
+                median_ape=_median(errors),
+                p90_ape=_percentile(errors, 90),
+            )
 
 
 def _groups(records: Sequence[Record], predictions: Sequence[Prediction]) -> list[Group]:
@@ -116,7 +158,7 @@ def _group(key: tuple[str, str, str, str, Metric], total: int, found: list[Predi
         covered=len(found),
         refused=total - len(found),
         median_ape=_median([abs(error) for error in errors]),
-        p90_ape=round(float(np.percentile(np.abs(errors), 90)), 2) if errors else None,
+        p90_ape=_percentile([abs(error) for error in errors], 90),
         median_abs=_median(small),
         bias=_median(errors),
     )
@@ -127,7 +169,11 @@ def _relative(found: Sequence[Prediction]) -> list[float]:
 
 
 def _median(values: list[float]) -> float | None:
-    return round(float(np.median(values)), 2) if values else None
+    return _percentile(values, 50)
+
+
+def _percentile(values: list[float], share: int) -> float | None:
+    return round(float(np.percentile(values, share)), 2) if values else None
 
 
 def _overall(predictions: Sequence[Prediction]) -> Overall:
@@ -158,6 +204,18 @@ class GroupJson(TypedDict):
     bias: float | None
 
 
+class AfterRtlJson(TypedDict):
+    """Networks after RTL synthesis in one metric, as a program reads them."""
+
+    metric: str
+    designs: int
+    ratio: float | None
+    ratio_p10: float | None
+    ratio_p90: float | None
+    median_ape: float | None
+    p90_ape: float | None
+
+
 class ValidationJson(TypedDict):
     """A validation as a program reads it."""
 
@@ -168,6 +226,7 @@ class ValidationJson(TypedDict):
     overall: dict[str, float | None]
     frameworks: dict[str, dict[str, float | None]]
     goals: dict[str, float]
+    after_rtl: list[AfterRtlJson]
 
 
 def to_json(found: Validation) -> ValidationJson:
@@ -197,4 +256,16 @@ def to_json(found: Validation) -> ValidationJson:
             name: {metric.value: value for metric, value in overall} for name, overall in found.frameworks
         },
         goals={metric.value: goal for metric, goal in GOALS.items()},
+        after_rtl=[
+            AfterRtlJson(
+                metric=one.metric.value,
+                designs=one.designs,
+                ratio=one.ratio,
+                ratio_p10=one.ratio_p10,
+                ratio_p90=one.ratio_p90,
+                median_ape=one.median_ape,
+                p90_ape=one.p90_ape,
+            )
+            for one in found.after_rtl
+        ],
     )

@@ -10,14 +10,27 @@ import numpy as np
 import pytest
 from sample_graphs import Builder
 
-from psp_hw.cost.bill import Add, Delay, Fifo, Item, Multiply, Mux, Rom, bill
+from psp_hw.cost.bill import (
+    Add,
+    Compare,
+    Delay,
+    Fifo,
+    Item,
+    Multiply,
+    Mux,
+    ProductRegister,
+    Register,
+    Rom,
+    Saturate,
+    bill,
+)
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import engine_bill, signed_digits
 from psp_hw.cost.memories import blocks18, ultra_blocks
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.folding.dataflow import build
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, NodePlan
+from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
 from psp_hw.units import Clock
 
 SERIES7 = Fabric.SERIES7
@@ -158,3 +171,81 @@ def test_more_products_at_once_cost_more_multipliers():
         counts.append(sum(item.count for item in items if isinstance(item.operator, Multiply)))
 
     assert [1, 2, 6] == counts
+
+
+@pytest.mark.parametrize(
+    ("ways", "lut"), [(1, 0), (2, 4), (4, 8), (9, 24), (16, 32), (17, 44), (64, 136), (65, 152)]
+)
+def test_a_multiplexer_takes_the_luts_of_its_slices_and_one_more_level_beyond_sixteen_ways(ways, lut):
+    assert lut == price(Mux(ways, 8), SERIES7).lut
+
+
+@pytest.mark.parametrize(
+    ("words", "bits", "lut"),
+    [
+        (2, 64, 1),
+        (4, 4, 2),
+        (4, 64, 4),
+        (16, 16, 8),
+        (32, 16, 8),
+        (33, 16, 16),
+        (64, 16, 16),
+        (72, 16, 32),
+        (512, 16, 136),
+    ],
+)
+def test_a_table_in_logic_takes_a_function_of_its_address_per_bit(words, bits, lut):
+    """No more functions than so few words have; 64 words in a LUT6, two tables of 32 in one."""
+    assert lut == price(Rom(words, bits, MemoryKind.LUTRAM), SERIES7).lut
+
+
+@pytest.mark.parametrize(
+    ("words", "lut", "ff"), [(2, 0, 16), (3, 0, 24), (4, 4, 8), (17, 4, 8), (33, 8, 8), (34, 16, 8)]
+)
+def test_a_delay_is_made_of_flip_flops_until_a_shift_register_is_worth_it(words, lut, ff):
+    found = price(Delay(words, 8, MemoryKind.REGISTERS), SERIES7)
+
+    assert (lut, ff) == (found.lut, found.ff)
+
+
+def test_a_comparison_with_a_constant_takes_no_more_than_one_of_two_variables():
+    for bits in range(1, 40):
+        assert price(Compare(bits, constant=True), SERIES7).lut <= price(Compare(bits), SERIES7).lut
+
+
+def test_rtl_synthesis_saturates_by_the_bits_above_the_result():
+    by_operators = price(Saturate(20, 8, 2), SERIES7, Stage.C_SYNTHESIS).lut
+    left = price(Saturate(20, 8, 2), SERIES7).lut
+
+    assert (2 * 3 + 4, 2 * 3 + 4) == (left, price(Saturate(21, 8, 2), SERIES7).lut)
+    assert left < by_operators
+
+
+def test_registers_behind_products_in_dsps_are_those_of_the_dsps():
+    weight = np.full((2, 3, 4), 91)
+    make = Builder(6, 6, 3)
+    make.conv(4, taps=((0, 1), (1, 1)), weight=weight)
+    node = NodePlan(fold=Fold(pe=2), weights=MemoryKind.LUTRAM, multipliers=MultiplierKind.DSP)
+    graph = make.graph()
+    engine = build(graph, FoldPlan(nodes={"conv0": node})).engines[1]
+    items = engine_bill(engine, graph, SERIES7, CLOCK).items
+    inside = [item for item in items if isinstance(item.operator, ProductRegister)]
+
+    width = engine.acc_fmt.width  # no product is wider
+    assert [2 * width] == [item.operator.bits * item.count for item in inside]
+    assert (0, 2 * width) == tuple(price_bill(tuple(inside), SERIES7, stage).ff for stage in reversed(Stage))
+    assert any(isinstance(item.operator, Register) for item in items)
+
+
+def test_equal_weights_of_one_input_are_one_product():
+    whole = Fold(pe=4, simd=3, taps=2)
+    equal = np.full((2, 3, 4), 91)
+    different = equal + np.array([0, 2, 16, 18])  # 91, 93, 107, 109: five signed digits and more or less
+
+    found = {}
+    for name, weight in (("equal", equal), ("different", different)):
+        engine, graph = engine_of(weight, whole)
+        items = engine_bill(engine, graph, SERIES7, CLOCK).items
+        found[name] = sum(item.count for item in items if type(item.operator).__name__ == "ConstantMultiply")
+
+    assert {"equal": 2 * 3, "different": 2 * 3 * 4} == found
