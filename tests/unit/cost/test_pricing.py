@@ -231,7 +231,7 @@ def test_registers_behind_products_in_dsps_are_those_of_the_dsps():
     items = engine_bill(engine, graph, SERIES7, CLOCK).items
     inside = [item for item in items if isinstance(item.operator, ProductRegister)]
 
-    width = engine.acc_fmt.width  # no product is wider
+    width = engine.source.fmt.width + engine.weight_fmt.width
     assert [2 * width] == [item.operator.bits * item.count for item in inside]
     assert (0, 2 * width) == tuple(price_bill(tuple(inside), SERIES7, stage).ff for stage in reversed(Stage))
     assert any(isinstance(item.operator, Register) for item in items)
