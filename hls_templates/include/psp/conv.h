@@ -124,15 +124,7 @@ Frame:
         if (block.first()) {
             In newest[CONFIG::kInChannels];
 #pragma HLS ARRAY_PARTITION variable=newest complete dim=0
-        Blank:
-            for (int c = 0; c < CONFIG::kInChannels; ++c) {
-#pragma HLS UNROLL
-                newest[c] = 0;
-            }
-            if (walk.reads()) {
-                PORTS::take(in, number<int>(entered), newest);
-                ++entered;
-            }
+            enter<PORTS>(in, walk, entered, newest);
             delays.template shift<0>(window, newest);
         Covered:
             for (int t = 0; t < CONFIG::kTaps; ++t) {

@@ -200,15 +200,7 @@ Frame:
         if (at.first()) {
             In newest[CONFIG::kInChannels];
 #pragma HLS ARRAY_PARTITION variable=newest complete dim=0
-        Blank:
-            for (int c = 0; c < CONFIG::kInChannels; ++c) {
-#pragma HLS UNROLL
-                newest[c] = 0;
-            }
-            if (walk.reads()) {
-                PORTS::take(in, number<int>(entered), newest);
-                ++entered;
-            }
+            enter<PORTS>(in, walk, entered, newest);
             In needed[CONFIG::kKept];
 #pragma HLS ARRAY_PARTITION variable=needed complete dim=0
         Needed:

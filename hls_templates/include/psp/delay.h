@@ -89,6 +89,8 @@ Write:
 
 }  // namespace detail
 
+// The memories differ in one pragma. It names the variable that it binds and takes no template argument, so each is a type.
+
 // DEPTH pixels in distributed RAM, one row per pixel.
 template <int DEPTH>
 struct LutRam {

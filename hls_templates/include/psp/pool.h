@@ -89,15 +89,7 @@ Frame:
 #pragma HLS PIPELINE II=1
         In newest[CONFIG::kChannels];
 #pragma HLS ARRAY_PARTITION variable=newest complete dim=0
-    Blank:
-        for (int c = 0; c < CONFIG::kChannels; ++c) {
-#pragma HLS UNROLL
-            newest[c] = 0;
-        }
-        if (walk.reads()) {
-            PORTS::take(in, number<int>(entered), newest);
-            ++entered;
-        }
+        enter<PORTS>(in, walk, entered, newest);
         delays.template shift<0>(window, newest);
 
         if (walk.writes()) {

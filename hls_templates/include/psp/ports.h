@@ -50,6 +50,21 @@ struct TokenPorts : Tables {
     }
 };
 
+// The pixel that enters at this position of a walk (psp/walk.h), zeros where none does; counts those that have entered.
+template <class PORTS, class WALK, class COUNTER, class IN, int CHANNELS>
+void enter(typename PORTS::In in, const WALK& walk, COUNTER& entered, IN (&newest)[CHANNELS]) {
+#pragma HLS INLINE
+Blank:
+    for (int c = 0; c < CHANNELS; ++c) {
+#pragma HLS UNROLL
+        newest[c] = 0;
+    }
+    if (walk.reads()) {
+        PORTS::take(in, number<int>(entered), newest);
+        ++entered;
+    }
+}
+
 }  // namespace psp
 
 #endif  // PSP_PORTS_H

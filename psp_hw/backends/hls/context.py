@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
+
+from psp_hw.folding.scan import Scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,22 @@ class ScanContext:
     first: int
     lead: int
     steps: int
+
+    @classmethod
+    def of(cls, scan: Scan) -> Self:
+        """The constants of a walk."""
+        return cls(
+            height=scan.source.height,
+            width=scan.source.width,
+            pitch=scan.pitch,
+            out_height=scan.out_height,
+            out_width=scan.out_width,
+            stride_y=scan.stride[0],
+            stride_x=scan.stride[1],
+            first=scan.first,
+            lead=scan.lead,
+            steps=scan.steps,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +108,29 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MapLayer(Layer):
+    """What an engine has that reads one stream and writes one of as many channels."""
+
+    source: str
+    result: str
+    in_type: str
+    in_token: str
+    out_token: str
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldedMapLayer(MapLayer):
+    """A map with constants per channel: ``pe`` channels per iteration, ``at_once`` says so in words."""
+
+    pe: int
+    at_once: str
+    pixels: int
+    tables: tuple[TableContext, ...]
+    pragmas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConvLayer(Layer):
     """A convolution."""
 
@@ -138,34 +180,22 @@ class TableConvLayer(ConvLayer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowPoolLayer(Layer):
+class WindowPoolLayer(MapLayer):
     """A pooling over windows."""
 
-    source: str
-    result: str
     what: str
     kernel: str
-    in_type: str
     pool: str
-    in_token: str
-    out_token: str
-    channels: int
     taps: tuple[TapContext, ...]
     scan: ScanContext
     delays: tuple[SegmentContext, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalPoolLayer(Layer):
+class GlobalPoolLayer(MapLayer):
     """A mean over the whole frame."""
 
-    source: str
-    result: str
-    in_type: str
     pool: str
-    in_token: str
-    out_token: str
-    channels: int
     pixels: int
 
 
@@ -214,66 +244,37 @@ class ConcatLayer(Layer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointwiseLayer(Layer):
+class PointwiseLayer(MapLayer):
     """A ReLU or a requantization on its own."""
 
     what: str
-    source: str
-    result: str
-    in_type: str
     finish: str
     finish_comment: str
-    in_token: str
-    out_token: str
-    channels: int
     pixels: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AffineLayer(Layer):
+class AffineLayer(FoldedMapLayer):
     """A multiplication and an addition per channel.
 
     Args:
-        pe, at_once: channels per iteration, and that in words.
         multiplier, multiplier_comment: how products are made where these are not all channels.
     """
 
-    source: str
-    result: str
-    in_type: str
     acc_type: str
     finish: str
     finish_comment: str
-    in_token: str
-    out_token: str
-    channels: int
-    pe: int
-    at_once: str
     multiplier: str
     multiplier_comment: str
-    pixels: int
-    tables: tuple[TableContext, ...]
-    pragmas: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ThresholdLayer(Layer):
-    """Comparisons with constants, counted; ``pe`` channels per iteration, ``at_once`` in words."""
+class ThresholdLayer(FoldedMapLayer):
+    """Comparisons with constants, counted."""
 
-    source: str
-    result: str
-    in_type: str
     out_type: str
-    in_token: str
-    out_token: str
-    channels: int
-    pe: int
-    at_once: str
     levels: int
     level_bits: int
-    pixels: int
-    tables: tuple[TableContext, ...]
-    pragmas: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

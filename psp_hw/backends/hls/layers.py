@@ -148,7 +148,7 @@ def _plain_conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) 
         multiplier_comment=multiplier_comment(engine),
         max_align=max(align) - min(align),
         fold_comment=_fold_comment(engine),
-        scan=_scan(engine.scan),
+        scan=c.ScanContext.of(engine.scan),
         delays=_delays(engine.scan, engine.delays),
         tables=tables,
         pragmas=tuple(pragmas),
@@ -192,21 +192,6 @@ def _tables(engine: ConvEngine, call: c.Call, graph: Graph) -> Iterable[c.TableC
         )
 
 
-def _scan(scan: Scan) -> c.ScanContext:
-    return c.ScanContext(
-        height=scan.source.height,
-        width=scan.source.width,
-        pitch=scan.pitch,
-        out_height=scan.out_height,
-        out_width=scan.out_width,
-        stride_y=scan.stride[0],
-        stride_x=scan.stride[1],
-        first=scan.first,
-        lead=scan.lead,
-        steps=scan.steps,
-    )
-
-
 def _taps(scan: Scan) -> tuple[c.TapContext, ...]:
     return tuple(
         c.TapContext(name=str(tap), dy=tap.r - scan.padding.top, dx=tap.s - scan.padding.left)
@@ -245,7 +230,7 @@ def _window_pool(engine: WindowPoolEngine, call: c.Call) -> c.WindowPoolLayer:
         out_token=token(engine.result),
         channels=source.channels,
         taps=_taps(engine.scan),
-        scan=_scan(engine.scan),
+        scan=c.ScanContext.of(engine.scan),
         delays=_delays(engine.scan, engine.delays),
     )
 

@@ -17,7 +17,7 @@ from psp_hw.backends.hls.multipliers import multiplier_type
 from psp_hw.backends.hls.tables import CONNECTION_ARGUMENTS, connection_tables
 from psp_hw.backends.hls4ml.types import exact_type
 from psp_hw.folding.connections import ConnectionTable
-from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, WindowPoolEngine
+from psp_hw.folding.engine import ConvEngine, GlobalPoolEngine, WindowPoolEngine, signed_width
 from psp_hw.folding.maps import ThresholdEngine
 from psp_hw.folding.plan import MemoryKind
 from psp_hw.folding.scan import Scan
@@ -165,7 +165,7 @@ def conv_record(engine: ConvEngine, weight: IntArray) -> ConvRecord:
         weight_memory=_WEIGHT_MEMORY[engine.weights],
         max_align=max(align) - min(align),
         align=tuple(tuple(row) for row in left.tolist()) if left.any() else (),
-        scan=scan_record(engine.scan),
+        scan=ScanContext.of(engine.scan),
         delays=delays,
         connections=None if engine.table is None else _connections(engine.table, weight),
     )
@@ -189,32 +189,14 @@ def _connections(table: ConnectionTable, weight: IntArray) -> ConnectionRecord:
 
 def weight_type_format(engine: ConvEngine) -> FixedPoint:
     """Signed format of the weights, per-channel scales left out: they follow the accumulator."""
-    fmt = engine.weight_fmt
-    width = fmt.width + (0 if fmt.signed else 1)
+    width = signed_width(engine.weight_fmt)
     return FixedPoint(width=width, signed=True, frac=engine.op.weight_frac)
 
 
 def bias_type_format(engine: ConvEngine) -> FixedPoint:
     """Signed format of the accumulator, in which the bias is kept."""
-    fmt = engine.acc_fmt
-    width = fmt.width + (0 if fmt.signed else 1)
+    width = signed_width(engine.acc_fmt)
     return FixedPoint(width=width, signed=True, frac=engine.source.fmt.frac + engine.op.weight_frac)
-
-
-def scan_record(scan: Scan) -> ScanContext:
-    """The constants of a walk."""
-    return ScanContext(
-        height=scan.source.height,
-        width=scan.source.width,
-        pitch=scan.pitch,
-        out_height=scan.out_height,
-        out_width=scan.out_width,
-        stride_y=scan.stride[0],
-        stride_x=scan.stride[1],
-        first=scan.first,
-        lead=scan.lead,
-        steps=scan.steps,
-    )
 
 
 def delay_types(scan: Scan, kinds: tuple[MemoryKind, ...]) -> tuple[str, ...]:
@@ -237,7 +219,7 @@ def window_pool_record(engine: WindowPoolEngine) -> WindowPoolRecord:
         pool=pool,
         channels=source.channels,
         taps=tuple((t.r - padding.top, t.s - padding.left) for t in engine.scan.taps),
-        scan=scan_record(engine.scan),
+        scan=ScanContext.of(engine.scan),
         delays=delay_types(engine.scan, engine.delays),
     )
 
