@@ -27,6 +27,11 @@ def _walk(scan: Scan, cycles_per_output: int) -> Schedule:
     return Schedule(scan.reads(), writes, np.where(writes, cycles_per_output, 1).astype(np.int64))
 
 
+def signed_width(fmt: FixedPoint) -> int:
+    """Width of the narrowest signed word that holds a format [bits]."""
+    return fmt.width + (not fmt.signed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvEngine:
     """Direct convolution: a delay chain between the surviving taps, then ``fold.multipliers`` products per cycle.
@@ -121,16 +126,17 @@ class ConvEngine:
     @property
     def operand_bits(self) -> int:
         """An input as a multiplier takes it, its sign included [bits]."""
-        return self.source.fmt.width + (0 if self.source.fmt.signed else 1)
+        return signed_width(self.source.fmt)
 
     @property
     def pair_lane(self) -> int:
         """Distance of two products in one DSP: what holds any product of an input and a weight, with its sign [bits].
 
-        A signed input of n bits and a weight of w bits give at most 2**(n + w - 2), an unsigned one less than 2**(n + w - 1)
-        in magnitude: both fit a signed word of n + w bits.
+        Of n and w bits, two signed numbers give at most 2**(n + w - 2), a signed and an unsigned one at most 2**(n + w - 1), and
+        that only below zero: both fit a signed word of n + w bits. Two unsigned ones give up to 2**(n + w) - 1: a bit more.
         """
-        return self.source.fmt.width + self.weight_fmt.width
+        both_unsigned = not self.source.fmt.signed and not self.weight_fmt.signed
+        return self.source.fmt.width + self.weight_fmt.width + both_unsigned
 
     @property
     def shifts(self) -> tuple[int, ...]:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sample_graphs import Builder
 
+from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.backends.hls.multipliers import multiplier_type
 from psp_hw.backends.hls.project import ap_types_dir, template_dir
+from psp_hw.folding.dataflow import build
+from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, NodePlan
 from psp_hw.tools import gxx
 
 pytestmark = pytest.mark.slow  # g++ compiles every pair of operands
@@ -85,6 +92,22 @@ def test_pairs_of_eight_bits(tmp_path: Path, x: str, flags: tuple[str, ...]) -> 
     widths, extent = x.split(":")
 
     assert 0 == count_differing(tmp_path, f"psp::InDspPairs{widths}", f"{extent}, -128, 127, 15", *flags)
+
+
+@pytest.mark.parametrize("kind", [MultiplierKind.LUT, MultiplierKind.DSP, MultiplierKind.DSP_PAIR])
+@pytest.mark.parametrize("weights", [(-8, 7), (0, 15)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_layer_is_given_operands_of_enough_bits_also_where_no_weight_is_negative(
+    tmp_path: Path, kind: MultiplierKind, weights: tuple[int, int], signed: bool
+) -> None:
+    make = Builder(1, 1, 2, fmt=FixedPoint(width=4, signed=signed, frac=0))  # two words of weights
+    make.conv(2, taps=((1, 1),), weight=np.array([[weights, weights]]))
+    plan = FoldPlan(nodes={"conv0": NodePlan(fold=Fold(pe=2), multipliers=kind)})
+    (engine,) = (e for e in build(make.graph(), plan).engines if isinstance(e, ConvEngine))
+    fmt = make.fmt
+    call = f"{fmt.min}, {fmt.max}, {weights[0]}, {weights[1]}, 1"
+
+    assert 0 == count_differing(tmp_path, f"psp::{multiplier_type(engine)}", call, "-DPSP_EXACT_WIDTHS")
 
 
 def test_a_lane_one_bit_too_narrow_is_seen(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.engine import ConvEngine, signed_width
 from psp_hw.folding.maps import AffineEngine
 from psp_hw.folding.plan import MultiplierKind
 
@@ -12,7 +12,7 @@ from psp_hw.folding.plan import MultiplierKind
 def multiplier_type(engine: ConvEngine | AffineEngine) -> str:
     """The type that makes the products, without its namespace."""
     weight = engine.weight_fmt if isinstance(engine, ConvEngine) else engine.scale_fmt
-    widths = f"{engine.operand_bits}, {weight.width}"
+    widths = f"{engine.operand_bits}, {signed_width(weight)}"
     match engine.multipliers:
         case MultiplierKind.TOOL:
             return "ByTool"
