@@ -156,6 +156,13 @@ def command(
             show_default=False,
         ),
     ] = None,
+    floats_only: Annotated[
+        bool,
+        typer.Option(
+            "--floats-only",
+            help="Stop before quantization (Brevitas need not be installed); --resume goes on, here or elsewhere.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -214,6 +221,9 @@ def command(
     if dry_run:
         _preview(request, as_json=as_json)
         return
+    if floats_only:
+        _floats(request, as_json=as_json)
+        return
     try:
         with console.stdout_for_json(as_json):
             result = flow.train(request, progress=not as_json, note=console.note)
@@ -229,6 +239,32 @@ def command(
     for line in summary.summary(result, summary.screen()):
         console.show(line)
     console.next_step("generate the hardware", f"psp-hw emit {as_source(result.run)}--target vivado")
+
+
+def _say_how_to_go_on(command: list[str]) -> None:
+    typer.echo(f"\npsp-hw: the run waits; go on with: {shlex.join(command)}", err=True)
+
+
+def _floats(request: Request, *, as_json: bool) -> None:
+    """The first phase alone."""
+    from psp_hw.flow import floats as flow
+    from psp_hw.flow.train import Interrupted, resume_command
+
+    try:
+        with console.stdout_for_json(as_json):
+            result = flow.train_floats(request, progress=not as_json, note=console.note)
+    except Interrupted as stop:
+        _say_how_to_go_on([*resume_command(request, stop.run), "--floats-only"])
+        raise
+    if result is None:
+        return  # the first of several processes speaks
+    if as_json:
+        console.show_json(flow.document(result))
+        return
+    facts = f"{result.accuracy:.2%} in floats, density {result.density:.3f}"
+    console.show(f"{facts}, {result.params:,} parameters, {result.macs:,} MACs per image")
+    command = shlex.join(resume_command(request, result.run))
+    console.next_step("quantize it, here or where Brevitas is installed", command)
 
 
 def _preview(request: Request, *, as_json: bool) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psp_hw.errors import RunError, SpecError
+from psp_hw.errors import RunError, SpecError, ToolError
+from psp_hw.flow.pruning_options import pruning_of, structure_of
 from psp_hw.flow.runs import new_run, stem_of, waiting_run
 from psp_hw.flow.signals import stopping_at_signals
-from psp_hw.spec.enums import Method, Precision, StructureKind
+from psp_hw.spec.enums import Precision
 from psp_hw.spec.load import load_spec
 from psp_hw.spec.names import suggestion
-from psp_hw.spec.presets import preset, with_bits, with_method, with_steps, with_structures
-from psp_hw.spec.train import EngineSpec, PruningSpec, StructureSpec, TrainSpec
+from psp_hw.spec.presets import preset, with_bits, with_steps, with_structures
+from psp_hw.spec.train import EngineSpec, TrainSpec
 
 if TYPE_CHECKING:
     from psp_hw.pruning.survey import LayerSurvey
@@ -114,7 +116,7 @@ def train(
         PspHwError: bad options, bad data, training that diverged.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
-    spec, out = _what_and_where(request)
+    spec, out = what_and_where(request)
     check_names(spec)
     check_machine(request)
     with (
@@ -132,6 +134,9 @@ def train(
 def _trained(
     spec: TrainSpec, run: Path, request: Request, *, progress: bool, note: Callable[[str], None] | None
 ) -> TrainSummary:
+    if find_spec("brevitas") is None:
+        hint = "--floats-only prunes here; psp-hw train --resume --out RUN quantizes it where Brevitas is"
+        raise ToolError("Brevitas is not installed: nothing can be quantized", where="train", hint=hint)
     from psp_hw.training import api
     from psp_hw.training.machine import is_leader
     from psp_hw.training.manner import want_tensorboard
@@ -163,7 +168,7 @@ def _trained(
     )
 
 
-def _what_and_where(request: Request) -> tuple[TrainSpec, Path | None]:
+def what_and_where(request: Request) -> tuple[TrainSpec, Path | None]:
     """The spec and the folder; None for a new one. A resumed run knows what it was started with.
 
     ``--resume`` with a whole request beside it begins where nothing is yet, so that a job that is started again and
@@ -252,13 +257,13 @@ def training_spec(request: Request) -> TrainSpec:
     for option, word in {"--net": request.net, "--data": request.data}.items():
         if word == "":
             raise SpecError("is empty", where=option, hint="give a name, or leave the option out")
-    kinds = tuple(dict.fromkeys(_structure(word) for word in request.structures))
+    kinds = tuple(dict.fromkeys(structure_of(word) for word in request.structures))
     spec = _base(request)
     if kinds:
         spec = with_structures(spec, kinds, paper=request.paper)
     elif request.paper:
         raise SpecError("nothing is pruned", where="--paper", hint="add --shape or --structure")
-    spec = replace(spec, pruning=_pruning(spec.pruning, request))
+    spec = replace(spec, pruning=pruning_of(spec.pruning, request))
     if request.bits is not None:
         spec = with_bits(spec, request.bits)
     spec = replace(spec, engine=_engine(spec.engine, request))
@@ -311,83 +316,6 @@ def _named(spec: TrainSpec, request: Request) -> TrainSpec:
     if request.weights is not None:
         spec = replace(spec, net=replace(spec.net, weights=str(request.weights)))
     return spec
-
-
-def _structure(word: str) -> StructureKind:
-    known = [kind.value for kind in StructureKind]
-    if word not in known:
-        raise SpecError(f"unknown structure '{word}'", where="--structure", hint=suggestion(word, known))
-    return StructureKind(word)
-
-
-def _pruning(pruning: PruningSpec, request: Request) -> PruningSpec:
-    """Method, epsilon, lambda and density over the structures."""
-    options = {
-        "--epsilon": request.epsilon,
-        "--density": request.density,
-        "--lambda": request.strength,
-        "--method": request.method,
-    }
-    given = [option for option, value in options.items() if value is not None]
-    if not given:
-        return pruning
-    if request.epsilon is not None and request.density is not None:
-        raise SpecError("--epsilon and --density exclude each other", where="train", hint="give one of them")
-    if not pruning.structures:
-        raise SpecError(
-            "nothing is pruned that it could apply to", where=given[0], hint="add --shape or --structure"
-        )
-    structures = pruning.structures
-    if request.epsilon is not None:
-        # An epsilon that was asked for decides alone, as in PSP Eq. 3: without the bounds of the recipe.
-        epsilons = _per_structure(request.epsilon, "--epsilon", structures)
-        structures = tuple(
-            replace(s, epsilon=epsilons[s.kind], density=None, at_least=None, at_most=None)
-            if s.kind in epsilons
-            else s
-            for s in structures
-        )
-    if request.strength is not None:
-        strengths = _per_structure(request.strength, "--lambda", structures)
-        structures = tuple(replace(s, strength=strengths.get(s.kind, s.strength)) for s in structures)
-    if request.density is not None:
-        # a layer is one structure: beside others, it keeps its epsilon
-        alone = all(s.kind is StructureKind.LAYER for s in structures)
-        structures = tuple(
-            replace(s, density=request.density) if alone or s.kind is not StructureKind.LAYER else s
-            for s in structures
-        )
-    pruning = replace(pruning, structures=structures)
-    if request.method is not None:
-        pruning = with_method(pruning, _method(request.method), density=request.density)
-    return pruning
-
-
-def _method(word: str) -> Method:
-    known = [method.value for method in Method]
-    if word not in known:
-        raise SpecError(f"unknown method '{word}'", where="--method", hint=suggestion(word, known))
-    return Method(word)
-
-
-def _per_structure(
-    text: str, option: str, structures: tuple[StructureSpec, ...]
-) -> dict[StructureKind, float]:
-    """``0.2`` for all structures, or ``layer=0.1,channel=0.2`` for some."""
-    values: dict[StructureKind, float] = {}
-    for part in text.split(","):
-        word, equals, number = part.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            hint = "give a number, or one per structure: layer=0.1,channel=0.2"
-            raise SpecError(f"'{part.strip()}' is not a number", where=option, hint=hint) from None
-        kinds = [_structure(word.strip())] if equals else [s.kind for s in structures]
-        for kind in kinds:
-            if kind not in {s.kind for s in structures}:
-                raise SpecError(f"'{kind.value}' is not pruned here", where=option)
-            values[kind] = value
-    return values
 
 
 def resume_command(request: Request, run: Path) -> list[str]:

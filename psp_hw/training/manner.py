@@ -37,6 +37,24 @@ class Manner:
     note: Note = _unheard
 
 
+def manner_of(
+    *,
+    resume: bool,
+    progress: bool,
+    tensorboard: bool | None,
+    checkpoint_minutes: float | None,
+    note: Note | None,
+) -> Manner:
+    """A manner from what was asked for; None: as it is by default."""
+    return Manner(
+        resume=resume,
+        progress=progress,
+        tensorboard=want_tensorboard(tensorboard),
+        checkpoint_seconds=CHECKPOINT_SECONDS if checkpoint_minutes is None else 60 * checkpoint_minutes,
+        note=_unheard if note is None else note,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRecord:
     """What is remembered of a phase.
