@@ -166,6 +166,11 @@ def fits_dsp(wide: int, narrow: int, fabric: Fabric) -> bool:
     return wide <= DSP_WIDE[fabric] and narrow <= DSP_NARROW
 
 
+def dsp_tiles(wide: int, narrow: int, fabric: Fabric) -> int:
+    """DSPs of one product of operands of these widths [bits], signs included."""
+    return math.ceil(wide / DSP_WIDE[fabric]) * math.ceil(narrow / DSP_NARROW)
+
+
 def packed_bits(pair: MultiplyPair) -> int:
     """Width of the two operands that share a multiplier, side by side [bits]: the upper may borrow from above the lower."""
     return pair.lane + pair.apart + 1
@@ -179,17 +184,13 @@ def _saturation(operator: Saturate, prices: Prices, *, rtl: bool) -> Resources:
     return Resources(lut=sides * prices.line("compare", bits) + 2 * prices.line("select", width))
 
 
-def _tiles(wide: int, narrow: int, prices: Prices) -> int:
-    return math.ceil(wide / DSP_WIDE[prices.fabric]) * math.ceil(narrow / DSP_NARROW)
-
-
 def _pair(pair: MultiplyPair, prices: Prices, *, rtl: bool) -> Resources:
     """A DSP; before it the sum that puts two operands side by side, after it the borrow of the lower product undone.
 
     The first sum changes the upper ``apart + 1`` bits only, the second gives ``lane`` bits.
     """
     packed = packed_bits(pair)
-    tiles = _tiles(max(packed, pair.shared), min(packed, pair.shared), prices)
+    tiles = dsp_tiles(max(packed, pair.shared), min(packed, pair.shared), prices.fabric)
     if rtl:
         return Resources(dsp=tiles, lut=pair.apart + 1 + pair.lane)
     sums = prices.line("add", packed) + prices.line("add", packed + pair.shared)
@@ -202,7 +203,7 @@ def _product(
     if narrow == 1 and kind is not MultiplierKind.DSP:
         return Resources(lut=half(wide) if rtl else prices.line("gate", wide))
     if uses_dsp(wide, narrow, kind):
-        tiles = _tiles(wide, narrow, prices)
+        tiles = dsp_tiles(wide, narrow, prices.fabric)
         return Resources(dsp=tiles, lut=0 if rtl else round(prices.values["dsp_product"]) * tiles)
     if rtl:
         return Resources(lut=_array_product(wide, narrow))

@@ -17,7 +17,7 @@ from psp_hw.cost.published.muxes import design_of, last_muxes
 from psp_hw.cost.published.nests import Nest, nest_of
 from psp_hw.cost.published.networks import NEEDED, Design, is_network, predict_networks, reports_of
 from psp_hw.cost.published.networks import design_of as network_of
-from psp_hw.cost.published.records import Metric, Record, RefusedError
+from psp_hw.cost.published.records import Metric, Record, RefusedError, contradicting
 from psp_hw.cost.published.stock import expected, features, known
 from psp_hw.cost.published.timing import body_of, interval_of, latency_of
 
@@ -56,8 +56,11 @@ def predict(records: Sequence[Record]) -> Predicted:
     networks: list[Design] = []
     reasons: Counter[str] = Counter()
     muxes, reports = last_muxes(records), reports_of(records)
+    doubtful = contradicting(records)
     for record in records:
         try:
+            if record.line in doubtful:
+                raise RefusedError("the same report stands under different configurations")
             if is_network(record):
                 networks.append(network_of(record, reports))
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from psp_hw.cost.pricing import LUT_PRODUCT_BITS, SHIFT_ADD_DIGITS, uses_dsp
+from psp_hw.cost.pricing import LUT_PRODUCT_BITS, SHIFT_ADD_DIGITS, dsp_tiles, uses_dsp
 from psp_hw.cost.published.layers import StockLayer, Weights
 
 LARGEST_DEVIATIONS = 2.5  # of the largest constant from 0, in standard deviations
@@ -87,6 +87,13 @@ def in_dsp(layer: StockLayer) -> float:
     # Constants as a normal distribution would have them, the largest of them at some deviations.
     limit = LARGEST_DEVIATIONS * 2.0 ** (LUT_PRODUCT_BITS - widest)
     return math.erfc(limit / math.sqrt(2.0))
+
+
+def tiles(layer: StockLayer) -> int:
+    """DSPs of a multiplier: one that is shared reads its weights from a memory, whose words are as wide as their type."""
+    weight = layer.weight.bits if layer.shared else weight_bits(layer)
+    wide, narrow = max(layer.entering.bits, weight), min(layer.entering.bits, weight)
+    return dsp_tiles(wide, narrow, layer.fabric)
 
 
 def product_bits(layer: StockLayer, magnitude: int | None = None) -> int:

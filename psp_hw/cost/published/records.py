@@ -6,7 +6,8 @@ The format is that of a collection of public reports: kind, framework, stage, sh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from psp_hw.errors import DataError
 
 MAX_BYTES = 1 << 28
+MOST = 10**12  # of anything that is counted; more is no count
 
 
 class Metric(Enum):
@@ -79,24 +81,32 @@ def read_records(path: Path) -> tuple[list[Record], list[Skipped]]:
         DataError: the file cannot be read, or holds no record at all.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"is larger than {MAX_BYTES} bytes", where=str(path))
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # of a pipe the size is not known before
     except OSError as error:
         raise DataError(error.strerror or str(error), where=str(path)) from error
+    if len(content) > MAX_BYTES:
+        raise DataError(f"is larger than {MAX_BYTES} bytes", where=str(path))
+    text = content.decode("utf-8", errors="replace")
     records: list[Record] = []
     skipped: list[Skipped] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    first_at: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
+        first = first_at.setdefault(line.strip(), number)
         try:
-            records.append(_record(number, json.loads(line)))
+            # NaN and Infinity are no JSON, but common programs write them for what is missing.
+            record = _record(number, json.loads(line, parse_constant=lambda _: None))
+            if first != number:
+                raise ValueError(f"is line {first} once more")
+            records.append(record)
         except (ValueError, RecursionError) as error:
             reason = "is no JSON" if isinstance(error, (json.JSONDecodeError, RecursionError)) else str(error)
             skipped.append(Skipped(line=number, reason=reason))
     if not records:
-        first = f"line {skipped[0].line}: {skipped[0].reason}" if skipped else "it is empty"
-        raise DataError(f"holds no record ({first})", where=str(path), hint="one JSON object per line")
+        why = f"line {skipped[0].line}: {skipped[0].reason}" if skipped else "it is empty"
+        raise DataError(f"holds no record ({why})", where=str(path), hint="one JSON object per line")
     return records, skipped
 
 
@@ -105,11 +115,9 @@ def _record(line: int, found: object) -> Record:
         raise ValueError("is no JSON object")
     source, hls, measured = (object_of(found, name) for name in ("source", "hls", "measured"))
     truth = {
-        metric: int(value)
+        metric: _count(name, value)
         for metric, name in MEASURED.items()
-        if isinstance(value := measured.get(name), (int, float))
-        and not isinstance(value, bool)
-        and value >= 0
+        if isinstance(value := measured.get(name), (int, float)) and not isinstance(value, bool)
     }
     if not truth:
         raise ValueError("measures nothing")
@@ -124,6 +132,38 @@ def _record(line: int, found: object) -> Record:
         measured=truth,
         fields=found,
     )
+
+
+def _count(name: str, value: int | float) -> int:
+    if not 0 <= value <= MOST:
+        raise ValueError(f"{name} is {'less than 0' if value < 0 else f'more than {MOST:.0e}'}")
+    return int(value)
+
+
+def contradicting(records: Sequence[Record]) -> frozenset[int]:
+    """Lines of the same report (module, second of its making, all numbers) under different configurations: it has one of them at most."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        source = record.fields.get("source")
+        told = (
+            [source.get(name) for name in ("report_date", "module")] if isinstance(source, dict) else [None]
+        )
+        if all(isinstance(value, str) for value in told):
+            numbers = sorted((metric.value, value) for metric, value in record.measured.items())
+            groups[json.dumps([record.repository, record.stage, record.kind, *told, numbers])].append(record)
+    lines: set[int] = set()
+    for group in groups.values():
+        if len({_configuration(record) for record in group}) > 1:
+            lines |= {record.line for record in group}
+    return frozenset(lines)
+
+
+def _configuration(record: Record) -> str:
+    """What decides the products of a layer: strategy, reuse factor, where the project binds them."""
+    hls = object_of(record.fields, "hls")
+    script = hls.get("tcl")
+    bound = [line for line in script if str(line).startswith("config_op")] if isinstance(script, list) else []
+    return json.dumps([record.strategy, hls.get("reuse_factor"), bound])
 
 
 def object_of(found: Mapping[str, object], name: str) -> Mapping[str, object]:

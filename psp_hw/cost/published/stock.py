@@ -17,7 +17,7 @@ from psp_hw.cost.published.area import (
     registers,
 )
 from psp_hw.cost.published.layers import StockLayer, Window
-from psp_hw.cost.published.products import in_dsp, multipliers
+from psp_hw.cost.published.products import in_dsp, multipliers, tiles
 from psp_hw.cost.published.records import Metric
 from psp_hw.cost.published.timing import body_features, expected_body, known_body
 
@@ -28,7 +28,7 @@ def known(layer: StockLayer, metric: Metric) -> float:
     """The part of a metric that needs no fit; of latency and interval, the part of the body (``timing``)."""
     match metric:
         case Metric.DSP:
-            return round(multipliers(layer) * in_dsp(layer))
+            return round(multipliers(layer) * in_dsp(layer)) * tiles(layer)
         case Metric.BRAM18:
             return _blocks(layer)
         case Metric.LATENCY | Metric.II:
