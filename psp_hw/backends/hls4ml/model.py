@@ -22,6 +22,7 @@ from psp_hw.backends.hls4ml.pooling import global_pool, window_pool
 from psp_hw.backends.hls4ml.specs import INPUT_NAME, LayerSpec, ends_as, shape_of
 from psp_hw.backends.hls4ml.types import exact_type, settled_type
 from psp_hw.backends.names import identifiers
+from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Channel, Dataflow
 from psp_hw.folding.engine import (
     AddEngine,
@@ -39,6 +40,9 @@ from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Relu
 from psp_hw.ir.types import Tap, TensorType
+
+# float64 has every integer up to here.
+MOST_EXACT_FLOAT = 1 << 53
 
 
 def layer_specs(graph: Graph, flow: Dataflow, *, forks: bool = False) -> tuple[LayerSpec, ...]:
@@ -330,7 +334,18 @@ def _bias(engine: ConvEngine, graph: Graph) -> IntArray:
 
 
 def _real(codes: IntArray, frac: int) -> npt.NDArray[np.float64]:
-    """Real values of codes; exact, as weights and biases have at most 53 bits."""
+    """Real values of codes, exactly.
+
+    Raises:
+        SpecError: hls4ml takes constants as float64, which does not hold one of them.
+    """
+    largest = max(abs(int(codes.min())), abs(int(codes.max())))
+    if largest > MOST_EXACT_FLOAT:
+        raise SpecError(
+            f"a constant of {largest.bit_length()} bits is more than the 53 of the numbers in which hls4ml takes it",
+            where="emit",
+            hint="use --target vivado or vitis",
+        )
     return np.asarray(np.ldexp(codes.astype(np.float64), -frac))
 
 

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from psp_hw.arith.fixed_point import FixedPoint, Interval
 
-integers = st.integers(-(2**40), 2**40)
+# Widths change at powers of two, where integers drawn evenly seldom lie.
+near_powers = st.builds(
+    lambda sign, exponent, off: sign * 2**exponent + off,
+    st.sampled_from([-1, 1]),
+    st.integers(0, 40),
+    st.integers(-1, 1),
+)
+integers = st.integers(-(2**40), 2**40) | near_powers
 
 
 @given(integers, integers)

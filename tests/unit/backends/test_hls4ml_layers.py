@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +111,20 @@ def test_a_dense_layer_is_one_tap_on_the_pixel(taps: tuple[tuple[int, int], ...]
     make.conv(2, taps=taps, requantize=False)
 
     assert [kind] == [spec.kind for spec in specs_of(make.graph()) if spec.name.startswith("conv")]
+
+
+@pytest.mark.parametrize(("largest", "legal"), [(2**53, True), (-(2**53), True), (2**53 + 1, False)])
+def test_a_constant_that_float64_does_not_hold_is_refused(largest: int, legal: bool) -> None:
+    make = Builder(3, 3, 1)
+    make.conv(2, requantize=False)
+    make.constants["conv0_bias"] = np.array([largest, 1])
+    if legal:
+        specs_of(make.graph())
+        return
+    with pytest.raises(
+        SpecError, match=r"emit: a constant of 54 bits is more than the 53 .*--target vivado or vitis"
+    ):
+        specs_of(make.graph())
 
 
 def test_names_that_hls4ml_keeps_for_itself_are_not_given_to_layers() -> None:
