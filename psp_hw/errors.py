@@ -62,3 +62,12 @@ class DoesNotFitError(PspHwError):
     """The design needs more than the part has."""
 
     exit_code: ClassVar[int] = 1
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read, without what the message around it says already: the path, numbers of the system."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from psp_hw.errors import RunError, SpecError
+from psp_hw.errors import RunError, SpecError, reason
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
 
 PLAN_NAME = "plan.json"
@@ -43,7 +43,7 @@ def load_plan(path: Path) -> FoldPlan:
         raise RunError("is missing", where=str(path), hint="emit the design again") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
         raise RunError(
-            f"holds no fold plan: {error}", where=str(path), hint="emit the design again"
+            f"holds no fold plan: {reason(error)}", where=str(path), hint="emit the design again"
         ) from error
     return FoldPlan(nodes=nodes, fifo_depths=depths, fifo_memories=memories)
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -67,6 +69,8 @@ for _module in (
 
 INTERRUPTED = 130  # what typer leaves with after Ctrl-C, as shells do
 
+_HOME = re.compile(r"--[a-z0-9-]+=~(/|$)")
+
 # What the machine around us may do to a write or a read; anything else is our bug and keeps its traceback.
 _ENVIRONMENT = {
     errno.ENOSPC: "the disk is full",
@@ -112,7 +116,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     # An option of Brevitas that nobody here uses.
     warnings.filterwarnings("ignore", message="fast_hadamard_transform", category=UserWarning)
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     console.begin()
     code, sentence = _outcome(words)
     if sentence is not None:
@@ -123,6 +127,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         except OSError:  # nobody reads stdout; stderr has said it
             return code
     return code
+
+
+def _at_home(word: str) -> str:
+    """``--out=~/x`` as ``--out ~/x``, which the shell expands: nobody wants a folder called ``~``."""
+    option, _, value = word.partition("=")
+    return f"{option}={Path(value).expanduser()}" if _HOME.match(word) else word
 
 
 def _outcome(words: list[str]) -> tuple[int, str | None]:

@@ -18,7 +18,7 @@ import numpy as np
 from psp_hw.cost.parts import Part
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.errors import DataError
+from psp_hw.errors import DataError, reason
 
 KIND = "psp-hw calibration"
 MAX_BYTES = 1 << 20
@@ -26,6 +26,7 @@ MAX_BYTES = 1 << 20
 LEAST_AMOUNT = 10
 # A factor beyond these is a report of something else.
 LEAST, MOST = 0.1, 10.0
+MOST_ERROR = 1000.0  # that a calibration says of itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ def _factor(pairs: list[tuple[int, int]], stage: Stage, resource: Resource) -> F
             hint="are these the reports of this design, whole and for this part?",
         )
     errors = np.abs(estimated * value - reported) / np.maximum(reported, 1.0)
-    return Factor(value=round(value, 4), samples=len(pairs), error=round(float(np.median(errors)), 4))
+    return Factor(value=round(value, 4), samples=len(pairs), error=round(min(MOST_ERROR, float(np.median(errors))), 4))
 
 
 def print_calibration(found: Calibration) -> str:
@@ -174,16 +175,18 @@ def load_calibration(path: Path) -> Calibration:
         DataError: the file is missing, or holds no calibration.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise DataError(f"is larger than {MAX_BYTES} bytes", where=str(path))
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(content.decode("utf-8"))
         if document["kind"] != KIND:
             raise ValueError(f"kind is {document['kind']!r}, expected {KIND!r}")
         factors = {
             (Stage(entry["stage"]), Resource(entry["resource"])): Factor(
                 value=_number(entry["factor"], LEAST, MOST),
                 samples=int(entry["samples"]),
-                error=_number(entry["error"], 0.0, math.inf),
+                error=_number(entry["error"], 0.0, MOST_ERROR),
             )
             for entry in document["factors"]
         }
@@ -192,9 +195,9 @@ def load_calibration(path: Path) -> Calibration:
         raise DataError(
             error.strerror or str(error), where=str(path), hint="psp-hw calibrate writes one"
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(
-            f"holds no calibration: {error}", where=str(path), hint="psp-hw calibrate writes one"
+            f"holds no calibration: {reason(error)}", where=str(path), hint="psp-hw calibrate writes one"
         ) from error
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psp_hw.errors import RunError
+from psp_hw.errors import RunError, reason
 from psp_hw.flow.defaults import RUNS
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def read_json(path: Path) -> Mapping[str, object]:
             raise RunError(f"is larger than {MAX_MANIFEST_BYTES} bytes", where=str(path))
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"cannot be read: {error}", where=str(path)) from error
+        raise RunError(f"cannot be read: {reason(error)}", where=str(path)) from error
     if not isinstance(found, dict):
         raise RunError("is not a JSON object", where=str(path))
     return found

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from psp_hw.errors import SpecError
+from psp_hw.errors import SpecError, reason
 from psp_hw.spec.names import first_line, shown, suggestion
 from psp_hw.spec.presets import preset
 from psp_hw.spec.train import SpecProblemsError, StructureSpec, TrainSpec
@@ -54,7 +54,7 @@ def read_mapping(path: Path) -> Mapping[str, object]:
             )
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot be read: {error}", where=str(path)) from error
+        raise SpecError(f"cannot be read: {reason(error)}", where=str(path)) from error
     except SpecError:
         raise
     except Exception as error:  # a tag such as !!int on other text makes the reader raise anything
@@ -66,7 +66,11 @@ def read_mapping(path: Path) -> Mapping[str, object]:
         )
         raise SpecError(f"not valid YAML: {problem}", where=f"{path}{line}") from error
     if loaded is None:
-        return {}
+        raise SpecError(
+            "the file holds nothing",
+            where=str(path),
+            hint="start with keys such as 'net:', 'data:', 'pruning:'",
+        )
     if not isinstance(loaded, dict):
         raise SpecError(
             f"the file holds a {type(loaded).__name__}, a spec is a mapping",

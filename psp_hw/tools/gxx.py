@@ -21,7 +21,7 @@ import numpy as np
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray
-from psp_hw.errors import RunError, ToolError
+from psp_hw.errors import RunError, ToolError, reason
 from psp_hw.ir.types import TensorType
 
 STANDARD = "-std=c++14"
@@ -97,7 +97,7 @@ def read_interface(design: Path) -> Interface:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"is no manifest of a design: {error}", where=str(path), hint="emit the design again"
+            f"is no manifest of a design: {reason(error)}", where=str(path), hint="emit the design again"
         ) from error
 
 

@@ -165,3 +165,36 @@ def test_without_a_compiler_the_demo_trains_nothing_and_keeps_the_one_before(
 
     assert "no-such-compiler is not on PATH" in capsys.readouterr().err
     assert (before / "design/design.json").is_file()
+
+
+def test_home_after_an_equals_sign_is_no_folder_called_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert main.run(["train", "--spec=~/nothing.yaml"]) == 2
+
+    assert (
+        capsys.readouterr().err
+        == f"psp-hw: {tmp_path}/nothing.yaml: cannot be read: No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "the file holds nothing (start with keys such as"),
+        (b"# only a comment\n", "the file holds nothing"),
+        (b"\xff\xfe", "cannot be read: it is no text"),
+    ],
+)
+def test_a_spec_that_says_nothing_trains_nothing(
+    content: bytes, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_bytes(content)
+
+    assert main.run(["train", "--spec", str(spec), "--out", str(tmp_path / "run")]) == 2
+
+    assert f"{spec}: {says}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
