@@ -150,7 +150,9 @@ def _factor(pairs: list[tuple[int, int]], stage: Stage, resource: Resource) -> F
             hint="are these the reports of this design, whole and for this part?",
         )
     errors = np.abs(estimated * value - reported) / np.maximum(reported, 1.0)
-    return Factor(value=round(value, 4), samples=len(pairs), error=round(min(MOST_ERROR, float(np.median(errors))), 4))
+    return Factor(
+        value=round(value, 4), samples=len(pairs), error=round(min(MOST_ERROR, float(np.median(errors))), 4)
+    )
 
 
 def print_calibration(found: Calibration) -> str:

@@ -19,6 +19,7 @@ from psp_hw.cost.resources import Resource, Resources
 from psp_hw.errors import DataError
 
 MAX_BYTES = 64 << 20
+MAX_XML_BYTES = 16 << 20  # read whole, it takes about twenty times as much memory
 
 _COLUMNS = {
     "BRAM_18K": Resource.BRAM18,
@@ -60,6 +61,9 @@ _HIERARCHY = {
 }
 # Cells of a row of report_utilization -format xml.
 _CELLS = ("tableheader", "tablecell")
+# What a report may say: no part holds, and no design takes, more than so many digits can.
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_CYCLES = re.compile(r"[0-9]{1,18}")
 # How an export names the module of a cell, the most telling first.
 _MODULE_NAMES = ("ORIG_REF_NAME", "REF_NAME", "CELL")
 
@@ -101,13 +105,17 @@ def read_reports(path: Path) -> tuple[SynthesisReport, ...]:
     Raises:
         DataError: it cannot be read, or is no report.
     """
+    xml = path.suffix.lower() == ".xml"
+    most = MAX_XML_BYTES if xml else MAX_BYTES
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"is larger than {MAX_BYTES} bytes", where=str(path))
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            content = file.read(most + 1)  # of a device the size is not known before
     except OSError as error:
         raise DataError(error.strerror or str(error), where=str(path)) from error
-    if path.suffix.lower() == ".xml":
+    if len(content) > most:
+        raise DataError(f"is larger than {most} bytes", where=str(path))
+    text = content.decode("utf-8", errors="replace")
+    if xml:
         return _xml(path, text)
     if "== Utilization Estimates" in text:
         return (_csynth_text(path, text),)
@@ -291,7 +299,7 @@ def _number(text: str | None, path: Path) -> float:
     plain = (text or "").strip().replace(",", "")
     if plain in ("", "-"):
         return 0.0
-    if re.fullmatch(r"\d+(\.\d+)?", plain) is None:
+    if _AMOUNT.fullmatch(plain) is None:
         raise DataError(f"{plain[:40]!r} is no amount", where=str(path))
     return float(plain)
 
@@ -302,4 +310,4 @@ def _whole(text: str | None, path: Path) -> int:
 
 def _cycles(text: str | None) -> int | None:
     plain = (text or "").strip()
-    return int(plain) if plain.isdigit() else None
+    return int(plain) if _CYCLES.fullmatch(plain) else None

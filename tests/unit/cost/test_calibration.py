@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from psp_hw.cost.calibration import Sample, calibrate, load_calibration, print_calibration
@@ -20,6 +22,29 @@ def sample(lut: int, reported: int, stage: Stage = RTL) -> Sample:
         estimated=Resources(lut=lut, dsp=3),
         reported=Resources(lut=reported, dsp=9),
     )
+
+
+def test_a_calibration_with_absurd_numbers_is_refused(tmp_path):
+    path = tmp_path / "calibration.json"
+    entry = '{"stage": "rtl-synthesis", "resource": "LUT", "factor": 1.5, "samples": %s, "error": %s}'
+    for samples, error in (
+        ("1e999", "0.1"),
+        ("2", "1e999"),
+        ("2", "NaN"),
+        ("2", "-1"),
+        ("2", "1" + 400 * "0"),
+    ):
+        one = entry % (samples, error)
+        path.write_text(f'{{"kind": "psp-hw calibration", "tools": [], "factors": [{one}]}}')
+
+        with pytest.raises(DataError, match="holds no calibration"):
+            load_calibration(path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
+def test_a_calibration_that_never_ends_is_refused():
+    with pytest.raises(DataError, match="is larger than"):
+        load_calibration(Path("/dev/zero"))
 
 
 def test_reports_that_agree_give_their_factor():

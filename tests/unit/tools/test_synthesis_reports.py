@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from psp_hw.cost.prices import Stage
 from psp_hw.errors import DataError
+from psp_hw.tools import synthesis
 from psp_hw.tools.synthesis import read_report, read_reports
 
 CSYNTH_XML = """<?xml version="1.0"?>
@@ -213,3 +215,56 @@ def test_what_is_no_report_is_refused(tmp_path, name, text, message):
 def test_a_report_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         read_report(tmp_path / "none.rpt")
+
+
+@pytest.mark.parametrize("digits", [13, 400, 6000])
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("a.xml", CSYNTH_XML, "<LUT>3400"),
+        ("a.xml", EXPORT, "<FF>900"),
+        ("a.rpt", CSYNTH_RPT, "|Total"),
+        ("a.rpt", UTILIZATION, "| Slice LUTs"),
+        ("a.rpt", UTILIZATION, "| Block RAM Tile"),
+    ],
+)
+def test_an_amount_that_no_part_holds_is_none(tmp_path, name, text, place, digits):
+    start = text.index(place)
+    changed = text[:start] + re.sub(r"\d+(?![\w>])", "9" * digits, text[start:], count=1)
+    assert changed != text
+
+    with pytest.raises(DataError, match=r"'9{13,40}.* is no amount"):
+        read_report(written(tmp_path, name, changed))
+
+
+@pytest.mark.parametrize("latency", ["undef", "", "-3", "1e3", "²", "٣", "9" * 19, "9" * 6000])
+def test_a_latency_that_is_no_number_of_cycles_is_not_known(tmp_path, latency):
+    text = CSYNTH_XML.replace("<Worst-caseLatency>120", f"<Worst-caseLatency>{latency}")
+
+    assert read_report(written(tmp_path, "a.xml", text)).latency is None
+
+
+@pytest.mark.parametrize(("name", "limit"), [("a.xml", "MAX_XML_BYTES"), ("a.rpt", "MAX_BYTES")])
+def test_a_report_larger_than_reports_are_is_refused(tmp_path, monkeypatch, name, limit):
+    monkeypatch.setattr(synthesis, limit, 100)
+
+    with pytest.raises(DataError, match="is larger than 100 bytes"):
+        read_report(written(tmp_path, name, CSYNTH_XML))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
+def test_what_never_ends_is_refused(monkeypatch):
+    monkeypatch.setattr(synthesis, "MAX_BYTES", 1 << 16)
+
+    with pytest.raises(DataError, match="is larger than 65536 bytes"):
+        read_report(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("content", [b"", bytes(range(256)) * 64, "<a/>".encode("utf-16"), b"<a>" * 50_000])
+@pytest.mark.parametrize("name", ["a.xml", "a.rpt"])
+def test_what_is_neither_xml_nor_text_of_a_tool_is_refused(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"is no (XML|synthesis report)"):
+        read_report(path)
