@@ -124,10 +124,16 @@ def _unknown(name: str, limits: Mapping[Resource, int], family: Family | None) -
     """A part that is not in the table, made of its budget.
 
     Raises:
-        SpecError: what the table says of the name, where there is no budget; else what the budget lacks.
+        SpecError: what the table says of the name, where there is no budget; no family; else what the budget lacks.
     """
-    if not limits or family is None:
+    if not limits:
         return find_part(name)
+    if family is None:
+        raise SpecError(
+            f"the part {name!r} is not known, nor the family it is of",
+            where="part",
+            hint=f"describe a part whose name begins with {', '.join(start for start, _ in _BEGINNINGS)}",
+        )
     lacking = [resource.value.lower() for resource in _NEEDED if resource not in limits]
     if lacking:
         raise SpecError(

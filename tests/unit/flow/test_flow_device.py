@@ -104,3 +104,12 @@ def test_goals_exclude_each_other_whatever_they_are():
 def test_a_latency_is_above_zero(microseconds):
     with pytest.raises(SpecError, match="give a number above 0"):
         _ = GoalRequest(latency_us=microseconds).goal
+
+
+def test_a_part_of_no_known_family_says_how_names_begin() -> None:
+    budget = DeviceRequest(budget="dsp=100,lut=50000,bram18=100")
+
+    with pytest.raises(
+        SpecError, match=r"'5cgx' is not known, nor the family it is of .* begins with xc7z, xc7, xczu"
+    ):
+        choose_part("5cgx", budget)
