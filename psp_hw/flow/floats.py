@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from psp_hw.errors import SpecError
 from psp_hw.flow.runs import new_run, stem_of
 from psp_hw.flow.signals import stopping_at_signals
 from psp_hw.flow.train import Interrupted, Request, check_machine, check_names, machine_of, what_and_where
+from psp_hw.training.launch import check_launch
 
 if TYPE_CHECKING:
     from psp_hw.training.first_phase import FloatResult
@@ -38,6 +40,7 @@ def train_floats(
     spec, out = what_and_where(request)
     check_names(spec)
     check_machine(request)
+    check_launch(request.devices, request.nodes, os.environ)
     with stopping_at_signals(), nullcontext(out) if out is not None else new_run(stem_of(spec, None)) as run:
         from psp_hw.training.first_phase import train_floats as train
         from psp_hw.training.machine import is_leader

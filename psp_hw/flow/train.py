@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from psp_hw.spec.load import load_spec
 from psp_hw.spec.names import suggestion
 from psp_hw.spec.presets import preset, with_bits, with_steps, with_structures
 from psp_hw.spec.train import EngineSpec, TrainSpec
+from psp_hw.training.launch import check_launch
 
 if TYPE_CHECKING:
     from psp_hw.pruning.survey import LayerSurvey
@@ -119,6 +121,7 @@ def train(
     spec, out = what_and_where(request)
     check_names(spec)
     check_machine(request)
+    check_launch(request.devices, request.nodes, os.environ)
     with (
         stopping_at_signals(),
         nullcontext(out) if out is not None else new_run(stem_of(spec, request.floats)) as run,

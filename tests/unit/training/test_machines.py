@@ -1,0 +1,144 @@
+"""Two machines: agents of torchrun and processes of SLURM on the loopback address train what two processes of one machine do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from psp_hw.errors import SpecError
+from psp_hw.training.launch import check_launch
+
+TRAIN = ["-m", "psp_hw", "train", "--shape", "--steps", "24", "--accelerator", "cpu", "--no-tensorboard"]
+TRAIN += ["--floats-only", "--json"]
+SLURM = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices", "nodes"),
+    [
+        ({}, 3, 2),
+        (SLURM, 1, 2),
+        (SLURM | {"SLURM_JOB_NAME": "bash"}, 4, 1),
+        ({"SLURM_NTASKS": "1"}, 1, 1),
+        (TORCHRUN, 2, 2),
+        (TORCHRUN | SLURM, 2, 2),  # torchrun inside of a job: its word counts
+    ],
+)
+def test_what_agrees_with_the_launcher_is_taken(
+    environment: Mapping[str, str], devices: int, nodes: int
+) -> None:
+    check_launch(devices, nodes, environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices", "nodes", "told"),
+    [
+        (SLURM, 1, 4, "--nodes: 4 asked for, SLURM gave this job 2 (SLURM_NNODES) (use --nodes 2, or sbatch --nodes 4)"),
+        (SLURM, 2, 2, "--devices: 2 asked for, SLURM starts 1 processes on each node (SLURM_NTASKS_PER_NODE)"),
+        ({"SLURM_NTASKS": "1"}, 4, 1, "--devices: 4 x 1 processes asked for, SLURM starts 1 (SLURM_NTASKS)"),
+        ({"SLURM_NTASKS": "4"}, 4, 1, "SLURM starts 4 processes and does not say how many on each node"),
+        ({"SLURM_NTASKS": "two"}, 1, 1, "SLURM_NTASKS: 'two' is not a number"),
+        (TORCHRUN, 1, 2, "--devices: 1 asked for, torchrun starts 2 processes on each node (LOCAL_WORLD_SIZE)"),
+        (TORCHRUN, 2, 1, "--nodes: 1 asked for, torchrun starts 4 processes in all (WORLD_SIZE) (use --nodes 2"),
+    ],
+)  # fmt: skip
+def test_what_differs_from_the_launcher_is_refused(
+    environment: Mapping[str, str], devices: int, nodes: int, told: str
+) -> None:
+    with pytest.raises(SpecError, match=re.escape(told)):
+        check_launch(devices, nodes, environment)
+
+
+def test_the_command_refuses_before_it_waits_for_anybody(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "psp_hw", "train", "--shape", "--nodes", "4", "--out", "run"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **SLURM}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert 2 == done.returncode
+    assert "--nodes: 4 asked for, SLURM gave this job 2" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def _free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+def _together(folder: Path, commands: list[tuple[list[str], dict[str, str]]]) -> list[str]:
+    """What each of several processes says on stdout, side by side."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, *command], cwd=folder, env={**os.environ, **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for command, environment in commands
+    ]  # fmt: skip
+    told = [process.communicate(timeout=300) for process in running]
+    assert [0] * len(running) == [process.returncode for process in running], told
+    return [stdout for stdout, _ in told]
+
+
+@pytest.fixture(scope="module")
+def one_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Alphas and weights behind the last step of two processes of one machine."""
+    folder = tmp_path_factory.mktemp("one")
+    _together(folder, [([*TRAIN, "--devices", "2", "--out", "run"], {})])
+    return _learnt(folder)
+
+
+def _learnt(folder: Path) -> dict[str, Any]:
+    checkpoint = torch.load(folder / "run/checkpoints/train-last.ckpt", weights_only=True)
+    state: dict[str, Any] = checkpoint["state_dict"]
+    assert any(name.endswith("alpha") for name in state)
+    return state
+
+
+def _assert_equal(expected: dict[str, Any], folder: Path, told: list[str]) -> None:
+    assert [True, False] == [bool(text) for text in told], "the first speaks, the other is silent"
+    assert "run" == json.loads(told[0])["run"]
+    found = _learnt(folder)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+
+
+@pytest.mark.slow
+def test_two_agents_of_torchrun(one_machine: dict[str, Any], tmp_path: Path) -> None:
+    agent = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    agent += ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
+    asked = [*TRAIN, "--nodes", "2", "--devices", "1", "--out", "run"]
+    told = _together(tmp_path, [([*agent, "--node-rank", rank, *asked], {}) for rank in "01"])
+
+    _assert_equal(one_machine, tmp_path, told)
+
+
+@pytest.mark.slow
+def test_two_tasks_of_slurm(one_machine: dict[str, Any], tmp_path: Path) -> None:
+    """With the environment that srun gives to each task; they agree on a checkpoint within the epoch, too."""
+    job = {
+        **SLURM,
+        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_NODELIST": "127.0.0.1",
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_LOCALID": "0",
+        "MASTER_PORT": str(_free_port()),
+    }
+    asked = [*TRAIN, "--nodes", "2", "--devices", "1", "--checkpoint-minutes", "0", "--out", "run"]
+    tasks = [(asked, {**job, "SLURM_PROCID": rank, "SLURM_NODEID": rank}) for rank in "01"]
+    told = _together(tmp_path, tasks)
+
+    _assert_equal(one_machine, tmp_path, told)
