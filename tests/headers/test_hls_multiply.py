@@ -66,7 +66,11 @@ struct Apply<KIND, 1> {
 
 def count_differing(folder: Path, kind: str, call: str, *flags: str) -> int:
     main = f'int main() {{ std::printf("%ld", differing<{kind} >({call})); return 0; }}'
-    (folder / "main.cpp").write_text(APPLY + PROGRAM + main)
+    return printed(folder, APPLY + PROGRAM + main, *flags)
+
+
+def printed(folder: Path, program: str, *flags: str) -> int:
+    (folder / "main.cpp").write_text(program)
     include = template_dir() / "include"
     command = [gxx.compiler(), "-std=c++14", "-O2", "-Wno-unknown-pragmas", *flags, f"-I{include}"]
     command += ["-isystem", str(ap_types_dir()), "-o", str(folder / "main"), str(folder / "main.cpp")]
@@ -108,6 +112,33 @@ def test_a_layer_is_given_operands_of_enough_bits_also_where_no_weight_is_negati
     call = f"{fmt.min}, {fmt.max}, {weights[0]}, {weights[1]}, 1"
 
     assert 0 == count_differing(tmp_path, f"psp::{multiplier_type(engine)}", call, "-DPSP_EXACT_WIDTHS")
+
+
+WIDE = """
+int main() {
+    const long long ends[2][2] = {{-(1LL << 23), (1LL << 23) - 1}, {-(1LL << 14), (1LL << 14) - 1}};
+    long wrong = 0;
+    for (int i = 0; i < 4; ++i) {
+        const long long x = ends[0][i % 2];
+        const long long w[2] = {ends[1][i / 2], ends[1][1 - i / 2]};
+        long long sums[2] = {5, -7};
+        for (int s = 0; s < 2; s += KIND::kAtOnce) KIND::add(x, *reinterpret_cast<const long long(*)[KIND::kAtOnce]>(w + s),
+                                                             *reinterpret_cast<long long(*)[KIND::kAtOnce]>(sums + s));
+        wrong += sums[0] != 5 + x * w[0];
+        wrong += sums[1] != -7 + x * w[1];
+    }
+    std::printf("%ld", wrong);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("-DPSP_EXACT_WIDTHS",)])
+@pytest.mark.parametrize("kind", ["InLuts<24, 15>", "InDsp<24, 15>", "InDspPairs<24, 15, 39>", "ByTool"])
+def test_products_of_more_bits_than_an_int_has(tmp_path: Path, kind: str, flags: tuple[str, ...]) -> None:
+    program = f'#include <cstdio>\n#include "psp/multiply.h"\ntypedef psp::{kind} KIND;\n{WIDE}'
+
+    assert 0 == printed(tmp_path, program, *flags)
 
 
 def test_a_lane_one_bit_too_narrow_is_seen(tmp_path: Path) -> None:

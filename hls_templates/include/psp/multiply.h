@@ -16,13 +16,14 @@ namespace psp {
 
 namespace detail {
 
-// An operand or a product of WIDTH bits, sign included: a word of that width in synthesis (psp/number.h).
-template <int WIDTH>
+// An operand or a product of WIDTH bits, sign included: a word of that width in synthesis (psp/number.h). C++ multiplies in the type
+// of its operands, so there an operand has the type of its product, of PRODUCT bits.
+template <int WIDTH, int PRODUCT = WIDTH>
 struct Word {
 #if PSP_WORDS_OF_SYNTHESIS
     typedef ap_int<WIDTH> type;
 #else
-    typedef typename Machine<WIDTH>::type type;
+    typedef typename Select<(PRODUCT <= 64), typename Machine<PRODUCT>::type, ap_int<WIDTH> >::type type;
 #endif
 };
 
@@ -72,8 +73,8 @@ struct InLuts {
     template <class N>
     static void add(N x, const N (&w)[1], N (&sums)[1]) {
 #pragma HLS INLINE
-        const typename detail::Word<X_BITS>::type left = x;
-        const typename detail::Word<W_BITS>::type right = w[0];
+        const typename detail::Word<X_BITS, X_BITS + W_BITS>::type left = x;
+        const typename detail::Word<W_BITS, X_BITS + W_BITS>::type right = w[0];
         const typename detail::Word<X_BITS + W_BITS>::type product = left * right;
 #ifdef __VITIS_HLS__
 #pragma HLS BIND_OP variable=product op=mul impl=fabric
@@ -91,8 +92,8 @@ struct InDsp {
     template <class N>
     static void add(N x, const N (&w)[1], N (&sums)[1]) {
 #pragma HLS INLINE
-        const typename detail::Word<X_BITS>::type left = x;
-        const typename detail::Word<W_BITS>::type right = w[0];
+        const typename detail::Word<X_BITS, X_BITS + W_BITS>::type left = x;
+        const typename detail::Word<W_BITS, X_BITS + W_BITS>::type right = w[0];
         const typename detail::Word<X_BITS + W_BITS>::type product = left * right;
 #ifdef __VITIS_HLS__
 #pragma HLS BIND_OP variable=product op=mul impl=dsp
