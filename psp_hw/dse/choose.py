@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.options import CostArray, Options
-from psp_hw.dse.relax import Block, Choosing, Relaxing, least_excess, search
+from psp_hw.dse.relax import Choosing, Relaxing, least_excess, search
 from psp_hw.dse.repair import Walk
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,9 +40,6 @@ class Problem:
     capacity: CostArray
     beside: tuple[CostArray, ...] = ()
     known: dict[int, _Known] = field(init=False, default_factory=dict)
-    blocks: dict[tuple[Options, ...], Block] = field(
-        default_factory=dict
-    )  # shared by problems of the same options
 
     @property
     def prices(self) -> FloatArray:
@@ -111,12 +108,14 @@ class _Known:
         relaxing: the relaxation where one is, and its problem.
         good: a good choice, and the bound then.
         best: the answer of a thorough search.
+        closest: a choice that passes the budget by little.
     """
 
     settled: Answer | None
     relaxing: tuple[Choosing, Relaxing] | None = None
     good: Answer | None = None
     best: Answer | None = None
+    closest: Choice | None = None
 
 
 NONE = Answer(None, math.inf)
@@ -212,10 +211,12 @@ def _relaxing(problem: Problem, interval: int, known: _Known) -> tuple[Choosing,
 
 def closest(problem: Problem, interval: int) -> Choice:
     """A choice that meets an interval and passes the budget by little, if at all."""
-    settled = _known(problem, interval).settled
-    if settled is not None and settled.choice is not None:
-        return settled.choice
-    return chosen(problem, least_excess(_choosing(problem, interval)))
+    known = _known(problem, interval)
+    if known.settled is not None and known.settled.choice is not None:
+        return known.settled.choice
+    if known.closest is None:
+        known.closest = chosen(problem, least_excess(_choosing(problem, interval)))
+    return known.closest
 
 
 def cost_of(problem: Problem, choice: Choice) -> float:
@@ -240,10 +241,7 @@ def _lists(problem: Problem, interval: int) -> list[CostArray]:
 
 
 def _choosing(problem: Problem, interval: int) -> Choosing:
-    if problem.options not in problem.blocks:
-        problem.blocks[problem.options] = Block([options.costs for options in problem.options])
-    blocks = problem.blocks[problem.options], Block(problem.beside)
-    return Choosing(_lists(problem, interval), problem.fixed, problem.budget, problem.prices, blocks)
+    return Choosing(_lists(problem, interval), problem.fixed, problem.budget, problem.prices)
 
 
 def chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:

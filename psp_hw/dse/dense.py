@@ -8,16 +8,18 @@ holds the sums against engines priced one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.cost.bill import Item, MultiplyPair, Operator, Rom
+from psp_hw.cost.bill import Item, MultiplyPair, Operator, Register, Rom
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_outputs, conv_selection, conv_sums, engine_pipeline, pipeline_parts
+from psp_hw.cost.pipeline import Pipeline
 from psp_hw.cost.pricing import fits_dsp, packed_bits, price_parts, uses_dsp
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.tables import MAX_PRODUCTS
@@ -54,6 +56,56 @@ class Datapath:
     cost: tuple[int, ...]
 
 
+class Datapaths(Sequence[Datapath]):
+    """Data paths in one array; each an object only when it is asked for.
+
+    Args:
+        rows: words, depth, resources [n, 7].
+        way: fold, multipliers and memory of a row.
+    """
+
+    def __init__(
+        self, rows: CostArray, way: Callable[[int], tuple[Fold, MultiplierKind, MemoryKind]]
+    ) -> None:
+        self.rows, self._way = rows, way
+
+    @staticmethod
+    def of(paths: Sequence[Datapath]) -> Datapaths:
+        """Of objects that are there."""
+        rows = np.array([(path.words, path.depth, *path.cost) for path in paths], dtype=np.int64)
+        return Datapaths(
+            rows.reshape(len(paths), 2 + len(Resource)),
+            lambda at: (paths[at].fold, paths[at].multipliers, paths[at].memory),
+        )
+
+    def and_then(self, others: Datapaths) -> Datapaths:
+        """These, and others after them."""
+        count = len(self)
+        return Datapaths(
+            np.concatenate([self.rows, others.rows]),
+            lambda at: self.way(at) if at < count else others.way(at - count),
+        )
+
+    def way(self, at: int) -> tuple[Fold, MultiplierKind, MemoryKind]:
+        """Fold, multipliers and memory of one."""
+        return self._way(at)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Datapath: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Datapath]: ...
+
+    def __getitem__(self, at: int | slice) -> Datapath | Sequence[Datapath]:
+        if isinstance(at, slice):
+            return [self[index] for index in range(len(self))[at]]
+        words, depth, *cost = self.rows[at].tolist()
+        return Datapath(*self.way(range(len(self))[at]), words, depth, tuple(cost))
+
+
 def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:
     """How a folded engine may make its products on a fabric: left to the tool, or the way that the tool would not take.
 
@@ -77,9 +129,12 @@ _Parts = tuple[CostArray, CostArray, CostArray, int]
 class _Known:
     """What was priced for a fabric at a clock, by all that it depends on: neither the weights nor the part are among it."""
 
-    paths: dict[tuple[object, ...], _Parts] = field(default_factory=dict)
+    paths: dict[tuple[object, ...], dict[tuple[int, ...], _Parts]] = field(default_factory=dict)
+    controls: dict[tuple[Item | Operator, ...], CostArray] = field(default_factory=dict)
     tails: dict[tuple[object, ...], CostArray] = field(default_factory=dict)
-    roms: dict[tuple[int, int, MemoryKind], CostArray] = field(default_factory=dict)
+    roms: dict[MemoryKind, dict[tuple[int, int], CostArray]] = field(
+        default_factory=lambda: {memory: {} for memory in MEMORIES}
+    )
 
 
 @lru_cache(maxsize=KEPT_CLOCKS)
@@ -95,7 +150,9 @@ class Site:
     fabric: Fabric
     clock: Clock
 
-    def path(self, engine: ConvEngine, pes: Sequence[int], inner: tuple[int, int]) -> _Parts:
+    def path(
+        self, engine: ConvEngine, pes: Sequence[int], inner: tuple[int, int], base: tuple[object, ...]
+    ) -> _Parts:
         """What the data path of a folded engine takes between selection and output.
 
         Registers of the pipeline grow linearly with ``pe``: two of them say all.
@@ -104,21 +161,34 @@ class Site:
             engine: its fold is not looked at.
             pes: the least pe, and the one after it if there is one; no word of theirs is the whole pixel.
             inner: simd and taps.
+            base: ``path_base(engine)``.
         """
         operands = inner[0] * inner[1]
-        key = (*_path_base(engine), operands, operands < engine.in_channels * len(engine.op.taps), *pes)
-        known = _known(self.fabric, self.clock).paths
+        known = _known(self.fabric, self.clock).paths.setdefault(base, {})
+        key = (operands, operands < engine.in_channels * len(engine.op.taps), *pes)
         if key not in known:
             engines = [_folded(engine, pe, inner) for pe in pes]
             cuts = [engine_pipeline(one, self.fabric, self.clock) for one in engines]
-            taken = [self.price(pipeline_parts(one)) for one in cuts]
+            taken = [self.stages(one) for one in cuts]
             slope = (taken[1] - taken[0]) // (pes[1] - pes[0]) if len(pes) > 1 else NOTHING
             known[key] = self.price(conv_sums(engines[0], self.graph)), taken[0], slope, cuts[0].depth
         return known[key]
 
+    def stages(self, pipeline: Pipeline) -> CostArray:
+        """What a pipeline takes [5]; a register takes as many times a bit as it has."""
+        parts = pipeline_parts(pipeline)
+        bits = sum(part.bits for part in parts if isinstance(part, Register))
+        others = tuple(part for part in parts if not isinstance(part, Register))
+        known = _known(self.fabric, self.clock).controls
+        if others not in known:
+            known[others] = self.price(others)
+        if () not in known:
+            known[()] = self.price([Register(1)])
+        return known[others] + bits * known[()]
+
     def rom(self, words: int, bits: int, memory: MemoryKind) -> CostArray:
         """What a memory of constants takes [5]."""
-        known, key = _known(self.fabric, self.clock).roms, (words, bits, memory)
+        known, key = _known(self.fabric, self.clock).roms[memory], (words, bits)
         if key not in known:
             known[key] = self.price([Rom(words, bits, memory)])
         return known[key]
@@ -146,11 +216,12 @@ class Site:
         return np.array(price_parts(parts, self.fabric).amounts, dtype=np.int64)
 
 
-def _path_base(engine: ConvEngine) -> tuple[object, ...]:
+def path_base(engine: ConvEngine) -> tuple[object, ...]:
     """What the data path between selection and output depends on beside the fold."""
     return (
         engine.source.fmt.width,
         engine.operand_bits,
+        engine.pair_lane,
         engine.weight_fmt.width,
         engine.acc_fmt.width,
         engine.op.bias is None,
@@ -161,7 +232,7 @@ def _path_base(engine: ConvEngine) -> tuple[object, ...]:
     )
 
 
-def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> list[Datapath]:
+def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> Datapaths:
     """Folds that go through all taps and channels, the whole pixel at once apart, that no other beats.
 
     Args:
@@ -175,21 +246,18 @@ def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierK
     possible = [kind for kind in grid.kinds(site.fabric) if kind in kinds]
     found = [row for kind in possible for row in grid.rows(kind, site)]
     if not found:
-        return []
+        return Datapaths.of([])
     rows = np.concatenate([numbers for _, _, numbers, _ in found])
     places = np.concatenate([where for _, _, _, where in found])
     source = np.repeat(np.arange(len(found)), [len(where) for _, _, _, where in found])
-    return [
-        Datapath(
-            fold=grid.fold(*places[at].tolist()),
-            multipliers=found[source[at]][0],
-            memory=found[source[at]][1],
-            words=int(rows[at, 0]),
-            depth=int(rows[at, 1]),
-            cost=tuple(rows[at, 2:].tolist()),
-        )
-        for at in unbeaten(rows).tolist()
-    ]
+    kept = unbeaten(rows)
+    places, source = places[kept], source[kept]
+
+    def way(at: int) -> tuple[Fold, MultiplierKind, MemoryKind]:
+        kind, memory, _, _ = found[int(source[at])]
+        return grid.fold(*places[at].tolist()), kind, memory
+
+    return Datapaths(rows[kept], way)
 
 
 # Multipliers, where the weights are, (words, depth, resources) [n, 7], and (place among pe, place among inner folds) [n, 2].
@@ -317,14 +385,15 @@ class _Grid:
         """By operands: sums at the least pe [L, 5], pipeline there [L, 5] and more of it per pe [L, 5], depth [L]."""
         width = self.engine.weight_fmt.width
         engine, nothing = replace(self.engine, multipliers=kind), (NOTHING, NOTHING, NOTHING, 0)
+        base, least = path_base(engine), pes[:2].tolist()
         found = []
         for operands in self.distinct.tolist():
             inner = self.inner[int(np.searchsorted(self.operands, operands))]
             most = (
                 min(MAX_PRODUCTS, MOST_BITS // width, self.engine.out_channels * self.whole - 1) // operands
             )
-            able = [pe for pe in pes.tolist() if pe <= most]
-            found.append(site.path(engine, able[:2], inner) if able else nothing)
+            able = [pe for pe in least if pe <= most]
+            found.append(site.path(engine, able[:2], inner, base) if able else nothing)
         sums, first, slope, depth = zip(*found, strict=True)
         return np.array(sums), np.array(first), np.array(slope), np.array(depth, dtype=np.int64)
 

@@ -119,7 +119,7 @@ class Sizing:
             unbounded=frozenset(c.name for c in part.channels if c.target in joins),
             fifo_depths={channel.name: DEFAULT_FIFO_DEPTH for channel in part.channels},
         )
-        run.until(1)
+        run.advance(1)
         written = {c.name: run.written()[c.name] for c in region.inputs}
         complete = np.max(list(written.values()), axis=0)
         leads = {channel: _lead(written[channel.name], complete) for channel in region.inputs}
@@ -162,7 +162,7 @@ class Sizing:
     def _interval(self, common: int) -> int:
         if common in self._plans:
             return self._plans[common].free_interval
-        return self._freely(common, FRAMES).until(FRAMES).interval
+        return self._freely(common, FRAMES).interval
 
     def _running(self, common: int, depths: Mapping[str, int]) -> Running:
         """Early channels of any depth, all others at a common one."""
@@ -172,7 +172,7 @@ class Sizing:
     def _freely(self, common: int, frames: int) -> Running:
         if common not in self._free:
             self._free[common] = self._running(common, self._depths)
-        self._free[common].until(frames)
+        self._free[common].advance(frames)
         return self._free[common]
 
     def _early_depths(self, common: int, frames: int) -> dict[str, int]:
@@ -194,7 +194,7 @@ class Sizing:
             }
             self._deeper[common] = self._running(common, depths)
         run = self._deeper[common]
-        run.until(frames)
+        run.advance(frames)
         return run.held()
 
     def _early_path(self) -> frozenset[str]:
@@ -213,7 +213,7 @@ class Sizing:
     def _bounded(self, common: int) -> FifoPlan:
         """Every channel as deep as it is used when the early ones are bounded too."""
         run = self._freely(common, FRAMES)
-        free = run.until(FRAMES).interval
+        free = run.interval
         chosen = self._early_depths(common, FRAMES)
         run.bound(chosen)
         timeline = run.until(BOUNDED_FRAMES)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from psp_hw.cost.engines import engine_bill, engine_pipeline, pipeline_parts
+from psp_hw.cost.engines import engine_bill, engine_pipeline
 from psp_hw.cost.maps import map_blocks, map_lanes, map_roms
 from psp_hw.cost.operators import counter
 from psp_hw.cost.pricing import price_bill, uses_dsp
@@ -81,7 +81,7 @@ def _folded(
     engines = [_at(engine, pe, kind) for pe in pes]
     lane = site.price(map_lanes(engines[0])) // pes[0]
     cuts = [engine_pipeline(one, site.fabric, site.clock) for one in engines[:2]]
-    stages = [site.price(pipeline_parts(one)) for one in cuts]
+    stages = [site.stages(one) for one in cuts]
     slope = (stages[1] - stages[0]) // (pes[1] - pes[0]) if len(stages) > 1 else 0 * stages[0]
     pixels = site.price(counter(engine.result.pixels))
     for pe, one in zip(pes, engines, strict=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from psp_hw.cost.engines import (
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.dense import Datapath, Site, dense_datapaths, multipliers_of, unbeaten
+from psp_hw.dse.dense import Datapath, Datapaths, Site, dense_datapaths, multipliers_of, unbeaten
 from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import connection_table, with_delays_by_size
@@ -39,6 +40,40 @@ CostArray = npt.NDArray[np.int64]
 LEAST_BLOCK_DELAY = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Data paths with one way to keep the delay chain."""
+
+    paths: Datapaths
+    delays: tuple[MemoryKind, ...]
+
+
+class Plans(Sequence[NodePlan]):
+    """What each of an engine's options is; an object only when it is asked for."""
+
+    def __init__(self, kept: Sequence[_Kept], order: npt.NDArray[np.intp]) -> None:
+        self._kept, self._order = kept, order
+        self._ends = np.cumsum([len(one.paths) for one in kept])
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, at: int) -> NodePlan: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[NodePlan]: ...
+
+    def __getitem__(self, at: int | slice) -> NodePlan | Sequence[NodePlan]:
+        if isinstance(at, slice):
+            return [self[index] for index in range(len(self))[at]]
+        place = int(self._order[at])
+        group = int(np.searchsorted(self._ends, place, side="right"))
+        one = self._kept[group]
+        fold, multipliers, memory = one.paths.way(place - int(self._ends[group]) + len(one.paths))
+        return NodePlan(fold=fold, weights=memory, delays=one.delays, multipliers=multipliers)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Options:
     """Choices for one engine, by ascending interval.
@@ -52,7 +87,7 @@ class Options:
     """
 
     name: str
-    plans: tuple[NodePlan, ...]
+    plans: Sequence[NodePlan]
     intervals: CostArray
     costs: CostArray
     fronts: dict[int, npt.NDArray[np.intp]] = field(default_factory=dict)
@@ -111,7 +146,7 @@ class Catalog:
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
         self.site = Site(graph, part.fabric, clock)
-        self._known: dict[int, list[Datapath]] = {}
+        self._known: dict[int, Datapaths] = {}
         self._shapes: dict[tuple[object, ...], int] = {}
         self._shape_of: dict[str, int] = {}
         self._arithmetic: dict[tuple[object, ...], Resources] = {}
@@ -135,7 +170,7 @@ class Catalog:
                     where=f"fold.{engine.name}",
                     hint="use a smaller fold, or the whole pixel at once",
                 )
-            return self._with_delays(engine, asked)
+            return self._with_delays(engine, Datapaths.of(asked))
         key = self._shape(engine)
         if key not in self._known:
             self._known[key] = dense_datapaths(engine, self.site, self._multipliers)
@@ -143,7 +178,8 @@ class Catalog:
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
         tables = table_folds(self._graph.constants[engine.op.weight])
         sparse = _undominated(self._datapaths(engine, tables)) if tables else []
-        return self._with_delays(engine, [*self._known[key], *constant, *sparse])
+        dense = self._known[key].and_then(Datapaths.of(constant))
+        return self._with_delays(engine, dense, Datapaths.of(sparse))
 
     def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[Datapath]:
         fabric = self._part.fabric
@@ -200,36 +236,25 @@ class Catalog:
         table = connection_table(fold, self._graph.constants[engine.op.weight])
         return replace(engine, fold=fold, table=table)
 
-    def _with_delays(self, engine: ConvEngine, paths: list[Datapath]) -> Options:
-        """Every data path with every way to keep the delay chain, by ascending interval."""
-        plans: list[NodePlan] = []
+    def _with_delays(self, engine: ConvEngine, *groups: Datapaths) -> Options:
+        """Every data path with every way to keep the delay chain, by ascending interval; tables are a group of their own."""
+        plans: list[_Kept] = []
         costs: list[CostArray] = []
         intervals: list[CostArray] = []
-        for table in (False, True):
-            some = [path for path in paths if path.fold.table is table]
-            if not some:
+        for some in groups:
+            if not len(some):
                 continue
             # What a table holds of a pixel depends on the weights alone: one chain serves all tables of an engine.
             chained = with_delays_by_size(self._folded(engine, some[0].fold))
-            own = np.array([path.cost for path in some], dtype=np.int64)
-            words = np.array([path.words for path in some], dtype=np.int64)
-            depths = np.array([path.depth for path in some], dtype=np.int64)
+            words, depths = some.rows[:, 0], some.rows[:, 1]
             takes = engine.scan.steps + engine.scan.outputs * (words - 1) + depths + RESTART_CYCLES
             for kinds, amounts in self._chains(chained):
-                costs.append(own + amounts)
+                costs.append(some.rows[:, 2:] + amounts)
                 intervals.append(takes)
-                plans += [
-                    NodePlan(fold=path.fold, weights=path.memory, delays=kinds, multipliers=path.multipliers)
-                    for path in some
-                ]
+                plans.append(_Kept(some, kinds))
         every = np.concatenate(intervals)
         order = np.argsort(every, kind="stable")
-        return Options(
-            engine.name,
-            tuple(plans[index] for index in order.tolist()),
-            every[order],
-            np.concatenate(costs)[order],
-        )
+        return Options(engine.name, Plans(plans, order), every[order], np.concatenate(costs)[order])
 
     def _chains(self, engine: ConvEngine) -> Iterator[tuple[tuple[MemoryKind, ...], CostArray]]:
         """Every way to keep the delay chain, and what window, walk and chain then take [5]."""
@@ -261,6 +286,7 @@ def _shape(engine: ConvEngine) -> tuple[object, ...]:
         len(op.taps),
         reads_padding(engine.scan),
         engine.weight_fmt.width,
+        engine.pair_lane,
         engine.acc_fmt,
         engine.shifts,
         op.bias is None,

@@ -13,8 +13,10 @@ from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, shortages
+from psp_hw.dse.branches import least_depths
 from psp_hw.dse.choose import Choice, closest, possible
 from psp_hw.dse.densities import at_density, densities_below
+from psp_hw.dse.fifos import COMMON_DEPTHS
 from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import Design, Space, array, fifo_needs, quick_depths, search_space
 from psp_hw.errors import DoesNotFitError
@@ -145,24 +147,53 @@ def larger_part(space: Space, interval: int) -> Part | None:
 
 def lower_density(space: Space, interval: int, densities: Sequence[float]) -> float | None:
     """The first of some shares of kernel positions, descending, with which a design fits; None where none does."""
+    spaces: dict[float, Space] = {}
     low, high = 0, len(densities)  # none before ``low`` is enough, ``high`` is where there is one
     middle = high - 1  # the last first: mostly it is not enough either
     while low < high:
-        if _is_enough(space, interval, densities[middle]):
+        if _is_enough(_thinner(space, densities[middle], spaces), space, interval):
             high = middle
         else:
             low = middle + 1
         middle = (low + high) // 2
-    return densities[high] if high < len(densities) else None
+    for density in densities[high:]:
+        if _is_enough(_thinner(space, density, spaces), space, interval, simulated=True):
+            return density
+    return None
 
 
-def _is_enough(space: Space, interval: int, density: float) -> bool:
-    """Whether a design fits with a share of the kernel positions."""
-    thinner = search_space(at_density(space.graph, density), space.part, space.clock, {})
+def _thinner(space: Space, density: float, spaces: dict[float, Space]) -> Space:
+    """The space of the network with a share of its kernel positions."""
+    if density not in spaces:
+        spaces[density] = search_space(
+            at_density(space.graph, density),
+            space.part,
+            space.clock,
+            {},
+            space.multipliers,
+            maps=space.maps,
+            like=space,
+        )
+    return spaces[density]
+
+
+def _is_enough(thinner: Space, space: Space, interval: int, *, simulated: bool = False) -> bool:
+    """Whether a design of a thinner network fits.
+
+    Args:
+        simulated: with FIFOs as a choice needs them; else as deep as every choice needs them.
+    """
     within = min(interval, thinner.intervals[-1])
     if within < thinner.floor:
         return False
-    depths = quick_depths(thinner, closest(thinner.problem, within))
+    if simulated:
+        depths = quick_depths(thinner, closest(thinner.problem, within))
+    else:
+        least = least_depths(thinner.regions)
+        depths = {
+            channel.name: max(COMMON_DEPTHS[0], least.get(channel.name, 0))
+            for channel in thinner.flow.channels
+        }
     return _fits(thinner, within, space.problem.capacity, depths)
 
 

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.cost.resources import Resource
-
 CostArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,14 +54,12 @@ class Choosing:
         fixed: resources of what is not chosen [5].
         budget: what may be taken [5].
         prices: cost of one of each resource [5].
-        blocks: options that begin with those of ``lists``, row by row, where they are side by side already.
     """
 
     lists: Sequence[CostArray]
     fixed: CostArray
     budget: CostArray
     prices: FloatArray
-    blocks: tuple[Block, ...] = ()
 
     @property
     def most(self) -> float:
@@ -178,53 +174,17 @@ def least_excess(problem: Choosing) -> tuple[int, ...]:
     return tuple(best.tolist())
 
 
-class Block:
-    """Options of some engines side by side, so that one product prices them all.
-
-    Args:
-        lists: resources of the options, per engine [options, 5].
-    """
-
-    def __init__(self, lists: Sequence[CostArray]) -> None:
-        self.rows = np.arange(len(lists))
-        # Whole numbers below 2**53: sums of them are exact. Short rows end in zeros, which are never looked at.
-        self.costs = np.zeros((len(lists), max((len(costs) for costs in lists), default=0), len(Resource)))
-        for row, costs in enumerate(lists):
-            self.costs[row, : len(costs)] = costs
-
-
-class _Part:
-    """A block, of each row as many options as a problem has."""
-
-    def __init__(self, block: Block, counts: Sequence[int], prices: FloatArray) -> None:
-        self.counts = np.asarray(counts, dtype=np.intp)
-        self._rows = block.rows
-        self._costs = block.costs[:, : max(counts, default=0)]
-        self._own = self._costs @ prices
-        self._own[np.arange(self._own.shape[1]) >= self.counts[:, None]] = np.inf
-
-    def scores(self, prices: FloatArray, *, own: bool = True) -> FloatArray:
-        """What options cost at prices of a unit of each resource, their own cost included or not [rows, options]."""
-        extra = self._costs @ prices
-        return self._own + extra if own else np.where(np.isinf(self._own), np.inf, extra)
-
-    def taken(self, picks: npt.NDArray[np.intp]) -> FloatArray:
-        """What some options take in all [5]."""
-        return np.asarray(self._costs[self._rows, picks].sum(axis=0))
-
-
 class _Table:
-    """All options of a problem, in blocks."""
+    """All options of a problem one below the other, so that one product prices them."""
 
     def __init__(self, problem: Choosing) -> None:
-        blocks = problem.blocks or (Block(problem.lists),)
         counts = [len(costs) for costs in problem.lists]
-        self._parts, at = [], 0
-        for block in blocks:
-            if len(block.rows):
-                mine = counts[at : at + len(block.rows)]
-                self._parts.append(_Part(block, mine, problem.prices))
-                at += len(mine)
+        self._starts = np.cumsum([0, *counts[:-1]]) if counts else np.zeros(0, dtype=np.intp)
+        self._row = np.repeat(np.arange(len(counts)), counts)
+        empty = np.zeros((0, len(problem.budget)), dtype=np.int64)
+        # Whole numbers below 2**53: sums of them are exact.
+        self._costs: FloatArray = np.concatenate([empty, *problem.lists]).astype(np.float64)
+        self._own = self._costs @ problem.prices
         self.unit = np.maximum(problem.budget, 1).astype(np.float64)
         self.room = problem.budget / self.unit
         self._fixed = problem.fixed
@@ -232,37 +192,33 @@ class _Table:
 
     def at(self, prices: FloatArray) -> tuple[float, npt.NDArray[np.intp], CostArray]:
         """The bound at some prices of the whole budget, the choice that attains it, and what that takes."""
-        value = self._fixed_cost + float((self._fixed / self.unit - self.room) @ prices)
-        taken, found = np.zeros(len(self.unit)), []
-        for part in self._parts:
-            scores = part.scores(prices / self.unit)
-            picks = scores.argmin(axis=1)
-            value += float(np.take_along_axis(scores, picks[:, None], axis=1).sum())
-            taken += part.taken(picks)
-            found.append(picks)
-        return value, _joined(found), self._fixed + taken.astype(np.int64)
+        scores = self._own + self._costs @ (prices / self.unit)
+        picks, used = self._least(scores)
+        value = self._fixed_cost + float(scores[picks].sum())
+        value += float((self._fixed / self.unit - self.room) @ prices)
+        return value, picks - self._starts, used
 
     def under(self, weights: FloatArray) -> tuple[npt.NDArray[np.intp], CostArray]:
         """The choice whose shares of the budget, weighted, sum to the least, and what it takes."""
-        taken, found = np.zeros(len(self.unit)), []
-        for part in self._parts:
-            picks = part.scores(weights / self.unit, own=False).argmin(axis=1)
-            taken += part.taken(picks)
-            found.append(picks)
-        return _joined(found), self._fixed + taken.astype(np.int64)
+        picks, used = self._least(self._costs @ (weights / self.unit))
+        return picks - self._starts, used
 
     def reduced(self, prices: FloatArray) -> list[FloatArray]:
         """What each option costs at some prices beyond the cheapest of its engine."""
-        found = []
-        for part in self._parts:
-            scores = part.scores(prices / self.unit)
-            scores -= scores.min(axis=1, keepdims=True)
-            found += [row[:count] for row, count in zip(scores, part.counts, strict=True)]
-        return found
+        scores = self._own + self._costs @ (prices / self.unit)
+        if not len(self._starts):
+            return []
+        scores -= np.minimum.reduceat(scores, self._starts)[self._row]
+        return np.split(scores, self._starts[1:])
 
-
-def _joined(picks: Sequence[npt.NDArray[np.intp]]) -> npt.NDArray[np.intp]:
-    return np.concatenate(picks) if picks else np.zeros(0, dtype=np.intp)
+    def _least(self, scores: FloatArray) -> tuple[npt.NDArray[np.intp], CostArray]:
+        """Where each engine's least score is, the first of equals, and what those options take with what is fixed."""
+        if not len(self._starts):
+            return self._starts, self._fixed
+        least = np.minimum.reduceat(scores, self._starts)
+        places = np.flatnonzero(scores == least[self._row])
+        picks = places[np.searchsorted(self._row[places], np.arange(len(self._starts)))]
+        return picks, self._fixed + self._costs[picks].sum(axis=0).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

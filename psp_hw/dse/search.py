@@ -37,6 +37,9 @@ from psp_hw.units import Clock
 # Times the folds aim higher because FIFOs made the design slower than asked.
 ROUNDS = 5
 
+# Share of its cost that another choice has to save for its dataflow to be looked at.
+WORTH = 0.002
+
 # What a frame rate may lack by having been rounded: an interval's own rate asks for that interval.
 ROUNDING = 1e-12
 
@@ -361,7 +364,7 @@ def _cheaper(space: Space, budget: CostArray, found: Choice) -> Choice:
     """A choice that fits, or one as fast that costs less."""
     problem = space.within(budget, quick_depths(space, found))
     best = affordable(problem, interval_of(space, found)).choice
-    if best is None or best.total @ problem.prices >= found.total @ problem.prices:
+    if best is None or best.total @ problem.prices >= (1.0 - WORTH) * (found.total @ problem.prices):
         return found
     return best if (best.total + fifo_needs(space, best, budget) <= budget).all() else found
 

@@ -18,7 +18,7 @@ from psp_hw.dse.choose import Choice, Problem, affordable
 from psp_hw.dse.fifo_costs import NO_MEMORIES, FifoCosts
 from psp_hw.dse.fifos import COMMON_DEPTHS, Sizing
 from psp_hw.dse.maps import map_options
-from psp_hw.dse.options import Catalog, CostArray
+from psp_hw.dse.options import Catalog, CostArray, Options
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
@@ -32,6 +32,7 @@ from psp_hw.folding.plan import (
     foldable,
 )
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import op_constants
 from psp_hw.sim.cycles import simulate
 from psp_hw.sim.process import RESTART_CYCLES
 from psp_hw.units import Clock
@@ -76,6 +77,8 @@ class Space:
     others: Mapping[str, CostArray]  # what each engine takes that has nothing to choose [5]
     fifos: FifoCosts
     regions: tuple[Region, ...]  # of all joins
+    multipliers: frozenset[MultiplierKind]  # that the back end can bind
+    maps: bool  # whether it can fold maps
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
     flows: dict[tuple[int, ...], Folded] = field(default_factory=dict)  # by choice, the last few
     problems: dict[tuple[int, ...], Problem] = field(default_factory=dict)  # by budget
@@ -106,6 +109,7 @@ def search_space(
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
     *,
     maps: bool = True,
+    like: Space | None = None,
 ) -> Space:
     """Price everything once: options per convolution and map, and the sum of all that has none.
 
@@ -113,14 +117,19 @@ def search_space(
         folds: those that are asked for.
         multipliers: kinds that the back end can bind.
         maps: whether the back end can fold maps (``psp_hw.folding.maps``).
+        like: a space of the same fabric, clock, multipliers and folds; engines that it has too are not priced again.
     """
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
     catalog = Catalog(graph, part, clock, multipliers)
+    known = _same_engines(flow, graph, like) if like is not None else {}
     options = []
     fixed = price(ControlPort(), part.fabric)
     others: dict[str, CostArray] = {}
     floor = 1
     for engine in flow.engines:
+        if engine.name in known:
+            options.append(known[engine.name])
+            continue
         if isinstance(engine, ConvEngine):
             options.append(catalog.options(engine, folds.get(engine.name)))
             continue
@@ -137,7 +146,26 @@ def search_space(
     fifos, joined = FifoCosts(flow, part.fabric), regions(flow)
     beside = fifos.ways(least_depths(joined))
     problem = Problem(tuple(options), array(fixed) + fifos.least, capacity, capacity, beside)
-    return Space(graph, part, clock, flow, problem, floor, others, fifos, joined)
+    return Space(
+        graph, part, clock, flow, problem, floor, others, fifos, joined, frozenset(multipliers), maps
+    )
+
+
+def _same_engines(flow: Dataflow, graph: Graph, like: Space) -> dict[str, Options]:
+    """The options of those engines that another space has too, constants included, by name."""
+    options = {one.name: one for one in like.problem.options}
+    engines = {engine.name: engine for engine in like.flow.engines}
+    return {
+        engine.name: options[engine.name]
+        for engine in flow.engines
+        if isinstance(engine, ConvEngine | AffineEngine | ThresholdEngine)
+        and engine.name in options
+        and engine == engines[engine.name]
+        and all(
+            np.array_equal(graph.constants[name], like.graph.constants[name])
+            for name in op_constants(engine.op)
+        )
+    }
 
 
 def array(resources: Resources) -> CostArray:

@@ -259,10 +259,19 @@ class Running:
         Raises:
             DeadlockError: engines wait for each other for ever.
         """
+        self.advance(frames)
+        return _timeline(self._engines)
+
+    def advance(self, frames: int) -> None:
+        """``until``, without a look at what was found."""
         while self._engines.frames < frames and self._engines.period is None:
             if not self._engines.run_frame():
                 self._engines = self._token_by_token()
-        return _timeline(self._engines)
+
+    @property
+    def interval(self) -> int:
+        """Cycles between the last two frames; of a single one its latency."""
+        return _interval(self._engines)
 
     def bound(self, depths: Mapping[str, int]) -> None:
         """Depths of the channels from now on [tokens]; of each at least what it held so far, so that nothing was different before."""
@@ -293,12 +302,10 @@ class Running:
 
 def _timeline(engines: Sweeps | Clockwork) -> Timeline:
     """What the frames so far say."""
-    period, finished = engines.period, engines.finished
-    last = finished[-1] - finished[-2] if len(finished) > 1 else finished[0]
-    depths = engines.bounds()
+    period, finished, depths = engines.period, engines.finished, engines.bounds()
     return Timeline(
         latency=finished[0],
-        interval=last if period is None else period,
+        interval=_interval(engines),
         steady=period is not None,
         frames=engines.frames,
         finished=finished,
@@ -308,3 +315,8 @@ def _timeline(engines: Sweeps | Clockwork) -> Timeline:
         ),
         stalls=engines.stalls(),
     )
+
+
+def _interval(engines: Sweeps | Clockwork) -> int:
+    finished = engines.finished
+    return finished[-1] - finished[-2] if len(finished) > 1 else finished[0]

@@ -122,6 +122,8 @@ class Sweeps:
             self._tracks[link.target].inputs.append(link)
             self._tracks[link.source].outputs.append(link)
         self._finished: list[int] = []
+        self._held: dict[str, int] = {}  # most tokens of each channel in the first ``_counted`` frames
+        self._counted = 0
 
     @property
     def frames(self) -> int:
@@ -210,12 +212,16 @@ class Sweeps:
 
     def occupancies(self) -> dict[str, int]:
         """Most tokens that each channel held so far."""
-        held = {}
-        for link in self._links:
-            written = np.concatenate(self._tracks[link.source].written)
-            read = np.concatenate(self._tracks[link.target].read)
-            held[link.name] = occupancy(written, read)
-        return held
+        for link in self._links if self._counted < self.frames else ():
+            written, read = self._tracks[link.source].written, self._tracks[link.target].read
+            # Frames that are done do not change.
+            before = sum(len(tokens) for tokens in written[: self._counted])
+            later = np.concatenate(written[self._counted :])
+            self._held[link.name] = max(
+                self._held.get(link.name, 0), occupancy(later, np.concatenate(read), before)
+            )
+        self._counted = self.frames
+        return {link.name: self._held[link.name] for link in self._links}
 
     def written(self) -> dict[str, CycleArray]:
         """When the tokens of all frames were written to each channel [tokens]."""
@@ -231,10 +237,14 @@ class Sweeps:
             link.depth = depths[link.name]
 
 
-def occupancy(written: CycleArray, read: CycleArray) -> int:
-    """Most tokens in a channel whose tokens were written and read at these times [tokens], ascending."""
+def occupancy(written: CycleArray, read: CycleArray, before: int = 0) -> int:
+    """Most tokens in a channel whose tokens were written and read at these times [tokens], ascending.
+
+    Args:
+        before: tokens that were written before those.
+    """
     gone = np.searchsorted(read, written, side="left")  # slots free when each token is written
-    return int((np.arange(1, len(written) + 1) - gone).max(initial=0))
+    return int((np.arange(before + 1, before + len(written) + 1) - gone).max(initial=0))
 
 
 def _wait_for_slots(stalls: CycleArray, track: Track, read: Sequence[CycleArray], depth: int) -> None:
