@@ -93,8 +93,8 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
-class ProductRegister:
-    """``bits`` flip-flops behind products in DSPs, which have registers there themselves."""
+class AbsorbedRegister:
+    """``bits`` flip-flops that C synthesis lists and RTL synthesis finds elsewhere: in a DSP, in a register that holds the same."""
 
     bits: int
 
@@ -163,7 +163,7 @@ Operator = (
     | Mux
     | Gate
     | Register
-    | ProductRegister
+    | AbsorbedRegister
     | Delay
     | Rom
     | Fifo

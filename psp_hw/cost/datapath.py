@@ -59,7 +59,7 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
                 in_dsp = uses_dsp(engine.source.fmt.width, engine.scale_fmt.width, engine.multipliers)
             products = engine.fold.pe * engine.acc_fmt.width
             delay = delays.dsp_product if in_dsp else delays.lut_product
-            yield Level(delay, products, dsp=in_dsp and engine.blocks > 1)
+            yield Level(delay, products, absorbed=in_dsp and engine.blocks > 1)
             yield Level(_adding(delays, engine.acc_fmt.width), products)
             leaving = engine.fold.pe * engine.result.fmt.width
             yield from _requantize_levels(engine.op.requantize, leaving, delays)
@@ -139,16 +139,16 @@ def _conv_path(key: PathKey, delays: Delays) -> tuple[Level, ...]:
         levels.append(Level(delays.memory, key.select_bits))  # what to select is read first
     if key.muxed:
         levels.append(Level(2 * delays.select, operands))
-    if not key.constant:
-        levels.append(Level(delays.memory - delays.select, operands))
     in_dsp = uses_dsp(key.entering, key.weight, key.multipliers)
     paired = key.multipliers is MultiplierKind.DSP_PAIR
+    if not key.constant:
+        levels.append(Level(delays.memory - delays.select, operands, absorbed=in_dsp and not paired))
     product = min(key.entering + key.weight, key.acc)
     products = key.pe * key.lanes * product
     if paired:
-        levels.append(Level(_adding(delays, key.lane + key.weight + 1), operands))
+        levels.append(Level(_adding(delays, key.lane + key.weight + 1), operands, absorbed=True))
     levels.append(
-        Level(delays.dsp_product, products, dsp=not key.constant)
+        Level(delays.dsp_product, products, absorbed=not key.constant)
         if in_dsp
         else Level(delays.lut_product, products)
     )
@@ -159,7 +159,10 @@ def _conv_path(key: PathKey, delays: Delays) -> tuple[Level, ...]:
         inputs, product = math.ceil(inputs / 2), min(product + 1, key.acc)
         levels.append(Level(_adding(delays, product), key.pe * inputs * product))
     if key.bias or key.accumulates:
-        levels.append(Level(_adding(delays, key.acc) + delays.select, key.pe * key.acc))
+        # What is carried from cycle to cycle stands in a register of its own, which holds the same.
+        levels.append(
+            Level(_adding(delays, key.acc) + delays.select, key.pe * key.acc, absorbed=key.accumulates)
+        )
     if key.rounds:
         levels.append(Level(delays.compare + _adding(delays, key.acc), key.pe * key.acc))
         levels.append(Level(delays.compare + delays.select, key.pe * key.leaving))

@@ -14,6 +14,7 @@ import numpy as np
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.bill import (
+    AbsorbedRegister,
     Add,
     Bill,
     Compare,
@@ -26,7 +27,6 @@ from psp_hw.cost.bill import (
     MultiplyPair,
     Mux,
     Operator,
-    ProductRegister,
     Register,
     Rom,
     Select,
@@ -86,8 +86,8 @@ def engine_pipeline(engine: Engine, fabric: Fabric, clock: Clock) -> Pipeline:
 
 def pipeline_parts(pipeline: Pipeline) -> tuple[Operator, ...]:
     """The registers between the stages, and the control of the loop."""
-    beside = (ProductRegister(pipeline.in_dsps),) if pipeline.in_dsps else ()
-    return (Register(pipeline.registers - pipeline.in_dsps), *beside, LoopControl(pipeline.depth + 1))
+    beside = (AbsorbedRegister(pipeline.absorbed),) if pipeline.absorbed else ()
+    return (Register(pipeline.registers - pipeline.absorbed), *beside, LoopControl(pipeline.depth + 1))
 
 
 def pipeline_depth(engine: Engine, fabric: Fabric, clock: Clock) -> int:

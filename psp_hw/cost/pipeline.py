@@ -80,11 +80,15 @@ DELAYS: dict[Fabric, Delays] = {
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A level of a data path: its delay [ns], the bits that are alive behind it, and whether those leave DSPs."""
+    """A level of a data path: its delay [ns], and the bits that are alive behind it.
+
+    ``absorbed`` says that RTL synthesis needs no flip-flops for a register behind it: it stands before or behind a product in a DSP, which
+    has registers for its operands, behind its multiplier and behind its adder (UG479, UG579), or it holds what another register holds.
+    """
 
     delay: float
     bits: int
-    dsp: bool = False
+    absorbed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +99,13 @@ class Pipeline:
         depth: cycles from the end of a step to its token in the FIFO.
         registers: flip-flops between the stages [bits].
         widest: of them, those between the two stages that have the most [bits].
-        in_dsps: of them, those that stand directly behind products in DSPs [bits]. RTL synthesis moves them into the DSP, which has a
-            register behind its multiplier and one behind its adder (UG479, UG579).
+        absorbed: of them, those that RTL synthesis finds elsewhere [bits].
     """
 
     depth: int
     registers: int
     widest: int
-    in_dsps: int = 0
+    absorbed: int = 0
 
 
 def cut(levels: Iterable[Level], clock: Clock) -> Pipeline:
@@ -123,5 +126,5 @@ def cut(levels: Iterable[Level], clock: Clock) -> Pipeline:
         depth=stages - 1 + ENTRY_STAGES,
         registers=sum(level.bits for level in between),
         widest=max(level.bits for level in between),
-        in_dsps=sum(level.bits for level in between if level.dsp),
+        absorbed=sum(level.bits for level in between if level.absorbed),
     )

@@ -8,6 +8,7 @@ from functools import cache
 from typing import assert_never
 
 from psp_hw.cost.bill import (
+    AbsorbedRegister,
     Add,
     Bill,
     Compare,
@@ -23,7 +24,6 @@ from psp_hw.cost.bill import (
     MultiplyPair,
     Mux,
     Operator,
-    ProductRegister,
     Register,
     Rom,
     Saturate,
@@ -125,7 +125,7 @@ def price(operator: Operator, fabric: Fabric, stage: Stage = Stage.RTL_SYNTHESIS
             )
         case Register(bits):
             return Resources(ff=bits)
-        case ProductRegister(bits):
+        case AbsorbedRegister(bits):
             return Resources(ff=0 if rtl else bits)
         case Delay(words, bits, kind):
             return delay(words, bits, kind, rtl=rtl)

@@ -11,8 +11,8 @@ from psp_hw.cost.devices import FABRICS, Fabric, Family
 from psp_hw.cost.published.records import Record, RefusedError, count_of, number_of, object_of, text_of
 from psp_hw.units import Clock
 
-_FIXED = re.compile(r"ap_(u?)fixed<(\d+),(-?\d+)")
-_INTEGER = re.compile(r"ap_(u?)int<(\d+)")
+_FIXED = re.compile(r"ap_(u?)fixed<(\d{1,4}),(-?\d{1,4})")
+_INTEGER = re.compile(r"ap_(u?)int<(\d{1,4})")
 
 
 class Tool(Enum):

@@ -23,7 +23,7 @@ import numpy as np
 from psp_hw.cost.memories import blocks18
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.published.fit import fit
-from psp_hw.cost.published.records import Metric, Record, RefusedError
+from psp_hw.cost.published.records import MOST, Metric, Record, RefusedError
 from psp_hw.errors import PspHwError
 
 STAGE = "rtl_synth"
@@ -174,7 +174,7 @@ def _objects(value: object) -> list[Mapping[str, object]]:
 
 
 def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST else 0
 
 
 def _fifo_blocks(fields: Mapping[str, object]) -> int:

@@ -186,6 +186,8 @@ def number_of(found: Mapping[str, object], name: str) -> int:
     value = found.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name} is missing")
+    if value > MOST:
+        raise ValueError(f"{name} is more than {MOST:.0e}")
     return value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from psp_hw.cost.published.records import Metric, contradicting, read_records
 from psp_hw.errors import DataError
 
 SAMPLE = Path(__file__).with_name("published_layers.jsonl")
+NETWORKS = Path(__file__).with_name("published_networks.jsonl")
 
 
 def sample() -> dict:
@@ -140,3 +143,51 @@ def test_a_pipe_is_read(tmp_path):
     os.close(source)
 
     assert 1 == len(records)
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    10**30,
+    10**400,
+    -2.5,
+    1e300,
+    "",
+    "ap_fixed<999999,3>",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    "[" * 5000,
+)
+
+
+def places(value, path=()):
+    """Where something stands inside objects and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_stands_in_a_record_it_is_predicted_refused_or_skipped(tmp_path, seed):
+    rng = random.Random(seed)
+    texts = [*SAMPLE.read_text().splitlines(), *NETWORKS.read_text().splitlines()]
+    chosen = [json.loads(text) for text in rng.sample(texts, 24)]
+    for record in chosen[:-4]:  # the last ones stay, so that there is something to learn from
+        *way, last = rng.choice(list(places(record)))
+        inner = record
+        for key in way:
+            inner = inner[key]
+        inner[last] = rng.choice(ODD)
+
+    records, skipped = read(tmp_path, *chosen)
+    found = predict(records)
+
+    assert len(chosen) == len(records) + len(skipped)
+    assert len(records) == len(found.covered) + sum(count for _, count in found.refused)
+    assert all(math.isfinite(one.predicted) for one in found.predictions)
