@@ -43,6 +43,8 @@ def _template() -> Template:
     environment.filters["room"] = _room
     environment.filters["doubt"] = _doubt
     environment.filters["per_second"] = _per_second
+    environment.filters["limit"] = _limit
+    environment.filters["microseconds"] = _microseconds
     environment.filters["shape"] = _shape
     environment.filters["bits"] = _bits
     environment.filters["glyph"] = _glyph
@@ -94,6 +96,16 @@ def _doubt(use: ResourceUse) -> str:
     """Length of what synthesis may need beyond the estimate [% of the track]."""
     free = max(use.available - use.used, 0)
     return f"{100 * min(use.at_worst - use.used, free) / use.available:.2f}" if use.available else "0"
+
+
+def _limit(use: ResourceUse) -> str:
+    """Where in the bar of what does not fit the part ends [% of the track]."""
+    return f"{100 * use.available / use.used:.2f}" if use.used else "100"
+
+
+def _microseconds(time: float) -> str:
+    """A time in the unit that keeps it short."""
+    return f"{time:.1f} µs" if time < 1000 else f"{time / 1000:,.1f} ms"
 
 
 def _room(use: ResourceUse) -> str:

@@ -273,10 +273,10 @@ def test_the_bar_of_a_resource_is_as_long_as_what_its_engines_take() -> None:
         )
         bar = page.partition('<span class="n">LUT</span>')[2].partition("</div>")[0]
 
-        assert sum(float(length) for length in re.findall(r"width: ([\d.]+)%", bar)) == pytest.approx(
+        assert sum(float(length) for length in re.findall(r"<i [^>]*width: ([\d.]+)%", bar)) == pytest.approx(
             full, abs=0.05
         )
-        assert re.findall(r'title="([^"]*)"', bar) == [
+        assert re.findall(r'<i [^>]*title="([^"]*)"', bar) == [
             "l1: 100",
             "l2: 200",
             "l3: 300",
@@ -291,3 +291,19 @@ def test_kernels_are_drawn_large_only_where_a_tap_is_gone(taps: int) -> None:
     page = str(render(report(layers=(layer("a", plane=plane),)))["report.html"])
 
     assert ("<h2>Surviving taps</h2>" in page) == (taps < 9)
+
+
+@pytest.mark.parametrize(("used", "marked"), [(4000, ["25.00"]), (1000, [])])
+def test_the_bar_of_what_does_not_fit_shows_where_the_part_ends(used: int, marked: list[str]) -> None:
+    page = str(
+        render(report(resources=(ResourceUse(name="LUT", used=used, available=1000),), shortages=("LUT",)))[
+            "report.html"
+        ]
+    )
+
+    assert re.findall(r'<b style="width: ([\d.]+)%" title="what the part has: 1,000">', page) == marked
+
+
+@pytest.mark.parametrize(("cycles", "said"), [(5000, "50.0 µs"), (2_855_903, "28.6 ms")])
+def test_latency_in_the_unit_that_keeps_it_short(cycles: int, said: str) -> None:
+    assert f"<b>{said}</b><span>latency" in str(render(report(latency_cycles=cycles))["report.html"])
