@@ -27,12 +27,3 @@ def memory_for_fifo(depth: int, bits: int) -> MemoryKind:
     if depth <= FIFO_SHIFT_REGISTER_DEPTH or depth * bits < BRAM_LEAST_BITS:
         return MemoryKind.REGISTERS
     return MemoryKind.BRAM
-
-
-def memory_for_weights(words: int, bits: int) -> MemoryKind:
-    """Memory of ``words`` constant words of ``bits`` bits; a single word is wiring."""
-    if words == 1:
-        return MemoryKind.REGISTERS
-    if words <= SHIFT_REGISTER_DEPTH or words * bits < BRAM_LEAST_BITS:
-        return MemoryKind.LUTRAM
-    return MemoryKind.BRAM

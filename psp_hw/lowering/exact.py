@@ -26,12 +26,6 @@ def places(value: Fraction) -> int | None:
     return None if below & (below - 1) else below.bit_length() - 1
 
 
-def significant_bits(value: Fraction) -> int:
-    """Bits from the highest to the lowest one of a numerator."""
-    above = abs(value.numerator)
-    return above.bit_length() - ((above & -above).bit_length() - 1) if above else 0
-
-
 def root(value: Fraction) -> Fraction:
     """The square root: exact where it is rational, else below it by less than ``2**-160`` of itself."""
     product = value.numerator * value.denominator

@@ -44,23 +44,7 @@ def with_input_quant(path: Path, fmt: FixedPoint) -> bytes:
         for place, name in enumerate(node.input):
             if name == model.input:
                 node.input[place] = image
-    constants = {"scale": 2.0**-fmt.frac, "zeropt": 0.0, "bits": float(fmt.width)}
-    names = [_free(f"{image}_{word}", taken) for word in constants]
-    graph.initializer.extend(
-        numpy_helper.from_array(np.array(value, dtype=np.float32), name)
-        for name, value in zip(names, constants.values(), strict=True)
-    )
-    node = helper.make_node(
-        "Quant",
-        [model.input, *names],
-        [image],
-        name=_free("QuantizeInput", taken),
-        domain=QUANT_DOMAIN,
-        signed=int(fmt.signed),
-        narrow=0,
-        rounding_mode="ROUND",
-    )
-    graph.node.insert(0, node)
+    _insert_quantizer(graph, model.input, image, fmt, taken)
     (value,) = (value for value in graph.input if value.name == model.input)
     shape = onnx.ValueInfoProto()
     shape.CopyFrom(value)
@@ -69,6 +53,29 @@ def with_input_quant(path: Path, fmt: FixedPoint) -> bytes:
     if QUANT_DOMAIN not in {opset.domain for opset in proto.opset_import}:
         proto.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 1))
     return bytes(proto.SerializeToString())
+
+
+def _insert_quantizer(
+    graph: onnx.GraphProto, source: str, image: str, fmt: FixedPoint, taken: set[str]
+) -> None:
+    """A Quant node at the head of the graph, with its constants."""
+    constants = {"scale": 2.0**-fmt.frac, "zeropt": 0.0, "bits": float(fmt.width)}
+    names = [_free(f"{image}_{word}", taken) for word in constants]
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+        for name, value in zip(names, constants.values(), strict=True)
+    )
+    node = helper.make_node(
+        "Quant",
+        [source, *names],
+        [image],
+        name=_free("QuantizeInput", taken),
+        domain=QUANT_DOMAIN,
+        signed=int(fmt.signed),
+        narrow=0,
+        rounding_mode="ROUND",
+    )
+    graph.node.insert(0, node)
 
 
 def _free(name: str, taken: set[str]) -> str:
