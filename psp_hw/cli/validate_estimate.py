@@ -60,11 +60,11 @@ def _print(found: Validation) -> None:
         console.show(f"refused: {count} x {reason}")
     for one in found.skipped:
         console.show(f"skipped: line {one.line}: {one.reason}")
-    for one in found.after_rtl:
+    for group in found.after_rtl:
         console.show(
-            f"{one.designs} networks after RTL synthesis: {one.metric.value} {_ratio(one.ratio)} of C synthesis "
-            f"({_ratio(one.ratio_p10)} .. {_ratio(one.ratio_p90)}), predicted within {_percent(one.median_ape)} (median), "
-            f"{_percent(one.p90_ape)} (90th percentile)"
+            f"{group.designs} networks after RTL synthesis: {group.metric.value} {_ratio(group.ratio)} of C synthesis "
+            f"({_ratio(group.ratio_p10)} .. {_ratio(group.ratio_p90)}), predicted within {_percent(group.median_ape)} (median), "
+            f"{_percent(group.p90_ape)} (90th percentile)"
         )
     overall = ", ".join(
         f"{metric.value} {_percent(value)} (goal {GOALS[metric]:g} %)" for metric, value in found.overall
