@@ -133,10 +133,31 @@ def check_ports(dataflow: Dataflow) -> None:
     Raises:
         SpecError: lists every memory that cannot.
     """
+    check_streams(dataflow)
     problems = [text for engine in dataflow.engines for text in _engine_problems(engine)]
     problems += [text for channel in dataflow.channels for text in _channel_problems(channel)]
     if problems:
         raise SpecError("; ".join(problems), where="fold plan", hint="choose other folds or memories")
+
+
+def check_streams(dataflow: Dataflow) -> None:
+    """Every pixel goes through a stream at once, whatever the folds: it is one ``ap_uint``.
+
+    Raises:
+        SpecError: says how many streams would be too wide, and which is the widest.
+    """
+    wide = [channel for channel in dataflow.channels if channel.type.pixel_bits > MOST_BITS]
+    if not wide:
+        return
+    widest = max(wide, key=lambda channel: channel.type.pixel_bits)
+    kind = widest.type
+    raise SpecError(
+        f"a pixel of {kind.pixel_bits} bits ({kind.channels} channels of {kind.fmt.width} bits) is wider than the {MOST_BITS} bits of a "
+        f"stream; {len(wide)} of {len(dataflow.channels)} streams would be wider, this one most",
+        where=widest.name,
+        hint=f"have at most {MOST_BITS // kind.fmt.width} channels of {kind.fmt.width} bits side by side: fewer or narrower channels, or "
+        "fewer layers that are concatenated",
+    )
 
 
 def _engine_problems(engine: Engine) -> Iterator[str]:
@@ -167,5 +188,3 @@ def _channel_problems(channel: Channel) -> Iterator[str]:
     if channel.kept not in FIFO_MEMORIES:
         names = " or ".join(kind.value for kind in FIFO_MEMORIES)
         yield f"{channel.name}: a FIFO is not kept in {channel.kept.value}: use {names}"
-    if channel.type.pixel_bits > MOST_BITS:
-        yield f"{channel.name}: a pixel of {channel.type.pixel_bits} bits is wider than the {MOST_BITS} of a stream"

@@ -78,12 +78,15 @@ def test_a_row_of_weights_wider_than_a_word_is_refused() -> None:
     refused(graph, plan(Fold(pe=64, simd=32)), "conv.weights: a row of 8192 bits is wider than the 4096")
 
 
-def test_a_pixel_wider_than_a_stream_is_refused() -> None:
+def test_a_pixel_wider_than_a_stream_is_refused_in_one_sentence() -> None:
     refused(
         one_conv(channels=513),
         plan(),
-        "image_to_conv: a pixel of 4104 bits is wider than the 4096 of a stream",
+        "image_to_conv: a pixel of 4104 bits (513 channels of 8 bits) is wider than the 4096 bits of a stream; 1 of 2 streams would "
+        "be wider, this one most (have at most 512 channels of 8 bits side by side: fewer or narrower channels, or fewer layers "
+        "that are concatenated)",
     )
+    check_ports(build(one_conv(channels=512), plan()))
 
 
 def test_a_fifo_of_one_token_is_refused() -> None:
