@@ -204,11 +204,8 @@ def lower_pad(node: Node, builder: Builder) -> None:
     fill = builder.floats(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
     if fill is None or np.any(fill != 0) or node.number("value", 0.0) != 0.0:
         raise ModelError("padding with other than zeros is not supported", where=node.place)
-    pads: object = node.attributes.get("pads")
-    if pads is None and len(node.inputs) > 1:
-        given = builder.floats(node.inputs[1])
-        pads = None if given is None else tuple(int(extent) for extent in given.reshape(-1))
-    if not isinstance(pads, tuple) or len(pads) != 2 * value.layout.rank or value.layout.flat:
+    pads = _pads(node, builder, value.layout.rank)
+    if pads is None or value.layout.flat:
         raise ModelError("its pads are not two constants for each of 4 axes", where=node.place)
     rows = 1 if value.layout is Layout.NHWC else 2
     around = Padding(top=pads[rows], left=pads[rows + 1], bottom=pads[rows + 4], right=pads[rows + 5])
@@ -216,6 +213,27 @@ def lower_pad(node: Node, builder: Builder) -> None:
         raise ModelError("padding of other axes than height and width is not supported", where=node.place)
     builder.remark(node, "padding of the convolution or pooling behind it")
     builder.define(node.outputs[0], replace(value, padding=joined(value.padding, around)))
+
+
+def _pads(node: Node, builder: Builder, rank: int) -> tuple[int, ...] | None:
+    """What is added before every axis, then after every axis; None where that is not constant or does not fit.
+
+    Since opset 18 the axes that are padded may be named; the others stay.
+    """
+    pads: object = node.attributes.get("pads")
+    if pads is None and len(node.inputs) > 1:
+        given = builder.floats(node.inputs[1])
+        pads = None if given is None else tuple(int(extent) for extent in given.reshape(-1))
+    axes = list(range(rank))
+    if len(node.inputs) > 3 and node.inputs[3]:
+        named = builder.floats(node.inputs[3])
+        axes = [] if named is None else [int(axis) % rank for axis in named.reshape(-1)]
+    if not isinstance(pads, tuple) or not axes or len(pads) != 2 * len(axes):
+        return None
+    whole = [0] * (2 * rank)
+    for place, axis in enumerate(axes):
+        whole[axis], whole[rank + axis] = pads[place], pads[len(axes) + place]
+    return tuple(whole)
 
 
 def lower_identity(node: Node, builder: Builder) -> None:

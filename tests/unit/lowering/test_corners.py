@@ -157,3 +157,31 @@ def test_a_scale_per_channel_or_feature_of_a_flattened_frame_is_refused(scales, 
     y = make.quant(make.node("Flatten", [x]), bits=4, frac=np.arange(scales) % 3)
     with pytest.raises(ModelError, match="its scale does not vary along the channels"):
         lower(make.save(y, tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("pads", "axes"),
+    [
+        ([1, 2, 0, 1], [2, 3]),
+        ([2, 1, 1, 0], [-1, -2]),
+        ([0, 0, 1, 2, 0, 0, 3, 0], [0, 1, 3, 2]),
+        ([1, 2], [3]),
+    ],
+)
+def test_a_pad_node_may_name_its_axes(pads, axes, tmp_path):
+    make, x = begin()
+    y = make.node("Pad", [x, make.shape_constant(pads), "", make.shape_constant(axes)])
+    model = make.model(make.node("Conv", [y, make.weight((2, 3, 3, 3))], kernel_shape=[3, 3]))
+    model.opset_import[0].version = 18  # the first that has axes
+    onnx.save(model, str(tmp_path / "model.onnx"))
+
+    assert_equals_reference(tmp_path / "model.onnx", SHAPE)
+
+
+@pytest.mark.parametrize("axes", [[2], [2, 3, 1], []])
+def test_a_pad_node_whose_axes_do_not_suit_its_pads_is_refused(axes, tmp_path):
+    make, x = begin()
+    y = make.node("Pad", [x, make.shape_constant([1, 1, 1, 1]), "", make.shape_constant(axes)])
+    y = make.node("Conv", [y, make.weight((2, 3, 3, 3))], kernel_shape=[3, 3])
+    with pytest.raises(ModelError, match="its pads are not two constants for each of 4 axes"):
+        lower(make.save(y, tmp_path / "model.onnx"))

@@ -1,0 +1,97 @@
+"""Channels that are always zero, or that nothing reads: gone from both sides, and every output as before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from oracle import execute
+from random_graphs import random_codes
+from sample_graphs import Builder
+
+from psp_hw.ir.graph import Graph
+from psp_hw.passes import optimize
+
+
+def channels(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Input and output channels of every convolution."""
+    shapes = {op.name: graph.constants[op.weight].shape for op in graph.convolutions}
+    return {name: (shape[1], shape[2]) for name, shape in shapes.items()}
+
+
+def assert_same_outputs(before: Graph, after: Graph) -> None:
+    codes = random_codes(before, 3, 4)
+    assert np.array_equal(execute(before, codes)["result"], execute(after, codes)["result"])
+
+
+def two_layers(dead: int, bias: int) -> Graph:
+    """Filter ``dead`` of the first layer is zero but for its bias; the second layer reads all channels."""
+    make = Builder(4, 4, 2)
+    make.conv(4)
+    make.conv(3, requantize=False)
+    make.constants["conv0_weight"][:, :, dead] = 0
+    make.constants["conv0_bias"][dead] = bias
+    make.constants["conv1_weight"][make.constants["conv1_weight"] == 0] = 1
+    return make.graph()
+
+
+@pytest.mark.parametrize("dead", [0, 2, 3])
+@pytest.mark.parametrize("bias", [0, -5])
+def test_a_channel_that_is_always_zero_is_gone_though_weights_read_it(dead, bias):
+    """A bias below zero ends at zero behind a ReLU."""
+    before = two_layers(dead, bias)
+    after = optimize(before)
+
+    assert {"conv0": (2, 3), "conv1": (3, 3)} == channels(after)
+    assert_same_outputs(before, after)
+
+
+def test_a_constant_channel_stays_since_the_padding_around_it_is_zero():
+    before = two_layers(1, 1 << 12)
+    after = optimize(before)
+
+    assert {"conv0": (2, 4), "conv1": (4, 3)} == channels(after)
+    assert_same_outputs(before, after)
+
+
+@pytest.mark.parametrize("dead", [0, 3])
+def test_a_channel_that_nothing_reads_is_gone(dead):
+    make = Builder(4, 4, 2)
+    make.conv(4)
+    make.conv(3, requantize=False)
+    make.constants["conv1_weight"][:, dead] = 0
+    before = make.graph()
+    after = optimize(before)
+
+    assert {"conv0": (2, 3), "conv1": (3, 3)} == channels(after)
+    assert_same_outputs(before, after)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_channel_goes_through_a_sum_where_both_sides_allow(both):
+    make = Builder(4, 4, 2)
+    first = make.conv(4)
+    second = make.conv(4, source=first)
+    make.add(second, first)
+    make.conv(2, requantize=False)
+    for name in ("conv0", "conv1") if both else ("conv1",):
+        make.constants[f"{name}_weight"][:, :, 1] = 0
+        make.constants[f"{name}_bias"][1] = 0
+    before = make.graph()
+    after = optimize(before)
+
+    assert (3 if both else 4) == channels(after)["conv2"][0]
+    assert_same_outputs(before, after)
+
+
+def test_a_zero_that_a_requantizer_lifts_is_no_dead_channel():
+    graph = two_layers(2, 0)
+    lifted = [
+        replace(op, requantize=replace(op.requantize, lo=3)) if op.name == "conv0" else op for op in graph.ops
+    ]
+    before = graph.with_ops(lifted)
+    after = optimize(before)
+
+    assert {"conv0": (2, 4), "conv1": (4, 3)} == channels(after)
+    assert_same_outputs(before, after)
