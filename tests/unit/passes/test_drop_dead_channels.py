@@ -10,7 +10,10 @@ from oracle import execute
 from random_graphs import random_codes
 from sample_graphs import Builder
 
+from psp_hw.arith.fixed_point import FixedPoint
+from psp_hw.arith.requantize import Requantizer
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Add, Affine, AvgPool, Op, Requantize, Threshold
 from psp_hw.passes import optimize
 
 
@@ -94,4 +97,43 @@ def test_a_zero_that_a_requantizer_lifts_is_no_dead_channel():
     after = optimize(before)
 
     assert {"conv0": (2, 4), "conv1": (4, 3)} == channels(after)
+    assert_same_outputs(before, after)
+
+
+def lifting(kind: str, source: str, channels: int) -> tuple[Op, dict[str, np.ndarray]]:
+    """An op of which the result is not zero where its input is."""
+    fmt = FixedPoint(width=8, signed=False, frac=4)
+    to = Requantizer(shift=0, lo=3, hi=fmt.max, fmt=fmt)
+    ones = np.ones(channels, dtype=np.int64)
+    match kind:
+        case "add":
+            return Add(name="lifted", inputs=(source, source), requantize=to), {}
+        case "requantize":
+            return Requantize(name="lifted", input=source, requantize=to), {}
+        case "mean":
+            return AvgPool(name="lifted", input=source, kernel=(1, 1), stride=(1, 1), requantize=to), {}
+        case "affine":
+            op = Affine(name="lifted", input=source, scale="a", offset="b", scale_frac=0, requantize=None)
+            return op, {"a": ones, "b": 2 * ones}
+        case _:
+            levels = np.broadcast_to(np.array([-4, 5]), (channels, 2))  # one is reached by zero
+            op = Threshold(name="lifted", input=source, thresholds="t", start="a", step="b", fmt=fmt)
+            return op, {"t": levels, "a": 0 * ones, "b": ones}
+
+
+@pytest.mark.parametrize("kind", ["add", "requantize", "mean", "affine", "threshold"])
+def test_a_channel_of_zeros_that_an_op_lifts_stays(kind):
+    make = Builder(4, 4, 2)
+    make.conv(4)
+    make.constants["conv0_weight"][:, :, 1] = 0
+    make.constants["conv0_bias"][1] = 0
+    op, constants = lifting(kind, "conv0", 4)
+    make.ops.append(op)
+    make.constants |= constants
+    make.channels["lifted"], make.fracs["lifted"] = 4, 4
+    make.conv(3, source="lifted", requantize=False)
+    before = make.graph()
+    after = optimize(before)
+
+    assert 4 == channels(after)["conv1"][0]
     assert_same_outputs(before, after)
