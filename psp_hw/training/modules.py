@@ -112,6 +112,8 @@ class Phase(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         if self.graphed:
+            # The gradients of the last step lie in memory that this one's graph writes to.
+            self.trainer.optimizers[0].zero_grad(set_to_none=True)
             torch.compiler.cudagraph_mark_step_begin()
         (scores,) = self._scores
         loss, watched = scores(images.contiguous(memory_format=self.layout), labels)

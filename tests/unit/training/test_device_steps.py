@@ -229,3 +229,44 @@ def test_a_compiled_step_learns_and_sees_what_the_pace_tells() -> None:
         assert net.conv1.parametrizations["weight"][0].alpha.grad is not None  # type: ignore[index,union-attr]
 
     assert losses[0] != losses[1]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_gpu_steps_are_graphs_and_the_optimizer_is_one_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be asked of torch there: a stand-in for the compiler, and a device that only says that it is a GPU."""
+    asked: list[dict[str, object]] = []
+    begun: list[int] = []
+
+    def compiler(module: nn.Module, **options: object) -> nn.Module:
+        asked.append(options)
+        return module
+
+    split = load("digits", None, "train")
+    spec = with_steps(preset(), 5)
+    net = floats.fresh_net(spec, split)
+    phase = PruningPhase(net, spec.training, 5, spec.pruning, EngineSpec(compile=True))
+    monkeypatch.setattr(torch, "compile", compiler)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(phase.global_step))
+    with monkeypatch.context() as patch:
+        patch.setattr(PruningPhase, "device", torch.device("cuda"))
+        phase.on_fit_start()
+        assert all(group["fused"] for group in phase.configure_optimizers()["optimizer"].param_groups)
+    monkeypatch.setattr(PruningPhase, "on_fit_start", lambda self: None)
+    without: list[bool] = []
+    monkeypatch.setattr(
+        PruningPhase, "penalty", lambda self: without.append(all(p.grad is None for p in net.parameters()))
+    )
+    run_phase(
+        phase,
+        Batches(split, spec.data, batch_size=64, seed=1),
+        Machine(),
+        name="train",
+        run=tmp_path,
+        small=True,
+    )
+
+    assert [{"mode": "reduce-overhead", "dynamic": False}] == asked
+    assert [0, 1, 2, 3, 4] == begun
+    assert [True] * 5 == without, "no gradient of the last step is alive when a graph is replayed"
