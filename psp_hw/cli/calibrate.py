@@ -27,6 +27,7 @@ def command(
     """
     from psp_hw.cost.resources import Resource
     from psp_hw.flow import calibrate as flow
+    from psp_hw.flow.runs import as_word
 
     found = flow.calibrate_site(paths, out=out)
     if as_json:
@@ -50,4 +51,4 @@ def command(
         )
     for path in found.ignored:
         console.show(f"of no engine: {path}")
-    console.next_step("use it", f"psp-hw estimate SOURCE --calibration {found.file}")
+    console.next_step("use it", f"psp-hw estimate SOURCE --calibration {as_word(found.file)}")

@@ -50,6 +50,7 @@ def command(
     executor. Exit code 2 if the model cannot be used.
     """
     from psp_hw.flow import check as flow
+    from psp_hw.flow.runs import as_word
 
     if out is not None and quantize_input is None:
         raise SpecError("nothing is written without --quantize-input", where="--out", hint="leave it out")
@@ -69,4 +70,4 @@ def command(
     if result.problem is not None:
         raise result.problem
     if not as_json:
-        console.next_step("see what it costs", f"psp-hw estimate {result.path}")
+        console.next_step("see what it costs", f"psp-hw estimate {as_word(result.path)}")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from psp_hw.report.model import HardwareSummary
+
 PIPE_WIDTH = 140  # columns, where stdout is no terminal
 
 
@@ -146,6 +148,13 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text_colum
     with made.capture() as captured:
         made.print(Fitted(head=head, rows=rows, text_columns=text_columns))
     show_lines(captured.get())
+
+
+def show_cautions(hardware: HardwareSummary) -> None:
+    """Which resources may turn out too few, if the estimate is as wrong as it may be."""
+    for use in hardware.resources:
+        if use.caution:
+            show(use.caution)
 
 
 def show_lines(drawn: str) -> None:

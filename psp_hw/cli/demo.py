@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +45,7 @@ def _print(result: DemoSummary) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from psp_hw.flow.runs import as_word
     from psp_hw.report.glyphs import text_glyph
 
     out = console.out()
@@ -64,7 +64,7 @@ def _print(result: DemoSummary) -> None:
     with out.capture() as captured:
         out.print(facts)
     console.show_lines(captured.get())
-    console.next_step("simulate the design with pytest", f"pytest {shlex.quote(str(result.design))}")
+    console.next_step("simulate the design with pytest", f"pytest {as_word(result.design)}")
 
 
 def facts_of(result: DemoSummary) -> list[tuple[str, str | None]]:

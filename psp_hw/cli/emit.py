@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +119,8 @@ def command(
 
 
 def _print(result: EmitSummary) -> None:
+    from psp_hw.flow.runs import as_word
+
     hardware = result.hardware
     console.show(
         f"{hardware.interval_cycles:,} cycles per frame: {hardware.fps:,.0f} frames/s "
@@ -129,8 +130,9 @@ def _print(result: EmitSummary) -> None:
     console.show("; ".join(uses))
     if hardware.optimality:
         console.show(hardware.optimality)
+    console.show_cautions(hardware)
     for shortage in hardware.shortages:
         console.show(f"does not fit: {shortage}")
     console.show(f"design: {result.design} ({len(result.files)} files; start with README.md and report.html)")
     what = "compile it with g++ and compare it with the trained network"
-    console.next_step(what, f"pytest {shlex.quote(str(result.design))}")
+    console.next_step(what, f"pytest {as_word(result.design)}")

@@ -110,4 +110,5 @@ def _print(result: HardwareSummary) -> None:
         console.show(result.advice)
     if result.optimality:
         console.show(result.optimality)
+    console.show_cautions(result)
     console.show(result.statement)

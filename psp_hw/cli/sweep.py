@@ -150,6 +150,7 @@ def command(
 
 
 def _print(result: SweepResult) -> None:
+    from psp_hw.flow.runs import as_word
     from psp_hw.flow.sweeps.front import head, row
     from psp_hw.flow.sweeps.results import trust
 
@@ -165,4 +166,4 @@ def _print(result: SweepResult) -> None:
     for path in result.files:
         console.show(str(path))
     best = found.trained[found.best[0]]
-    console.next_step("build a trial", f"psp-hw emit {plan.runs / best.run}")
+    console.next_step("build a trial", f"psp-hw emit {as_word(plan.runs / best.run)}")

@@ -242,7 +242,7 @@ def command(
 
 
 def _say_how_to_go_on(command: list[str]) -> None:
-    typer.echo(f"\npsp-hw: the run waits; go on with: {shlex.join(command)}", err=True)
+    console.note(f"the run waits; go on with: {shlex.join(command)}", after_a_bar=True)
 
 
 def _floats(request: Request, *, as_json: bool) -> None:

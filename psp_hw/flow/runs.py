@@ -73,7 +73,13 @@ def waiting_run() -> Path:
     return candidates[0]
 
 
+def as_word(path: Path) -> str:
+    """A path as one word of a command line: quoted where it must be, and no option where it begins with a dash."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
 def as_source(run: Path) -> str:
     """How to name a run on the command line, a space after it; nothing where it is the default SOURCE."""
     newest = complete_runs(RUNS)[:1]
-    return "" if newest and newest[0].resolve() == run.resolve() else f"{shlex.quote(str(run))} "
+    return "" if newest and newest[0].resolve() == run.resolve() else f"{as_word(run)} "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shlex
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +21,7 @@ from psp_hw.flow.hls4ml import with_hls4ml
 from psp_hw.flow.images import Images, from_file, split_for_test
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.provenance import record_check
+from psp_hw.flow.runs import as_word
 from psp_hw.flow.source import Source, SourceKind, read_graph, resolve
 from psp_hw.ir.graph import Graph
 from psp_hw.report.model import CheckSummary
@@ -203,7 +203,7 @@ def _images(request: Request, source: Source, graph: Graph) -> Images:
 
 def what_next(result: SimulateSummary) -> tuple[str, str]:
     """What usually follows a simulation: in words, and as a command."""
-    path = shlex.quote(str(result.source.path))
+    path = as_word(result.source.path)
     if result.source.kind is SourceKind.DESIGN:
         return "read the report", f"psp-hw report {path}"
     if result.against is None and result.source.kind is SourceKind.RUN:

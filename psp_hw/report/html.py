@@ -40,7 +40,6 @@ def _template() -> Template:
     )
     environment.filters["count"] = _count
     environment.filters["percent"] = percent
-    environment.filters["room"] = _room
     environment.filters["doubt"] = _doubt
     environment.filters["per_second"] = _per_second
     environment.filters["limit"] = _limit
@@ -106,11 +105,6 @@ def _limit(use: ResourceUse) -> str:
 def _microseconds(time: float) -> str:
     """A time in the unit that keeps it short."""
     return f"{time:.1f} µs" if time < 1000 else f"{time / 1000:,.1f} ms"
-
-
-def _room(use: ResourceUse) -> str:
-    """How many times the estimate the part has."""
-    return f"{use.room:.2f}"
 
 
 def _per_second(number: float) -> str:

@@ -58,6 +58,8 @@ def _summary(hardware: HardwareSummary) -> list[str]:
     if hardware.slowest is not None:
         lines += [_pace(hardware, hardware.slowest), ""]
     lines += [escape(hardware.optimality), ""] if hardware.optimality else []
+    for use in hardware.resources:
+        lines += [escape(use.caution), ""] if use.caution else []
     head = ["Resource", "Estimated", "At worst", "Available", "Share"]
     return lines + _table(head, [_use(use) for use in hardware.resources])
 

@@ -43,9 +43,14 @@ class ResourceUse:
         return self.used <= self.available < self.at_worst
 
     @property
-    def room(self) -> float:
-        """How many times the estimate the part has."""
-        return self.available / self.used if self.used else math.inf
+    def caution(self) -> str:
+        """A sentence where the part has less room than the estimate may be off; else empty."""
+        if not self.doubtful:
+            return ""
+        return (
+            f"Synthesis may need up to {round(self.factor, 2):g} times the {self.name} estimate; "
+            f"the part has room for {self.available / self.used:.2f} times."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from psp_hw.errors import RunError, SpecError
-from psp_hw.flow.runs import new_run
+from psp_hw.flow.runs import as_word, new_run
 from psp_hw.flow.signals import stopping_at_signals
 from psp_hw.flow.train import Request, train
 
@@ -105,3 +105,10 @@ def test_nohup_stays_nohup() -> None:
             assert signal.SIG_IGN == signal.getsignal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("path", "word"), [("a/b", "a/b"), ("a b", "'a b'"), ("-run", "./-run"), ("-a b", "'./-a b'")]
+)
+def test_a_path_in_a_command_is_one_word_and_no_option(path: str, word: str) -> None:
+    assert word == as_word(Path(path))
