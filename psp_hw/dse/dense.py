@@ -8,10 +8,9 @@ holds the sums against engines priced one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from psp_hw.cost.engines import conv_outputs, conv_selection, conv_sums, engine_
 from psp_hw.cost.pipeline import Pipeline
 from psp_hw.cost.pricing import fits_dsp, packed_bits, price_parts, uses_dsp
 from psp_hw.cost.resources import Resource
+from psp_hw.dse.paths import CostArray, Datapaths
 from psp_hw.dse.tables import MAX_PRODUCTS
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors
@@ -29,7 +29,6 @@ from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
 from psp_hw.units import Clock
 
-CostArray = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.intp]
 
 # Where the weight words of a folded engine may be kept. UltraRAM holds no constants (``psp_hw.folding.ports``).
@@ -42,68 +41,6 @@ KEPT_CLOCKS = 8
 RANKED_AT_ONCE = 128
 
 NOTHING: CostArray = np.zeros(len(Resource), dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Datapath:
-    """What depends on the fold, the multipliers and where the weights are: words per window, depth [cycles], resources [5]."""
-
-    fold: Fold
-    multipliers: MultiplierKind
-    memory: MemoryKind
-    words: int
-    depth: int
-    cost: tuple[int, ...]
-
-
-class Datapaths(Sequence[Datapath]):
-    """Data paths in one array; each an object only when it is asked for.
-
-    Args:
-        rows: words, depth, resources [n, 7].
-        way: fold, multipliers and memory of a row.
-    """
-
-    def __init__(
-        self, rows: CostArray, way: Callable[[int], tuple[Fold, MultiplierKind, MemoryKind]]
-    ) -> None:
-        self.rows, self._way = rows, way
-
-    @staticmethod
-    def of(paths: Sequence[Datapath]) -> Datapaths:
-        """Of objects that are there."""
-        rows = np.array([(path.words, path.depth, *path.cost) for path in paths], dtype=np.int64)
-        return Datapaths(
-            rows.reshape(len(paths), 2 + len(Resource)),
-            lambda at: (paths[at].fold, paths[at].multipliers, paths[at].memory),
-        )
-
-    def and_then(self, others: Datapaths) -> Datapaths:
-        """These, and others after them."""
-        count = len(self)
-        return Datapaths(
-            np.concatenate([self.rows, others.rows]),
-            lambda at: self.way(at) if at < count else others.way(at - count),
-        )
-
-    def way(self, at: int) -> tuple[Fold, MultiplierKind, MemoryKind]:
-        """Fold, multipliers and memory of one."""
-        return self._way(at)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, at: int) -> Datapath: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Datapath]: ...
-
-    def __getitem__(self, at: int | slice) -> Datapath | Sequence[Datapath]:
-        if isinstance(at, slice):
-            return [self[index] for index in range(len(self))[at]]
-        words, depth, *cost = self.rows[at].tolist()
-        return Datapath(*self.way(range(len(self))[at]), words, depth, tuple(cost))
 
 
 def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:

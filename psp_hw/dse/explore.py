@@ -18,8 +18,9 @@ from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice, affordable, cost_of
 from psp_hw.dse.densities import DENSITIES, at_density
+from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.refusals import nothing_fits
-from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design, fastest_fit
+from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
 from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space, with_least_fifos
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.plan import FoldPlan

@@ -11,8 +11,9 @@ from psp_hw.cost.engines import engine_bill, engine_pipeline
 from psp_hw.cost.maps import map_blocks, map_lanes, map_roms
 from psp_hw.cost.operators import counter
 from psp_hw.cost.pricing import price_bill, uses_dsp
-from psp_hw.dse.dense import MEMORIES, CostArray, Site, unbeaten
+from psp_hw.dse.dense import MEMORIES, Site, unbeaten
 from psp_hw.dse.options import Options
+from psp_hw.dse.paths import CostArray
 from psp_hw.errors import SpecError
 from psp_hw.folding.maps import AffineEngine, MapEngine
 from psp_hw.folding.plan import Fold, MultiplierKind, NodePlan, divisors

@@ -10,7 +10,9 @@ from typing import assert_never
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.dse import refusals
-from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, possible, ruled_out
+from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, ruled_out
+from psp_hw.dse.fastest import fastest_fit
+from psp_hw.dse.latency import least_cost, slowed
 from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import (
     SMALL,
@@ -18,11 +20,9 @@ from psp_hw.dse.space import (
     Space,
     alone,
     array,
-    fifo_needs,
     finish,
     fit,
     interval_of,
-    quick_depths,
     search_space,
     settle,
     with_least_fifos,
@@ -36,9 +36,6 @@ from psp_hw.units import Clock
 
 # Times the folds aim higher because FIFOs made the design slower than asked.
 ROUNDS = 5
-
-# Share of its cost that another choice has to save for its dataflow to be looked at.
-WORTH = 0.002
 
 # What a frame rate may lack by having been rounded: an interval's own rate asks for that interval.
 ROUNDING = 1e-12
@@ -241,11 +238,7 @@ def _least(space: Space) -> Found:
 
 
 def _for_latency(space: Space, goal: Latency) -> Found:
-    """The cheapest design whose lone frame is done in time, among those that slow every engine down to one interval.
-
-    A longer interval lets every engine take longer, so latency grows with it and the longest that will do is found by bisection.
-    Within a comfortable share of the part where that is fast enough, else within the part.
-    """
+    """A cheap design whose lone frame is done in time: within a comfortable share of the part where one is, else within the part."""
     wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1))
     fastest: Choice | None = None
     best = 0
@@ -254,27 +247,15 @@ def _for_latency(space: Space, goal: Latency) -> Found:
         fastest = found[0] if found is not None else None
         best = alone(space, fastest) if fastest is not None else 0
         if fastest is not None and best <= wanted:
-            return Found(plan=_slowed(space, fastest, wanted, budget).plan, optimality=None)
+            choice, design = slowed(space, fastest, wanted, budget)
+            optimality = Optimality(
+                measure=Measure.COST,
+                reached=cost_of(space.problem, with_least_fifos(space, choice, budget)),
+                bound=least_cost(space, wanted, budget),
+                within=_words(space, budget, COMFORTABLE_SHARE),
+            )
+            return Found(plan=design.plan, optimality=optimality)
     raise refusals.too_late(space, goal, fastest, best)
-
-
-def _slowed(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> Design:
-    """The design of the longest interval whose lone frame takes so many cycles at most."""
-    found = settle(space, fastest, budget)
-    assert found is not None, "it was settled before"
-    slower = [interval for interval in space.intervals if interval >= interval_of(space, fastest)]
-    low, high = 0, len(slower) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        choice = fit(space, budget, slower[middle])
-        design = (
-            settle(space, choice, budget) if choice is not None and alone(space, choice) <= wanted else None
-        )
-        if design is not None:
-            found, low = design, middle
-        else:
-            high = middle - 1
-    return found
 
 
 def _for_speed(space: Space, goal: MaxThroughput) -> Found:
@@ -308,94 +289,3 @@ def _least_interval(problem: Problem, intervals: Sequence[int], reached: int) ->
         else:
             high, step = middle, 2 * step
     return shorter[high] if high < len(shorter) else reached
-
-
-def fastest_fit(space: Space, budget: CostArray) -> Choice | None:
-    """The choice of least interval that fits with its FIFOs.
-
-    With FIFOs as deep as every choice needs them the intervals that fit are found by bisection. Where the FIFOs of the fastest such
-    choice are deeper and do not fit, that depth is asked for, and the bisection repeated. Where that leads nowhere, longer
-    intervals are tried one by one.
-    """
-    problem, intervals = space.within(budget), space.intervals
-    first: int | None = None
-    deep: dict[str, int] = {}
-    for _ in range(ROUNDS):
-        least = _fastest(problem, intervals)
-        if least is None:
-            break
-        first = least if first is None else first
-        choice = affordable(problem, least, thorough=False).choice
-        assert choice is not None
-        if (choice.total + fifo_needs(space, choice, budget) <= budget).all():
-            return _cheaper(space, budget, _sooner(space, budget, choice, first))
-        deep = {name: max(depth, deep.get(name, 0)) for name, depth in quick_depths(space, choice).items()}
-        problem, intervals = space.within(budget, deep), [i for i in intervals if i >= least]
-    return None if first is None else _one_by_one(space, budget, first)
-
-
-def _sooner(space: Space, budget: CostArray, found: Choice, first: int) -> Choice:
-    """A choice that fits, or a faster one that fits too: deeper FIFOs may have been asked for than its own."""
-    for _ in range(ROUNDS):
-        intervals = [i for i in space.intervals if first <= i < interval_of(space, found)]
-        problem = space.within(budget, quick_depths(space, found))
-        least = _fastest(problem, intervals) if intervals else None
-        choice = affordable(problem, least, thorough=False).choice if least is not None else None
-        if choice is None or (choice.total + fifo_needs(space, choice, budget) > budget).any():
-            break
-        found = choice
-    return _next_one(space, budget, found)
-
-
-def _next_one(space: Space, budget: CostArray, found: Choice) -> Choice:
-    """A choice that fits, or one at the next shorter interval: a thorough search may find what a quick one did not."""
-    for _ in range(ROUNDS):
-        shorter = [interval for interval in space.intervals if interval < interval_of(space, found)]
-        if not shorter:
-            break
-        choice = fit(space, budget, shorter[-1])
-        if choice is None:
-            break
-        found = choice
-    return found
-
-
-def _cheaper(space: Space, budget: CostArray, found: Choice) -> Choice:
-    """A choice that fits, or one as fast that costs less."""
-    problem = space.within(budget, quick_depths(space, found))
-    best = affordable(problem, interval_of(space, found)).choice
-    if best is None or best.total @ problem.prices >= (1.0 - WORTH) * (found.total @ problem.prices):
-        return found
-    return best if (best.total + fifo_needs(space, best, budget) <= budget).all() else found
-
-
-def _one_by_one(space: Space, budget: CostArray, first: int) -> Choice | None:
-    """From an interval on, steps of growing length find one that fits with FIFOs, and a bisection the least such."""
-    slower = [interval for interval in space.intervals if interval >= first]
-    low, high, stride = 0, 0, 1
-    found = fit(space, budget, slower[0])
-    while found is None and high < len(slower) - 1:
-        low, high, stride = high + 1, min(high + stride, len(slower) - 1), 2 * stride
-        found = fit(space, budget, slower[high])
-    while found is not None and low < high:
-        middle = (low + high) // 2
-        better = fit(space, budget, slower[middle])
-        if better is not None:
-            found, high = better, middle
-        else:
-            low = middle + 1
-    return found
-
-
-def _fastest(problem: Problem, intervals: Sequence[int]) -> int | None:
-    """The least interval with an affordable choice; None where even the longest has none."""
-    if not possible(problem, intervals[-1]):
-        return None
-    low, high = 0, len(intervals) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if possible(problem, intervals[middle]):
-            high = middle
-        else:
-            low = middle + 1
-    return intervals[high]

@@ -178,6 +178,10 @@ class Clockwork:
             lost[name] = process.times[-1] - process.times[-count] - busy
         return lost
 
+    def begun(self) -> dict[str, int]:
+        """Cycles by which the first action of each engine came later than its position."""
+        return {name: process.times[0] - process.first for name, process in self._processes.items()}
+
     def occupancies(self) -> dict[str, int]:
         """Most tokens that each channel held so far."""
         arrays = {f.name: (np.asarray(f.written), np.asarray(f.read)) for f in self._fifos}
@@ -285,6 +289,10 @@ class Running:
     def written(self) -> Mapping[str, CycleArray]:
         """When the tokens of all frames were written to each channel [tokens], by name."""
         return self._engines.written()
+
+    def begun(self) -> Mapping[str, int]:
+        """Cycles by which the first frame began later than the simulation, by engine; to be asked after that frame."""
+        return self._engines.begun()
 
     def _token_by_token(self) -> Clockwork:
         """The same frames, the one that did not settle included, each as often as it takes."""

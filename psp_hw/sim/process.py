@@ -86,11 +86,12 @@ class Fifo:
 class Process:
     """An engine on its way through its program."""
 
-    __slots__ = ("gaps", "inputs", "name", "outputs", "reads", "time", "times", "wait", "writes")
+    __slots__ = ("first", "gaps", "inputs", "name", "outputs", "reads", "time", "times", "wait", "writes")
 
     def __init__(self, name: str, steps: Program, inputs: list[Fifo], outputs: list[Fifo]) -> None:
         self.name = name
         self.inputs, self.outputs = inputs, outputs
+        self.first = int(steps.at[0])
         gaps = np.diff(steps.at, prepend=steps.at[-1] - steps.length)
         self.gaps: list[int] = gaps.tolist()
         self.reads: list[bool] = steps.reads.tolist()

@@ -210,6 +210,11 @@ class Sweeps:
             lost[track.name] = int((track.times[-1] - track.times[0]) - (track.at[-1] - track.at[0]))
         return lost
 
+    def begun(self) -> dict[str, int]:
+        """Cycles by which the first action of each engine came later than its position; after the first frame."""
+        assert self.frames == 1, "times of earlier frames are not kept"
+        return {track.name: int(track.times[0] - track.at[0]) for track in self._tracks}
+
     def occupancies(self) -> dict[str, int]:
         """Most tokens that each channel held so far."""
         for link in self._links if self._counted < self.frames else ():
