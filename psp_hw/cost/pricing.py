@@ -45,6 +45,9 @@ ADDER_PRODUCT_BITS = 4
 DSP_WIDE = {Fabric.SERIES7: 25, Fabric.ULTRASCALE: 27, Fabric.ULTRASCALE_PLUS: 27}
 DSP_NARROW = 18
 
+# Inputs of two functions that share a LUT6 (UG474, "O5 and O6").
+SHARED_INPUTS = 5
+
 # A constant of more canonical signed digits than this stays a multiplier in the C synthesis report.
 SHIFT_ADD_DIGITS = 2
 
@@ -213,7 +216,13 @@ def _product(
 
 
 def _array_product(wide: int, narrow: int) -> int:
-    """LUTs of a multiplier: a carry chain per two rows of partial products, then a tree of adders."""
+    """LUTs of a multiplier: a carry chain per two rows of partial products, then a tree of adders.
+
+    Each bit of a product of few bits is a function of them all: of five it takes half a LUT6, of six a whole one.
+    """
+    inputs = wide + narrow
+    if inputs <= SHARED_INPUTS + 1:
+        return half(inputs) if inputs <= SHARED_INPUTS else inputs
     rows, bits, lut = math.ceil(narrow / 2), wide + 2, 0
     lut += rows * bits
     while rows > 1:

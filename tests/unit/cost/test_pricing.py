@@ -254,3 +254,8 @@ def test_equal_weights_of_one_input_are_one_product():
         found[name] = sum(item.count for item in items if type(item.operator).__name__ == "ConstantMultiply")
 
     assert {"equal": 2 * 3, "different": 2 * 3 * 4} == found
+
+
+@pytest.mark.parametrize(("left", "right", "lut"), [(2, 2, 2), (3, 2, 3), (3, 3, 6), (4, 2, 6), (8, 8, 78)])
+def test_a_product_of_few_bits_is_a_function_of_them_per_bit(left, right, lut):
+    assert lut == price(Multiply(left, right, MultiplierKind.LUT), SERIES7).lut
