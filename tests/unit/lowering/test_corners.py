@@ -10,7 +10,7 @@ import pytest
 from qonnx_models import QUANT_DOMAIN, ModelMaker, assert_equals_reference
 
 from psp_hw.errors import ModelError
-from psp_hw.ir.ops import AvgPool
+from psp_hw.ir.ops import AvgPool, Conv2d
 from psp_hw.lowering import lower
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # qonnx and onnxruntime warn about themselves
@@ -101,6 +101,15 @@ def test_zeros_of_a_pad_node_stay_zeros_or_are_refused(zero, legal, tmp_path):
         lower(path)
 
 
+def test_a_maximum_with_zeros_of_a_pad_node_over_negative_values_is_refused(tmp_path):
+    make, x = begin()
+    y = make.node("Pad", [x, make.shape_constant([0, 0, 1, 1, 0, 0, 1, 1])])
+    with pytest.raises(
+        ModelError, match="with the zeros of a Pad node is supported for positive values only"
+    ):
+        lower(make.save(make.node("MaxPool", [y], kernel_shape=[2, 2]), tmp_path / "model.onnx"))
+
+
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_pooling_with_gaps_is_refused(op, tmp_path):
     make, x = begin()
@@ -185,3 +194,17 @@ def test_a_pad_node_whose_axes_do_not_suit_its_pads_is_refused(axes, tmp_path):
     y = make.node("Conv", [y, make.weight((2, 3, 3, 3))], kernel_shape=[3, 3])
     with pytest.raises(ModelError, match="its pads are not two constants for each of 4 axes"):
         lower(make.save(y, tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("factor", [1.0, -0.5])
+@pytest.mark.parametrize("finer", [2.0**-9, 2.0**-8 + 2.0**-10, 1 / 3])
+def test_a_bias_on_the_grid_and_an_offset_between_its_steps_meet_in_the_convolution(factor, finer, tmp_path):
+    """The accumulators get a bit for the offset; the bias that is there already moves up with them."""
+    make, x = begin()
+    weight = make.quant(make.constant(make.rng.normal(size=(4, 3, 1, 1)) * 0.5), bits=4, frac=3)
+    bias = make.constant(np.array([1.0, -0.5, 0.25, 3.0]))  # multiples of 2**-7, the grid of the accumulators
+    y = make.node("Conv", [x, weight, bias], kernel_shape=[1, 1])
+    y = make.node("Mul", [make.node("Add", [y, make.constant(finer)]), make.constant(factor)])
+    graph = assert_equals_reference(make.save(make.quant(y, bits=5, frac=1), tmp_path / "model.onnx"), SHAPE)
+
+    assert [Conv2d] == [type(op) for op in graph.ops[1:-1]]

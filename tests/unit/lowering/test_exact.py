@@ -13,7 +13,9 @@ from psp_hw.arith.fixed_point import Interval
 from psp_hw.lowering.exact import RoundedMap, log2, places, root, sticky
 
 TINY = Fraction(1, 10**9)
-ratios = st.fractions(min_value=-4, max_value=4, max_denominator=64)
+# Ties are where rounding is decided: quarters meet them often, fractions drawn evenly hardly ever.
+quarters = st.builds(Fraction, st.integers(-16, 16), st.sampled_from([1, 2, 4]))
+ratios = st.fractions(min_value=-4, max_value=4, max_denominator=64) | quarters
 
 
 def rounded(value: Fraction, nudge: int) -> int:
@@ -47,8 +49,23 @@ def test_steps_say_every_result_of_every_integer_that_enters(scale, offset, nudg
         assert mapping(m) == (4 - passed if mapping.falls else -3 + passed)
 
 
+@pytest.mark.parametrize("nudge", [-1, 0, 1])
+@pytest.mark.parametrize("offset", [Fraction(0), Fraction(1, 2), Fraction(1, 4), Fraction(-3, 2)])
+@pytest.mark.parametrize(
+    "scale", [Fraction(1, 2), Fraction(-1, 2), Fraction(1), Fraction(-1), Fraction(3, 4)]
+)
+def test_steps_on_ties_are_those_of_the_rounding(scale, offset, nudge):
+    mapping = RoundedMap(scale=scale, offset=offset, lo=-3, hi=4, nudge=nudge)
+    steps = mapping.steps(Interval(-20, 20))
+
+    for m in range(-20, 21):
+        passed = sum(step <= m for step in steps)
+        assert mapping(m) == min(max(rounded(scale * m + offset, nudge), -3), 4)
+        assert mapping(m) == (4 - passed if mapping.falls else -3 + passed)
+
+
 @given(
-    offset=st.fractions(min_value=-20, max_value=20, max_denominator=1000),
+    offset=st.fractions(min_value=-20, max_value=20, max_denominator=1000) | quarters,
     nudge=st.sampled_from([-1, 0, 1]),
     shift=st.integers(-3, 6),
     m=st.integers(-500, 500),

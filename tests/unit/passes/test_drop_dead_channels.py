@@ -88,10 +88,12 @@ def test_a_channel_goes_through_a_sum_where_both_sides_allow(both):
     assert_same_outputs(before, after)
 
 
-def test_a_zero_that_a_requantizer_lifts_is_no_dead_channel():
+@pytest.mark.parametrize("bias", [None, "conv0_bias"])
+def test_a_zero_that_a_requantizer_lifts_is_no_dead_channel(bias):
     graph = two_layers(2, 0)
     lifted = [
-        replace(op, requantize=replace(op.requantize, lo=3)) if op.name == "conv0" else op for op in graph.ops
+        replace(op, bias=bias, requantize=replace(op.requantize, lo=3)) if op.name == "conv0" else op
+        for op in graph.ops
     ]
     before = graph.with_ops(lifted)
     after = optimize(before)
