@@ -43,7 +43,7 @@ class Point:
         cost: the sum of the shares of the part that it takes, by which designs are compared.
         binds: the resource of which it takes the largest share, and that share.
         plan: how to build it; None where only its cost was asked for.
-        left: the most that other folds as fast could save of its cost, FIFOs not counted; 0 where it is proven that
+        left: the most that other folds as fast could save of its cost, FIFOs as deep as every choice needs them; 0 where it is proven that
             they save nothing; None where nobody asked.
     """
 

@@ -156,12 +156,12 @@ def left_to_save(front: Front) -> str:
     known = [(index + 1, point.left) for index, point in enumerate(front.points) if point.left is not None]
     open_ones = [(number, left) for number, left in known if left > PROVEN]
     if not open_ones:
-        return "Folds: every point is proven to be the cheapest of its speed (FIFOs not counted)."
+        return "Folds: every point is proven to be the cheapest of its speed (FIFOs as deep as every choice needs them)."
     number, most = max(open_ones, key=lambda one: one[1])
     proven = len(known) - len(open_ones)
     return (
-        f"Folds: {proven} of {len(known)} points are proven to be the cheapest of their speed (FIFOs not counted); of the others "
-        f"at most {most:.1%} is left to save (point {number})."
+        f"Folds: {proven} of {len(known)} points are proven to be the cheapest of their speed (FIFOs as deep as every choice needs "
+        f"them); of the others at most {most:.1%} is left to save (point {number})."
     )
 
 
