@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -27,8 +28,16 @@ ROUNDS = 7
 IMAGES = 512
 DENSITY = 0.6
 SIM_GOAL, EMIT_GOAL_S, HELP_GOAL_S = 0.5, 5.0, 0.3
-# Networks that are folded, and the parts: the search finds the fastest design in 70 % of the part, its FIFOs sized, and its proof.
-FOLDED = (("resnet8", "xc7z020"), ("resnet56", "xczu7ev"), ("densenet100", "xcvu13p"))
+# Networks that are folded, how many of nine taps they keep, and the parts: the search finds the fastest design in 70 % of the part,
+# else in the part, its FIFOs sized, and its bound; where nothing fits, the least design and what would help.
+FOLDED = (
+    ("resnet8", 5, "xc7z020"),
+    ("resnet56", 9, "xczu7ev"),
+    ("resnet56", 5, "xczu7ev"),
+    ("resnet56", 4, "xczu7ev"),
+    ("densenet100", 9, "xcvu19p"),
+    ("densenet100", 9, "xcvu13p"),
+)
 FOLD_GOAL_S, FRAME_GOALS_S = 1.0, {"resnet8": 1.0, "resnet56": 10.0}
 FOLD_ROUNDS = 3
 
@@ -46,7 +55,7 @@ def main() -> None:
             "simulation": measure_simulation(dense, model),
             "emit": measure_emit(model, Path(folder) / "design"),
             "help": measure_help(),
-            "folding": [measure_folding(name, part, Path(folder)) for name, part in FOLDED],
+            "folding": measure_folding(Path(folder)),
         }
     out.mkdir(parents=True, exist_ok=True)
     (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -55,7 +64,7 @@ def main() -> None:
     print(text)
 
 
-def make_network(name: str, folder: Path):  # type: ignore[no-untyped-def]
+def make_network(name: str, folder: Path, density: float = DENSITY):  # type: ignore[no-untyped-def]
     """A dense network in float32, and the same shape-pruned at 8 bits as QONNX."""
     import copy
 
@@ -81,7 +90,7 @@ def make_network(name: str, folder: Path):  # type: ignore[no-untyped-def]
     convolutions = [m for m in pruned.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     for layer in convolutions[1:]:
         kept = torch.zeros(9)
-        kept[torch.randperm(9, generator=generator)[: round(9 * DENSITY)]] = 1.0
+        kept[torch.randperm(9, generator=generator)[: round(9 * density)]] = 1.0
         layer.weight.data *= kept.reshape(1, 1, 3, 3)
     model = quantize(fold_batch_norm(trace_steps(pruned)), QuantSpec())
     calibrate_weights(model, QuantSpec())
@@ -147,32 +156,48 @@ def measure_emit(model: Path, design: Path) -> dict[str, object]:
     return {"network": "resnet20", "seconds": statistics.median(taken), "goal": EMIT_GOAL_S}
 
 
-def measure_folding(name: str, part_name: str, folder: Path) -> dict[str, object]:
-    """Seconds to choose the folds of a network and size its FIFOs, and to simulate a frame of its dataflow in time."""
+def measure_folding(folder: Path) -> list[dict[str, object]]:
+    """Processor time to choose folds and size FIFOs, and to simulate a frame in time; each in a process that priced nothing before."""
+    models = {
+        name: make_network(name, folder, 1.0)[1] for name in dict.fromkeys(name for name, _, _ in FOLDED)
+    }
+    found = []
+    for name, taps, part in FOLDED:
+        rounds = []
+        for _ in range(FOLD_ROUNDS):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                rounds.append(pool.apply(fold_once, (models[name], taps, part)))
+        median = statistics.median(float(one["seconds"]) for one in rounds)
+        found.append({"network": name, "taps": taps, "part": part, **rounds[0], "seconds": median})
+        found[-1] |= {"goal": FOLD_GOAL_S, "frame_goal": FRAME_GOALS_S.get(name)}
+    return found
+
+
+def fold_once(model: Path, taps: int, part_name: str) -> dict[str, object]:
+    """One search, and one frame of what it found."""
     from psp_hw.cost.engines import pipeline_depth
     from psp_hw.cost.parts import find_part
+    from psp_hw.dse.densities import at_density
     from psp_hw.dse.search import search
     from psp_hw.flow.source import read_graph, resolve
     from psp_hw.folding.dataflow import build
     from psp_hw.sim.cycles import simulate
     from psp_hw.units import Clock
 
-    graph = read_graph(resolve(make_network(name, folder)[1]))
+    graph = at_density(read_graph(resolve(model)), taps / 9)
     part, clock = find_part(part_name), Clock(period_ns=5.0)
-    taken = [seconds(lambda: search(graph, part, clock)) for _ in range(FOLD_ROUNDS)]
+    start = time.process_time()
     found = search(graph, part, clock)
+    searched = time.process_time()
     flow = build(graph, found.plan)
     depths = {engine.name: pipeline_depth(engine, part.fabric, clock) for engine in flow.engines}
-    frame = [seconds(lambda: simulate(flow, depths=depths, max_frames=1)) for _ in range(FOLD_ROUNDS)]
+    begun = time.process_time()
+    simulate(flow, depths=depths, max_frames=1)
     return {
-        "network": name,
-        "part": part_name,
         "engines": len(flow.engines),
-        "seconds": statistics.median(taken),
-        "goal": FOLD_GOAL_S,
-        "optimality": str(found.optimality) if found.optimality is not None else "does not fit",
-        "frame_seconds": statistics.median(frame),
-        "frame_goal": FRAME_GOALS_S.get(name),
+        "seconds": searched - start,
+        "optimality": str(found.optimality) if found.optimality is not None else found.remedy,
+        "frame_seconds": time.process_time() - begun,
     }
 
 
@@ -221,12 +246,12 @@ def to_markdown(result: dict) -> str:  # type: ignore[type-arg]
             f"| `psp-hw emit` of resnet20, nothing compiled [s] | {emit['seconds']:.2f} | below {EMIT_GOAL_S:g} |",
             f"| `psp-hw --help` [s] | {help_['seconds']:.2f} | below {HELP_GOAL_S:g} |",
             *(
-                f"| folds and FIFOs of {one['network']} ({one['engines']} engines) on {one['part']} [s] | {one['seconds']:.2f} "
-                f"| below {one['goal']:g} |"
+                f"| folds and FIFOs of {one['network']} at {one['taps']} of 9 taps ({one['engines']} engines) on {one['part']} [s of a "
+                f"processor] | {one['seconds']:.2f} | below {one['goal']:g} |"
                 for one in result["folding"]
             ),
             *(
-                f"| a frame of {one['network']} simulated in time [s] | {one['frame_seconds']:.3f} | below {one['frame_goal']:g} |"
+                f"| a frame of {one['network']} at {one['taps']} of 9 taps simulated in time [s] | {one['frame_seconds']:.3f} | below {one['frame_goal']:g} |"
                 for one in result["folding"]
                 if one["frame_goal"] is not None
             ),
