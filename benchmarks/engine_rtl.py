@@ -8,8 +8,10 @@ simulated (benchmarks/engines.py), not to be used: the dense schedule, one shift
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from cases import chosen
+from frame_rtl import FrameWriter, Word
 from operator_cases import shifted
 
 from psp_hw.cost.datapath import levels_of
@@ -17,10 +19,7 @@ from psp_hw.cost.devices import Fabric
 from psp_hw.cost.pipeline import CLOCK_UNCERTAINTY, DELAYS
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import MemoryKind, MultiplierKind
-from psp_hw.ir.graph import Graph
 from psp_hw.units import Clock
-
-CARRIED = ("opens", "closes", "last", "b_out", "b_tap", "b_in")
 
 
 def registers_behind(engine: ConvEngine, fabric: Fabric, clock: Clock) -> list[int]:
@@ -37,36 +36,9 @@ def registers_behind(engine: ConvEngine, fabric: Fabric, clock: Clock) -> list[i
     return behind
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A value in a stage: its name, width [bits] and sign."""
-
-    name: str
-    bits: int
-    signed: bool = True
-
-    @property
-    def kind(self) -> str:
-        return f"{'signed ' if self.signed else ''}[{self.bits - 1}:0] "
-
-
 @dataclass
-class ConvWriter:
-    """Writes one engine.
-
-    Args:
-        engine: with the dense schedule.
-        graph: where its constants are.
-        behind: registers behind each level of its data path.
-    """
-
-    engine: ConvEngine
-    graph: Graph
-    behind: list[int]
-    lines: list[str] = field(default_factory=list)
-    control: dict[str, Word] = field(default_factory=dict)
-    valid: list[str] = field(default_factory=list)
-    level: int = 0
+class ConvWriter(FrameWriter):
+    """Writes the window and the data path of a convolution."""
 
     def verilog(self, name: str) -> str:
         """The module: a token per pixel in and out, each with a handshake."""
@@ -87,120 +59,6 @@ class ConvWriter:
             f"input [{entering - 1}:0] d, output out_valid, input out_ready, output [{leaving - 1}:0] q);"
         )
         return "\n".join([head, *self.lines, "endmodule\n"])
-
-    def _new(self, bits: int, value: str, *, signed: bool = True) -> Word:
-        word = Word(f"n{len(self.lines)}", bits, signed)
-        self.lines.append(f"wire {word.kind}{word.name} = {value};")
-        return word
-
-    def _register(self, value: Word, when: str = "ce") -> Word:
-        word = Word(f"r{len(self.lines)}", value.bits, value.signed)
-        self.lines.append(
-            f"reg {word.kind}{word.name}; always @(posedge clk) if ({when}) {word.name} <= {value.name};"
-        )
-        return word
-
-    def _rows(self, words: list[str], bits: int, at: str, *, signed: bool = True) -> Word:
-        """A table that is read in logic."""
-        word = Word(f"t{len(self.lines)}", bits, signed)
-        cases = " ".join(f"{i}: {word.name} = {value};" for i, value in enumerate(words))
-        self.lines.append(
-            f"reg {word.kind}{word.name}; always @* begin {word.name} = {bits}'bx; case ({at}) {cases} endcase end"
-        )
-        return word
-
-    # The walk of psp/walk.h and the place inside an output pixel, Block of psp/conv.h.
-
-    def _walk(self) -> None:
-        scan, add = self.engine.scan, self.lines.append
-        rows = scan.steps // scan.pitch + 2
-        add("reg run; wire ce, step, done, writes, reads, first, ends;")
-        places = {"in": divmod(scan.first, scan.pitch), "out": divmod(scan.first - scan.lead, scan.pitch)}
-        for name, (row, column) in places.items():
-            row_bits = max(abs(row), abs(row + rows)).bit_length() + 1
-            column_bits = max(1, (scan.pitch - 1).bit_length())
-            add(f"reg signed [{row_bits - 1}:0] r_{name}; reg [{column_bits - 1}:0] c_{name};")
-            add(f"wire wrap_{name} = c_{name} == {scan.pitch - 1};")
-            add(
-                f"always @(posedge clk) if (rst | (ce & done)) begin r_{name} <= {row}; c_{name} <= {column}; end "
-                f"else if (ce & step) begin c_{name} <= wrap_{name} ? 0 : c_{name} + 1; "
-                f"if (wrap_{name}) r_{name} <= r_{name} + 1; end"
-            )
-        row, column = places["out"]
-        phases = self._phase("p_row", scan.stride[0], row, "wrap_out", "1'b0")
-        phases += self._phase("p_column", scan.stride[1], column, "1'b1", "wrap_out")
-        last_row, last_column = (scan.out_height - 1) * scan.stride[0], (scan.out_width - 1) * scan.stride[1]
-        inside = [f"(r_out >= 0) & (r_out <= {last_row}) & (c_out <= {last_column})", *phases]
-        add(f"assign writes = {' & '.join(inside)};")
-        add(f"assign reads = (r_in >= 0) & (r_in < {scan.source.height}) & (c_in < {scan.source.width});")
-        row, column = divmod(scan.last, scan.pitch)
-        add(f"assign done = step & (r_in == {row}) & (c_in == {column});")
-
-    def _phase(self, name: str, stride: int, start: int, moves: str, restarts: str) -> list[str]:
-        if stride == 1:
-            return []
-        self.lines.append(f"reg [{(stride - 1).bit_length() - 1}:0] {name};")
-        self.lines.append(
-            f"always @(posedge clk) if (rst | (ce & done)) {name} <= {start % stride}; else if (ce & step & {moves}) "
-            f"{name} <= ({name} == {stride - 1} | {restarts}) ? 0 : {name} + 1;"
-        )
-        return [f"({name} == 0)"]
-
-    def _block(self) -> None:
-        engine, add = self.engine, self.lines.append
-        moves, zero, end = "ce & run & writes", [], []
-        for name, extent in (
-            ("in", engine.in_blocks),
-            ("tap", engine.tap_blocks),
-            ("out", engine.out_blocks),
-        ):
-            if extent > 1:
-                self._count(f"b_{name}", extent, moves)
-                self.control[f"b_{name}"] = Word(f"b_{name}", (extent - 1).bit_length(), False)
-                moves += f" & (b_{name} == {extent - 1})"
-                if name != "out":
-                    zero.append(f"(b_{name} == 0)")
-                    end.append(f"(b_{name} == {extent - 1})")
-        if engine.cycles_per_output > 1:
-            self._count("word", engine.cycles_per_output, "ce & run & writes")
-            add(f"assign first = word == 0, ends = word == {engine.cycles_per_output - 1};")
-        else:
-            add("assign first = 1'b1, ends = 1'b1;")
-        add("assign step = run & (~writes | ends);")
-        self.control["active"] = self._new(1, "run & writes", signed=False)
-        if end:
-            self.control["opens"] = self._new(1, " & ".join(zero), signed=False)
-            self.control["closes"] = self._new(1, " & ".join(end), signed=False)
-        if engine.cycles_per_output > 1:
-            self.control["last"] = self._new(1, "ends", signed=False)
-
-    def _count(self, name: str, extent: int, moves: str) -> None:
-        bits = (extent - 1).bit_length()
-        self.lines.append(
-            f"reg [{bits - 1}:0] {name}; always @(posedge clk) if (rst) {name} <= 0; "
-            f"else if ({moves}) {name} <= {name} == {extent - 1} ? 0 : {name} + 1;"
-        )
-
-    def _carry(self) -> None:
-        """A register behind what steers the stages to come."""
-        active = f"v{len(self.valid)}"
-        self.lines.append(
-            f"reg {active}; always @(posedge clk) if (rst) {active} <= 0; "
-            f"else if (ce) {active} <= {self.control['active'].name};"
-        )
-        self.valid.append(active)
-        self.control["active"] = Word(active, 1, False)
-        for name in CARRIED:
-            if name in self.control:
-                self.control[name] = self._register(self.control[name])
-
-    def _stages(self, buses: list[list[Word]]) -> list[list[Word]]:
-        """The registers behind a level: values and what steers."""
-        for _ in range(self.behind[self.level]):
-            buses = [[self._register(word) for word in bus] for bus in buses]
-            self._carry()
-        self.level += 1
-        return buses
 
     def _window(self) -> list[Word]:
         """The registers under the taps, oldest first, and the delays between them."""
@@ -264,12 +122,13 @@ always @(posedge clk) if (shift) {out.name} <= {name}[{name}_r];""")
     def _choice(self, ways: list[str], bits: int, at: str, *, signed: bool) -> Word:
         """A multiplexer; the ways of a tap stand side by side, and each tap's at a power of two."""
         blocks, step = self.engine.in_blocks, 1 << (self.engine.in_blocks - 1).bit_length()
-        words = [
-            ways[t * blocks + c] if c < blocks else f"{bits}'bx"
-            for t in range(self.engine.tap_blocks)
-            for c in range(step)
-        ]
-        return self._rows(words, bits, f"{{{at}}}", signed=signed)
+        places = range(self.engine.tap_blocks * step - (step - blocks))
+        # A place between the taps is never chosen: what stands before it saves a multiplexer.
+        words = [ways[(place // step) * blocks + min(place % step, blocks - 1)] for place in places]
+        select = self._new(max(1, (len(words) - 1).bit_length()), f"{{{at}}}", signed=False)
+        lines, value = chosen(words, select.name, bits, f"x{len(self.lines)}")
+        self.lines += lines
+        return self._new(bits, value, signed=signed)
 
     def _weights(self) -> list[list[Word]] | None:
         """[pe][lanes] from the memory, which is read beside the window; None where they are constants."""

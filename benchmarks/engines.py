@@ -144,7 +144,7 @@ def simulated(one: Built, yosys: str, pixels: int = 40) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "all.v").write_text(one.module.verilog + _testbench(one, given))
         script = "read_verilog -sv all.v; hierarchy -top tb; proc; write_cxxrtl all.cc"
-        subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True)
+        subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True, capture_output=True)
         Path(folder, "main.cc").write_text(_MAIN.format(cycles=cycles))
         include = runtime_of(yosys)
         subprocess.run(

@@ -16,9 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cases import Case
 from engines import Built, all_engines, simulated
 from mapping import Cells, find_yosys, map_modules, mapped_by
-from operator_cases import Case, all_cases
+from operator_cases import all_cases
 
 OUT = Path(__file__).resolve().parents[1] / "reports" / "operators"
 CACHE = "cells.json"
