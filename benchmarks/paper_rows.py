@@ -34,8 +34,9 @@ from psp_hw.training.machine import Accelerator, Machine
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST = "checkpoints/train-last.ckpt"
-POLL = 0.5  # [s] between two looks at the processes
+POLL = 0.5  # [s]
 PATIENCE = 90.0  # [s] for a process that was told to stop
+INTERRUPTED = 130  # exit code
 UNKNOWN = "–"
 
 
@@ -202,7 +203,6 @@ def train(rows: Sequence[Row], given: argparse.Namespace) -> None:
 
 
 def pause() -> None:
-    """Until somebody may have ended."""
     time.sleep(POLL)
 
 
@@ -222,7 +222,7 @@ def stop(running: Sequence[Training]) -> None:
 def outcome_of(row: Row, runs: Path) -> Outcome:
     """What a row came to, read from what its process left."""
     told = _json(runs / f"{row.name}.json")
-    if told is not None:
+    if "accuracy" in told:
         return Outcome(
             state=State.DONE,
             ours=Figures(
@@ -233,21 +233,19 @@ def outcome_of(row: Row, runs: Path) -> Outcome:
             density=float(told["density"]),
             seconds=told["seconds"].get("train"),
         )
+    if told and told["exit_code"] != INTERRUPTED:
+        return Outcome(state=State.FAILED, told=told["error"])
     if not (runs / row.name).is_dir():
         return Outcome(state=State.NOT_RUN)
-    log = runs / f"{row.name}.log"
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    errors = [line for line in lines if "rror" in line]
-    if errors:
-        return Outcome(state=State.FAILED, told=errors[-1].strip())
     return Outcome(state=State.CUT, told=_how_far(row, runs))
 
 
-def _json(path: Path) -> dict | None:
+def _json(path: Path) -> dict:
+    """The document of a process; empty where it was killed before it said anything."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def _how_far(row: Row, runs: Path) -> str:
