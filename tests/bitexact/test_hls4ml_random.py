@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from divided_graph import divided
 from hls_batch import random_plan
 from patterns import pruned, table_plan
 from random_graphs import random_codes, random_graph
@@ -127,6 +128,24 @@ def test_hls4ml_computes_every_output_from_connection_tables(
     if backend is Backend.VIVADO:  # the words of synthesis and the oldest standard
         text = text.replace("-O3", "-O3 -DPSP_EXACT_WIDTHS").replace("-std=c++23", "-std=c++11")
     script.write_text(text.replace("-O3", "-O0 -w"))
+
+    assert np.array_equal(expected.reshape(FRAMES, -1), tool.compile_and_run(tmp_path / "design", codes))
+
+
+def test_hls4ml_divides_behind_every_kind_of_layer(tmp_path: Path) -> None:
+    graph = divided(3)
+    codes = random_codes(graph, 0, FRAMES)
+    expected = Simulator(graph).run(codes)
+    emit(
+        graph,
+        random_plan(graph, np.random.default_rng(0)),
+        part="xc7z020clg400-1",
+        clock=Clock(period_ns=10.0),
+        vectors=Vectors(inputs=codes[:3], outputs=expected[:3]),
+        out=tmp_path / "design",
+    )
+    script = tmp_path / "design" / "build_lib.sh"
+    script.write_text(script.read_text().replace("-O3", "-O0 -w"))
 
     assert np.array_equal(expected.reshape(FRAMES, -1), tool.compile_and_run(tmp_path / "design", codes))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
@@ -17,7 +17,7 @@ from psp_hw.ir.types import NO_PADDING, TensorType
 def global_pool(engine: GlobalPoolEngine, name: str, inputs: tuple[str, ...]) -> LayerSpec:
     """The layer of a mean over the frame."""
     source, to = engine.source, engine.op.requantize
-    ending = ends_as(to, engine.result.fmt)
+    ending = mean_ends_as(to, source.pixels, engine.result.fmt)
     if ending is None:
         return LayerSpec(
             name=name,
@@ -38,6 +38,14 @@ def global_pool(engine: GlobalPoolEngine, name: str, inputs: tuple[str, ...]) ->
         },
         precision={"accum": exact_type(mean_type(source, source.pixels, to)), "result": ending},
     )
+
+
+def mean_ends_as(to: Requantizer | None, area: int, fmt: FixedPoint) -> str | None:
+    """As ``ends_as`` for a layer that divides by the area itself; None where the requantizer divides by something else, too."""
+    odd = area >> ((area & -area).bit_length() - 1)
+    if to is not None and to.divisor == odd:
+        to = replace(to, divisor=1)
+    return ends_as(to, fmt)
 
 
 def mean_type(source: TensorType, area: int, to: Requantizer | None) -> FixedPoint:
@@ -67,7 +75,8 @@ def window_pool(engine: WindowPoolEngine, name: str, inputs: tuple[str, ...]) ->
     """The layer of a maximum or mean over windows."""
     op, source, result = engine.op, engine.source, engine.result
     to = op.requantize if isinstance(op, AvgPool) else None
-    ending = ends_as(to, result.fmt)
+    area = op.kernel[0] * op.kernel[1]
+    ending = mean_ends_as(to, area, result.fmt) if isinstance(op, AvgPool) else exact_type(result.fmt)
     # hls4ml streams through windows that tile the frame; its padding of unsigned numbers is their maximum, not their minimum.
     if op.kernel != op.stride or engine.scan.padding != NO_PADDING or ending is None:
         return LayerSpec(
@@ -77,7 +86,6 @@ def window_pool(engine: WindowPoolEngine, name: str, inputs: tuple[str, ...]) ->
             entries={"output_shape": shape_of(result), "engine": asdict(window_pool_record(engine))},
             precision={"result": exact_type(result.fmt)},
         )
-    area = op.kernel[0] * op.kernel[1]
     accum = mean_type(source, area, to) if isinstance(op, AvgPool) else source.fmt
     return LayerSpec(
         name=name,

@@ -15,9 +15,11 @@ def settled_type(to: Requantizer) -> str | None:
     """The ``ap_fixed`` whose assignment does what a requantizer does: rounds half to even and saturates.
 
     Returns:
-        None where no type saturates to the requantizer's bounds. The divisor is not looked at.
+        None where no type saturates to the requantizer's bounds, or where it also divides.
     """
     fmt = to.fmt
+    if to.divisor != 1:
+        return None
     if (to.lo, to.hi) == (fmt.min, fmt.max):
         return _ap(fmt, "AP_RND_CONV", "AP_SAT")
     if fmt.signed and (to.lo, to.hi) == (-fmt.max, fmt.max):

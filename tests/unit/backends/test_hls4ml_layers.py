@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from divided_graph import divided
 from hypothesis import given
 from hypothesis import strategies as st
 from random_graphs import random_graph
@@ -125,6 +126,34 @@ def test_a_constant_that_float64_does_not_hold_is_refused(largest: int, legal: b
         SpecError, match=r"emit: a constant of 54 bits is more than the 53 .*--target vivado or vitis"
     ):
         specs_of(make.graph())
+
+
+@pytest.mark.parametrize(
+    ("divisor", "kinds"),
+    [
+        (
+            1,
+            [
+                "Activation",
+                "Merge",
+                "BatchNormalization",
+                "AveragePooling2D",
+                "GlobalAveragePooling2D",
+                "Dense",
+            ],
+        ),
+        (
+            3,
+            [
+                *["PspPointwise", "Merge", "PspPointwise", "BatchNormalization", "PspPointwise"],
+                *["PspWindowPool2D", "PspGlobalPool2D", "PspConv2D"],
+            ],
+        ),
+    ],
+)
+def test_no_type_divides(divisor: int, kinds: list[str]) -> None:
+    """hls4ml's own layers end by a type that rounds and saturates; a division is left to ours."""
+    assert kinds == [spec.kind for spec in specs_of(divided(divisor))][1:]
 
 
 def test_names_that_hls4ml_keeps_for_itself_are_not_given_to_layers() -> None:
