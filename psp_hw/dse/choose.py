@@ -151,6 +151,8 @@ def _good(problem: Problem, interval: int, known: _Known) -> Answer:
         return NONE
     walk = Walk(choosing, relaxed.picks or relaxed.nearest)
     if not walk.into_budget():
+        walk = Walk(choosing, least_excess(choosing))
+    if not walk.into_budget():
         merged = _merged(problem, interval)
         if merged is None:
             return Answer(None, relaxed.bound)
