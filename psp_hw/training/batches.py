@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -87,11 +88,12 @@ class Batches:
         self.given = first
         photographs = self.split.images
         streamed = isinstance(photographs, Photographs)
-        for batch in self._streamed(photographs, first) if streamed else self._stored(first):
-            self.given += 1
-            yield batch
+        with closing(self._streamed(photographs, first) if streamed else self._stored(first)) as batches:
+            for batch in batches:
+                self.given += 1
+                yield batch
 
-    def _streamed(self, photographs: Photographs, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _streamed(self, photographs: Photographs, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         order = photographs.encoded.order(np.random.default_rng([self.seed, self.epoch]))
         rank, processes = shard()
         shares = [index[rank::processes] for index in np.array_split(order, self.count)[first:]]
@@ -106,7 +108,7 @@ class Batches:
         for index, images in zip(shares, pixels, strict=True):
             yield ready(images), torch.from_numpy(self.split.labels[index])
 
-    def _stored(self, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _stored(self, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         plan = self._plan()[first:]
         if self.held is not None:
             yield from self.held.batches(plan)

@@ -85,6 +85,19 @@ def test_an_epoch_is_the_same_in_a_new_process_and_at_any_number_of_threads(
     assert not np.array_equal(wanted[1], epoch(Batches(split, spec, batch_size=5, seed=4), 4)[1])
 
 
+def test_an_epoch_that_was_cut_goes_on_behind_its_batches(split: Split) -> None:
+    spec = DataSpec(name="imagenet", flip=True)
+    whole, cut = (Batches(split, spec, batch_size=6, seed=1) for _ in range(2))
+    cut.load_state_dict({"epoch": 2, "given": 3})
+    whole.set_epoch(2)
+    cut.set_epoch(2)
+
+    for expected, got in zip(list(whole)[3:], cut, strict=True):
+        assert torch.equal(expected[0], got[0])
+        assert torch.equal(expected[1], got[1])
+    assert np.array_equal(epoch(whole, 3)[1], epoch(cut, 3)[1])
+
+
 def test_processes_share_every_batch(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = DataSpec(name="imagenet", flip=True)
     whole = list(Batches(split, spec, batch_size=6, seed=1))
