@@ -1,6 +1,7 @@
 """Put finished runs under models/, each with a card, and write the table of all of them.
 
     python scripts/publish_models.py --commit HASH --hardware "2 cores of ..." --data-dir DIR RUN... [--report reports/cifar10]
+    python scripts/publish_models.py --data-dir DIR models/NAME... --report reports/cifar10      # measures them again
 
 A published model is the run without its checkpoints: every command that takes a run takes it. The card and the table hold
 nothing that was not read from the run, measured by `psp-hw simulate` on the whole test split, or estimated by
@@ -37,17 +38,25 @@ def psp_hw(*words: str) -> dict[str, Any]:
 def measure(model: Path, given: argparse.Namespace) -> dict[str, Any]:
     """What the card says beyond the manifest."""
     data = ("--data-dir", str(given.data_dir))
+    trained = provenance(model, given)
     brevitas = psp_hw("simulate", str(model), "--against", "brevitas", *data)
     csim = psp_hw("simulate", str(model), "--against", "csim", "--limit", str(given.csim_images), *data)
     cost = psp_hw("estimate", str(model), "--board", BOARD)
-    return {
-        "commit": given.commit,
-        "hardware": given.hardware,
+    return trained | {
         "brevitas": {key: brevitas[key] for key in ("images", "mismatches")},
         "csim": {key: csim[key] for key in ("images", "mismatches")},
         "estimate": {"board": BOARD, "interval": cost["cycles"]["interval"], "fps": cost["fps"]}
         | {key: cost["resources"][key] for key in ("DSP", "LUT", "BRAM18")},
     }
+
+
+def provenance(model: Path, given: argparse.Namespace) -> dict[str, str]:
+    """Commit and hardware of the training: as given, else as an earlier card of the model says."""
+    known = json.loads((model / RESULT).read_text()) if (model / RESULT).exists() else {}
+    said = {key: getattr(given, key) or known.get(key, "") for key in ("commit", "hardware")}
+    if not all(said.values()):
+        sys.exit(f"{model.name} was not published before: --commit and --hardware say what trained it")
+    return said
 
 
 def publish(run: Path, models: Path, given: argparse.Namespace) -> Path:
@@ -165,15 +174,15 @@ def card(model: Path) -> str:
 
 def report(models: list[Path], intro: str) -> str:
     """The table of all models."""
-    head = "| model | W,A | density | float | quantized | lost | parameters | multiplications | frames/s on "
-    lines = [intro, head + f"{BOARD} | DSP |", "|---|---|---|---|---|---|---|---|---|---|"]
+    head = "| model | W,A | density | float | quantized | fine-tuned | lost | parameters | multiplications | frames/s on "
+    lines = [intro, head + f"{BOARD} | DSP |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     for model in models:
         manifest, result = read(model)
         spec, m, cost = manifest["spec"], manifest["metrics"], result["estimate"]
         lost = 100 * (m["accuracy"] - m["accuracy_quantized"])
         lines.append(
             f"| [{model.name}](../../models/{model.name}) | {bits(spec)} | {m['density']:.3f} | {m['accuracy']:.2%} | "
-            f"{m['accuracy_quantized']:.2%} | {lost:+.2f} | {m['params']:,} | {m['macs']:,} | {cost['fps']:,.0f} | {cost['DSP']} |"
+            f"{m['accuracy_calibrated']:.2%} | {m['accuracy_quantized']:.2%} | {lost:+.2f} | {m['params']:,} | {m['macs']:,} | {cost['fps']:,.0f} | {cost['DSP']} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -184,8 +193,8 @@ def main() -> None:
     arguments.add_argument("runs", nargs="*", type=Path)
     arguments.add_argument("--models", type=Path, default=Path("models"))
     arguments.add_argument("--data-dir", type=Path, required=True)
-    arguments.add_argument("--commit", required=True)
-    arguments.add_argument("--hardware", required=True)
+    arguments.add_argument("--commit", default="")
+    arguments.add_argument("--hardware", default="")
     arguments.add_argument("--csim-images", type=int, default=1000)
     arguments.add_argument("--report", type=Path)
     given = arguments.parse_args()
