@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,8 @@ from psp_hw.training.checkpoints import check_checkpoint
 from psp_hw.training.run import PRUNED
 
 NESTED = ("net", "state_dict", "model_state_dict", "model")  # where a checkpoint keeps what the network is
-WRAPPERS = (
-    "module.",
-    "_orig_mod.",
-    "net.",
-    "model.",
-)  # DataParallel and DDP, torch.compile, a LightningModule
+_DEEPEST = 3  # such keys within each other
+WRAPPERS = ("module.", "_orig_mod.", "net.", "model.")  # DataParallel and DDP, torch.compile, a LightningModule
 _SAFETENSORS = ".safetensors"
 _MAX_HEADER = 1 << 26  # bytes; safetensors itself allows 100 MB
 _DTYPES = {
@@ -57,11 +53,15 @@ def load_weights(net: nn.Module, source: Path) -> None:
         what = "the run has no floats" if source.is_dir() else "the file is missing"
         raise RunError(what, where=str(path), hint="name a run with its checkpoints, or a saved state_dict")
     own = net.state_dict()
-    state = _unwrapped(_unnested(read_tensors(path)), own)
+    state = _of_network(read_tensors(path), own)
     problems = _differences(state, own)
     if problems:
         what = f"does not fit the network of the spec: {', '.join(problems)}"
         raise RunError(what, where=str(path), hint="name its network with --net, or another file")
+    strange = [name for name in own if name in state and not _is_plain(state[name])]
+    if strange:
+        what = f"holds more than finite real numbers: {_list(strange)}"
+        raise RunError(what, where=str(path), hint="save dense real tensors without NaN or infinity")
     net.load_state_dict(state, strict=False)
 
 
@@ -116,21 +116,35 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _unnested(state: dict[str, Any]) -> dict[str, Any]:
-    """The tensors of the network in a checkpoint that holds more."""
-    for key in NESTED:
+def _of_network(state: dict[Any, Any], own: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Of all ways to read a checkpoint, the one with the most names of the network; of equal ones, the innermost.
+
+    A network may have modules of its own that are called as a wrapper is: how many names fit decides what is taken off.
+    """
+    readings = [reading for nested in _nested(state) for reading in _unwrapped(nested)]
+    return max(reversed(readings), key=lambda reading: len(own.keys() & reading.keys()))
+
+
+def _nested(state: dict[Any, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
+    """The names of a checkpoint, and those of what it keeps under a key that usually holds the network."""
+    yield {name: value for name, value in state.items() if isinstance(name, str)}
+    for key in NESTED if depth < _DEEPEST else ():
         if isinstance(state.get(key), dict):
-            return _unnested(state[key])
-    return state
+            yield from _nested(state[key], depth + 1)
 
 
-def _unwrapped(state: dict[str, Any], own: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The names without what DataParallel, torch.compile or a LightningModule put before every one of them."""
+def _unwrapped(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The names as they are, then without what wrappers put before every one of them."""
+    yield state
     for prefix in WRAPPERS:
-        ours = any(name.startswith(prefix) for name in own)
-        if state and not ours and all(name.startswith(prefix) for name in state):
-            return _unwrapped({name[len(prefix) :]: value for name, value in state.items()}, own)
-    return state
+        if state and all(name.startswith(prefix) for name in state):
+            yield from _unwrapped({name[len(prefix) :]: value for name, value in state.items()})
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor holds its values, and these are finite and real."""
+    dense = value.layout is torch.strided and not (value.is_meta or value.is_quantized or value.is_complex())
+    return dense and bool(torch.isfinite(value).all())
 
 
 def _differences(state: Mapping[str, Any], own: Mapping[str, Tensor]) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
@@ -18,6 +20,7 @@ from psp_hw.spec.presets import preset
 from psp_hw.spec.train import NetSpec
 from psp_hw.training.floats import fresh_net
 from psp_hw.training.phases import check_net
+from psp_hw.training.weights import load_weights
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +131,59 @@ def test_a_prefix_that_only_some_names_have_stays(
 
     with pytest.raises(RunError, match=rf"it lacks '{first}', the network has no 'module\.{first}'"):
         _start(split, tmp_path / "w.pt")
+
+
+class _OfTheirOwn(nn.Module):
+    """A network whose modules are called as those of wrappers are."""
+
+    def __init__(self, *, all_of_it: bool) -> None:
+        super().__init__()
+        self.net = nn.Linear(3, 2)
+        if not all_of_it:
+            self.head = nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize("all_of_it", [True, False])
+@pytest.mark.parametrize("prefix", ["", "net.", "model.", "module.net._orig_mod."])
+def test_modules_that_are_called_as_wrappers_are_keep_their_names(
+    tmp_path: Path, prefix: str, all_of_it: bool
+) -> None:
+    trained, fresh = _OfTheirOwn(all_of_it=all_of_it).state_dict(), _OfTheirOwn(all_of_it=all_of_it)
+    names = {prefix + name: value for name, value in trained.items()}
+    torch.save({"net": {"width": torch.tensor(3)}, "model": names}, tmp_path / "w.pt")
+
+    load_weights(fresh, tmp_path / "w.pt")
+    assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in trained.items())
+
+
+def test_a_file_that_is_no_state_of_a_network_is_refused(tmp_path: Path) -> None:
+    within_itself: dict[str, object] = {"a": torch.zeros(1)}
+    within_itself["net"] = within_itself
+    for content in ({0: torch.zeros(1)}, within_itself, {}, {"net": {}}):
+        torch.save(content, tmp_path / "w.pt")
+        with pytest.raises(RunError, match="does not fit the network of the spec: it lacks 'net.weight'"):
+            load_weights(_OfTheirOwn(all_of_it=True), tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda value: value.to_sparse(),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to("meta"),
+        lambda value: torch.full_like(value, torch.nan),
+        lambda value: torch.full_like(value, torch.inf),
+    ],
+    ids=["sparse", "complex", "meta", "nan", "infinite"],
+)
+def test_tensors_that_are_no_finite_real_numbers_are_refused(
+    tmp_path: Path, spoil: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    net = _OfTheirOwn(all_of_it=True)
+    torch.save(net.state_dict() | {"net.weight": spoil(net.net.weight.detach())}, tmp_path / "w.pt")
+
+    with pytest.raises(RunError, match="holds more than finite real numbers: 'net.weight'"):
+        load_weights(net, tmp_path / "w.pt")
 
 
 def test_the_sentence_names_what_differs(
