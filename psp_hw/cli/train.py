@@ -228,8 +228,7 @@ def command(
         with console.stdout_for_json(as_json):
             result = flow.train(request, progress=not as_json, note=console.note)
     except flow.Interrupted as stop:
-        command = shlex.join(flow.resume_command(request, stop.run))
-        console.note(f"the run waits; go on with: {command}", after_a_bar=True)
+        _say_how_to_go_on(flow.resume_command(request, stop.run))
         raise
     if not result.leads:
         return  # the first of several processes speaks

@@ -54,12 +54,11 @@ def train_floats(
             note=note if is_leader() else None,
         )
         try:
-            result = train(spec, run, machine=machine_of(request), manner=manner, data_dir=request.data_dir)
+            return train(spec, run, machine=machine_of(request), manner=manner, data_dir=request.data_dir)
         except KeyboardInterrupt as stop:
             if not (run / "manifest.json").is_file():
                 raise  # before there was anything to go on with
             raise Interrupted(run) from stop
-    return result if is_leader() else None
 
 
 def document(result: FloatResult) -> dict[str, object]:

@@ -24,7 +24,7 @@ from psp_hw.quant.convert import trace_values
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.checkpoints import check_checkpoint
-from psp_hw.training.durable import alone_in, unwritable, write_aside, write_text
+from psp_hw.training.durable import alone_in, errors_of_files, write_aside, write_text
 from psp_hw.training.export import export_model
 from psp_hw.training.floats import (
     FLOAT_PHASE,
@@ -32,6 +32,7 @@ from psp_hw.training.floats import (
     accuracy,
     eval_batch,
     float_phase,
+    has_begun,
     predict,
     save_tensors,
 )
@@ -155,7 +156,7 @@ def train_on(
 ) -> TrainResult:
     """As `train`, on splits that are in memory already; both with the same preprocessing."""
     machine, manner = machine or Machine(), manner or Manner()
-    check_net(spec, training)
+    check_net(spec, training, begun=floats is not None or (manner.resume and has_begun(out)))
     if floats is not None:
         check_reusable(floats, spec)
     with ExitStack() as held:
@@ -178,7 +179,7 @@ def _train_and_write(
     floats: Path | None,
 ) -> None:
     """Both phases, then the files; of several processes, the first writes and the others wait."""
-    try:
+    with errors_of_files(out):
         if floats is not None and is_leader() and not (out / PRUNED).exists():
             take_floats(floats, out)
         pruned = float_phase(spec, training, out, machine, manner, floats=floats)
@@ -196,10 +197,6 @@ def _train_and_write(
                 seconds={name: round(known.seconds, 1) for name, known in records.items() if known},
             )
         wait_for_all()
-    except OSError as error:
-        if isinstance(error.filename, str) and out.resolve() not in Path(error.filename).resolve().parents:
-            raise  # a file of the data, not of the run
-        raise unwritable(out, error) from error
 
 
 def _versions() -> dict[str, str]:

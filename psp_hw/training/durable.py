@@ -63,6 +63,17 @@ def unwritable(path: Path, error: OSError) -> RunError:
     return RunError(f"cannot be written: {error.strerror or error}", where=str(path), hint=hint)
 
 
+@contextlib.contextmanager
+def errors_of_files(run: Path) -> Iterator[None]:
+    """What the system says of a file of a run becomes a RunError; what it says of another file, of the data, stays."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str) and run.resolve() not in Path(error.filename).resolve().parents:
+            raise
+        raise unwritable(run, error) from error
+
+
 def tidy(run: Path) -> None:
     """Remove what a killed process had begun to write in a run folder."""
     for pattern in _LEFTOVERS:

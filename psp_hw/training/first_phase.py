@@ -11,14 +11,15 @@ import torch
 
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
+from psp_hw.errors import RunError
 from psp_hw.nn.registry import check_name
 from psp_hw.pruning.survey import LayerSurvey, density
 from psp_hw.spec.train import TrainSpec
-from psp_hw.training.durable import alone_in, unwritable
-from psp_hw.training.floats import Pruned, accuracy, check_floats, float_phase, survey_floats
+from psp_hw.training.durable import alone_in, errors_of_files
+from psp_hw.training.floats import Pruned, accuracy, check_floats, float_phase, has_begun, survey_floats
 from psp_hw.training.machine import Machine, is_leader, wait_for_all
 from psp_hw.training.manner import Manner
-from psp_hw.training.run import make_folder, open_run
+from psp_hw.training.run import PRUNED, is_complete, make_folder, open_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class FloatResult:
 
 def train_floats(
     spec: TrainSpec, out: Path, *, machine: Machine, manner: Manner, data_dir: Path | None = None
-) -> FloatResult:
+) -> FloatResult | None:
     """Train and prune in floats, and stop before quantization; `psp_hw.training.api.train` with `resume` goes on, here or elsewhere.
 
     Args:
@@ -56,9 +57,12 @@ def train_floats(
         manner: how it goes on and shows itself.
         data_dir: where fetched data sets are.
 
+    Returns:
+        None for all but the first of several processes.
+
     Raises:
         SpecError, DataError, ModelError: bad request; nothing was written.
-        RunError: the folder is not ours, another process trains into it, or it cannot be written.
+        RunError: the folder is not ours, another process trains into it, it cannot be written, or it is complete and without floats.
         TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
         KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
     """
@@ -66,39 +70,35 @@ def train_floats(
         check_name(spec.net)
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    _check(spec, training)
+    _check(spec, training, begun=manner.resume and has_begun(out))
     with ExitStack() as held:
         if is_leader():
             make_folder(out)
             held.enter_context(alone_in(out))
             open_run(out, spec, resume=manner.resume)
-        try:
+        if is_complete(out) and not (out / PRUNED).exists():
+            what = "the run is complete and its floats were removed"
+            raise RunError(what, where=str(out / PRUNED), hint="train them into another folder: --out")
+        with errors_of_files(out):
             pruned = float_phase(spec, training, out, machine, manner)
-        except OSError as error:
-            if (
-                isinstance(error.filename, str)
-                and out.resolve() not in Path(error.filename).resolve().parents
-            ):
-                raise  # a file of the data, not of the run
-            raise unwritable(out, error) from error
-        wait_for_all()
-    return _result(spec, pruned, testing, out)
+            wait_for_all()
+    return _result(spec, pruned, testing, out, machine) if is_leader() else None
 
 
-def _check(spec: TrainSpec, training: Split) -> None:
+def _check(spec: TrainSpec, training: Split, *, begun: bool) -> None:
     """Refuse what could not be pruned; and what could not be quantized, where that can be told."""
     if find_spec("brevitas") is None:
-        check_floats(spec, training)
+        check_floats(spec, training, begun=begun)
         return
     from psp_hw.training.phases import check_net
 
-    check_net(spec, training)
+    check_net(spec, training, begun=begun)
 
 
-def _result(spec: TrainSpec, pruned: Pruned, testing: Split, out: Path) -> FloatResult:
-    """Measured where a GPU is, there."""
+def _result(spec: TrainSpec, pruned: Pruned, testing: Split, out: Path, machine: Machine) -> FloatResult:
+    """Measured on a GPU where one may be used, however small the network."""
     layers = survey_floats(spec, pruned, testing.image_shape)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if machine.on_gpu(small=False) else "cpu")
     return FloatResult(
         accuracy=accuracy(pruned.net.to(device), testing),
         density=density(layers),

@@ -55,15 +55,20 @@ class Pruned:
     record: PhaseRecord | None
 
 
-def fresh_net(spec: TrainSpec, split: Split) -> nn.Module:
+def fresh_net(spec: TrainSpec, split: Split, *, begun: bool = False) -> nn.Module:
     """The network with its initial weights: those that the spec names, or random ones that depend on the seed alone.
+
+    Args:
+        spec: the request.
+        split: images and classes as the network sees them.
+        begun: the weights come from a checkpoint; those that the spec names are not read and may be gone.
 
     Raises:
         RunError: the named weights are missing, damaged, or of another network.
     """
     torch.manual_seed(spec.seed)
     net = build_net(spec.net, image=split.image_shape, classes=len(split.classes))
-    if spec.net.weights:
+    if spec.net.weights and not begun:
         load_weights(net, Path(spec.net.weights))
     return net
 
@@ -78,16 +83,28 @@ def is_small(net: nn.Module, split: Split, schedule: ScheduleSpec) -> bool:
     return count(net, split.image_shape).macs * schedule.batch_size < SMALL_STEP_MACS
 
 
-def check_floats(spec: TrainSpec, split: Split) -> nn.Module:
+def has_begun(run: Path) -> bool:
+    """Whether the floats of a run go on from what lies in it: it was moved, perhaps, without the weights it started from."""
+    shelf = Shelf(folder=(run / PRUNED).parent, phase=FLOAT_PHASE)
+    return any(path.exists() for path in (run / PRUNED, shelf.last, shelf.previous))
+
+
+def check_floats(spec: TrainSpec, split: Split, *, begun: bool = False) -> nn.Module:
     """Refuse what could not be pruned before any time is spent on training.
+
+    Args:
+        spec: the request.
+        split: images and classes as the network sees them.
+        begun: as in `fresh_net`.
 
     Returns:
         The fresh network, in eval.
 
     Raises:
         SpecError, ModelError: names the layer and says what is supported.
+        RunError: the weights to start from cannot be.
     """
-    net = fresh_net(spec, split).eval()
+    net = fresh_net(spec, split, begun=begun).eval()
     select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
     return net
 
@@ -102,7 +119,7 @@ def float_phase(
     floats: Path | None = None,
 ) -> Pruned:
     """Train in floats with pruning, then fold alpha into the weights; or take what another run (`floats`) did."""
-    net = fresh_net(spec, split)
+    net = fresh_net(spec, split, begun=floats is not None or (manner.resume and has_begun(run)))
     stored = run / PRUNED
     if floats is not None:
         return _load_pruned(net, floats / PRUNED)  # there for every process, before the first has copied it

@@ -30,13 +30,19 @@ CALIBRATION_IMAGES, CALIBRATION_BATCH = 1024, 256
 PROBE_IMAGES = 32
 
 
-def check_net(spec: TrainSpec, split: Split) -> None:
+def check_net(spec: TrainSpec, split: Split, *, begun: bool = False) -> None:
     """Refuse what could not be pruned or quantized before any time is spent on training.
+
+    Args:
+        spec: the request.
+        split: images and classes as the network sees them.
+        begun: as in `psp_hw.training.floats.fresh_net`.
 
     Raises:
         SpecError, ModelError: names the layer and says what is supported.
+        RunError: the weights to start from cannot be.
     """
-    quantize(fold_batch_norm(trace_steps(check_floats(spec, split))), spec.quant)
+    quantize(fold_batch_norm(trace_steps(check_floats(spec, split, begun=begun))), spec.quant)
 
 
 def calibrated(spec: TrainSpec, split: Split, pruned: Pruned) -> fx.GraphModule:

@@ -113,11 +113,11 @@ def preview(
         check_name(spec.net)
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    check_net(spec, training)
+    check_net(spec, training, begun=floats is not None)
     if floats is not None:
         check_reusable(floats, spec)
     alone = replace(machine, devices=1, nodes=1)
-    net = fresh_net(spec, training)
+    net = fresh_net(spec, training, begun=floats is not None)
     size = count(net, training.image_shape)
     small = is_small(net, training, spec.training)
     prune(net, spec.pruning, first=first_layer(net, training.image_shape))

@@ -19,7 +19,12 @@ from psp_hw.training.run import PRUNED
 
 NESTED = ("net", "state_dict", "model_state_dict", "model")  # where a checkpoint keeps what the network is
 _DEEPEST = 3  # such keys within each other
-WRAPPERS = ("module.", "_orig_mod.", "net.", "model.")  # DataParallel and DDP, torch.compile, a LightningModule
+WRAPPERS = (
+    "module.",
+    "_orig_mod.",
+    "net.",
+    "model.",
+)  # DataParallel and DDP, torch.compile, a LightningModule
 _SAFETENSORS = ".safetensors"
 _MAX_HEADER = 1 << 26  # bytes; safetensors itself allows 100 MB
 _DTYPES = {

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from psp_hw.errors import RunError, SpecError
 from psp_hw.flow.floats import train_floats
 from psp_hw.flow.train import Request, train
-from psp_hw.training.run import load_run, read_manifest
+from psp_hw.nn.registry import build_net
+from psp_hw.spec.train import NetSpec
+from psp_hw.training.run import PRUNED, load_run, read_manifest
 
 ASKED = {"structures": ("shape",), "steps": 40, "tensorboard": False}
 
@@ -80,6 +84,45 @@ def test_the_floats_are_counted_as_the_masks_say(tmp_path: Path) -> None:
 def test_floats_of_another_run_need_no_first_phase(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="--floats-only: --from takes floats that are trained already"):
         train_floats(Request(floats=tmp_path, out=tmp_path / "run"), progress=False)
+
+
+def test_what_a_run_started_from_may_be_gone_when_it_goes_on(tmp_path: Path) -> None:
+    """A run is moved to another machine, where the file of --weights is not."""
+    weights = tmp_path / "start.pt"
+    torch.save(build_net(NetSpec(), image=(1, 8, 8), classes=10).state_dict(), weights)
+    asked = {"structures": ("shape",), "steps": 2, "weights": weights, "tensorboard": False}
+    train_floats(Request(**asked, out=tmp_path / "run"), progress=False)  # type: ignore[arg-type]
+    weights.unlink()
+
+    again = train_floats(Request(resume=True, out=tmp_path / "run"), progress=False)
+    assert again is not None
+    (tmp_path / "run" / PRUNED).unlink()  # stopped before the end of its phase
+    from_checkpoint = train_floats(Request(resume=True, out=tmp_path / "run"), progress=False)
+    assert from_checkpoint is not None
+    assert again.accuracy == from_checkpoint.accuracy
+    train(Request(resume=True, out=tmp_path / "run"), progress=False)
+    load_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"start\.pt: the file is missing"):
+        train_floats(Request(**asked, resume=True, out=tmp_path / "new"), progress=False)  # type: ignore[arg-type]
+
+
+def test_a_complete_run_whose_floats_were_removed_is_not_trained_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(Request(structures=("shape",), steps=2, tensorboard=False, out=run), progress=False)
+    shutil.rmtree(run / "checkpoints")
+
+    with pytest.raises(RunError, match="the run is complete and its floats were removed"):
+        train_floats(Request(resume=True, out=run), progress=False)
+    assert not (run / "checkpoints").exists()
+
+
+def test_floats_are_measured_where_they_were_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--accelerator cpu touches no GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    request = Request(
+        structures=("shape",), steps=2, accelerator="cpu", tensorboard=False, out=tmp_path / "r"
+    )
+    assert train_floats(request, progress=False) is not None
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_file_that_is_no_state_of_a_network_is_refused(tmp_path: Path) -> None
     within_itself["net"] = within_itself
     for content in ({0: torch.zeros(1)}, within_itself, {}, {"net": {}}):
         torch.save(content, tmp_path / "w.pt")
-        with pytest.raises(RunError, match="does not fit the network of the spec: it lacks 'net.weight'"):
+        with pytest.raises(RunError, match=r"does not fit the network of the spec: it lacks 'net\.weight'"):
             load_weights(_OfTheirOwn(all_of_it=True), tmp_path / "w.pt")
 
 
@@ -182,7 +182,7 @@ def test_tensors_that_are_no_finite_real_numbers_are_refused(
     net = _OfTheirOwn(all_of_it=True)
     torch.save(net.state_dict() | {"net.weight": spoil(net.net.weight.detach())}, tmp_path / "w.pt")
 
-    with pytest.raises(RunError, match="holds more than finite real numbers: 'net.weight'"):
+    with pytest.raises(RunError, match=r"holds more than finite real numbers: 'net\.weight'"):
         load_weights(net, tmp_path / "w.pt")
 
 
