@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 
 from psp_hw.errors import SpecError
 
 _NOT_STARTED_BY_SRUN = ("bash", "interactive")  # names of jobs in which a person types commands
+
+
+class Launcher(Enum):
+    """Who started this process, as far as it trains with others."""
+
+    NONE = "none"
+    TORCHRUN = "torchrun"
+    SLURM = "slurm"
+
+
+def launcher(processes: int, environment: Mapping[str, str]) -> Launcher:
+    """Who says which of several processes this is.
+
+    torchrun inside of a SLURM job counts. One process alone, which a person or a batch script starts within an allocation, however
+    large, or srun as a step of one task, is nobody's.
+
+    Args:
+        processes: how many were asked for.
+        environment: of this process.
+    """
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return Launcher.TORCHRUN
+    if "SLURM_NTASKS" not in environment or environment.get("SLURM_JOB_NAME") in _NOT_STARTED_BY_SRUN:
+        return Launcher.NONE
+    steps = _number(environment, "SLURM_STEP_NUM_TASKS") or 1  # set by srun alone
+    of_several = steps > 1 or environment.get("SLURM_PROCID", "0") != "0"
+    return Launcher.SLURM if processes > 1 or of_several else Launcher.NONE
 
 
 def check_launch(devices: int, nodes: int, environment: Mapping[str, str]) -> None:
@@ -20,10 +48,13 @@ def check_launch(devices: int, nodes: int, environment: Mapping[str, str]) -> No
     Raises:
         SpecError: names the option, both numbers and what to do.
     """
-    if "TORCHELASTIC_RUN_ID" in environment:
-        _check_torchrun(devices, nodes, environment)
-    elif "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in _NOT_STARTED_BY_SRUN:
-        _check_slurm(devices, nodes, environment)
+    match launcher(devices * nodes, environment):
+        case Launcher.TORCHRUN:
+            _check_torchrun(devices, nodes, environment)
+        case Launcher.SLURM:
+            _check_slurm(devices, nodes, environment)
+        case Launcher.NONE:
+            pass
 
 
 def _check_slurm(devices: int, nodes: int, environment: Mapping[str, str]) -> None:

@@ -10,13 +10,13 @@ if TYPE_CHECKING or find_spec("lightning") is not None:
     from lightning.fabric.plugins import TorchCheckpointIO
     from lightning.pytorch.callbacks import Callback, Checkpoint
     from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-    from lightning.pytorch.plugins.environments import SLURMEnvironment
+    from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 else:
     from lightning_fabric.plugins import TorchCheckpointIO
     from pytorch_lightning import LightningModule, Trainer
     from pytorch_lightning.callbacks import Callback, Checkpoint
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
-    from pytorch_lightning.plugins.environments import SLURMEnvironment
+    from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 # The loggers that Lightning speaks through, whichever of its names it was imported by.
 SPEAKERS = (
@@ -32,6 +32,7 @@ __all__ = [
     "CSVLogger",
     "Callback",
     "Checkpoint",
+    "LightningEnvironment",
     "LightningModule",
     "Logger",
     "SLURMEnvironment",

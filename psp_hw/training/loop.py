@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec
 from psp_hw.training.batches import Batches
 from psp_hw.training.checkpoints import Keeper, Shelf, ShelfIO, check_checkpoint
+from psp_hw.training.launch import Launcher, launcher
 from psp_hw.training.lightning_names import (
     SPEAKERS,
     Callback,
     CSVLogger,
+    LightningEnvironment,
     LightningModule,
     Logger,
     SLURMEnvironment,
@@ -89,7 +92,7 @@ def run_phase(
             max_epochs=phase.schedule.epochs,
             logger=_loggers(run, name, tensorboard=manner.tensorboard, start=start),
             callbacks=callbacks,
-            plugins=[ShelfIO(shelf), *_cluster()],
+            plugins=[ShelfIO(shelf), *_cluster(machine)],
             default_root_dir=shelf.folder,
             log_every_n_steps=_NEVER,  # a step logs nothing, an epoch does
         )
@@ -129,9 +132,20 @@ def _loggers(run: Path, name: str, *, tensorboard: bool, start: Path | None) -> 
     return found
 
 
-def _cluster() -> list[Any]:
-    """Under SLURM: psp-hw resumes by itself from its own checkpoints, Lightning shall not requeue the job."""
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+def _cluster(machine: Machine) -> list[Any]:
+    """Who numbers the processes, where Lightning would take SLURM: one process alone is no task of it, torchrun inside of it counts.
+
+    psp-hw resumes by itself from its own checkpoints: Lightning shall not requeue the job.
+    """
+    if not SLURMEnvironment.detect():
+        return []
+    match launcher(machine.processes, os.environ):
+        case Launcher.SLURM:
+            return [SLURMEnvironment(auto_requeue=False)]
+        case Launcher.TORCHRUN:
+            return []
+        case Launcher.NONE:
+            return [LightningEnvironment()]
 
 
 def _fit(trainer: Trainer, phase: Phase, batches: Batches, start: Path | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 WATCHED = ("loss", "accuracy")
 _RECENT = 0.05  # share of a step in the smoothed values that people see
@@ -54,10 +55,30 @@ class Means:
             return {}
         return dict(zip(WATCHED, (totals[:-1].float() / images).unbind(), strict=True))
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of an epoch that goes on."""
-        return {"sums": None if self._sums is None else self._sums.cpu(), "images": self._images}
+    def state_dict(self, totals: Tensor) -> dict[str, Any]:
+        """What a checkpoint holds of an epoch that goes on.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What `state_dict` gave."""
-        self._sums, self._images = state["sums"], int(state["images"])
+        Args:
+            totals: `totals` of each process [processes, 3].
+        """
+        return {"totals": totals.cpu()}
+
+    def load_state_dict(self, state: dict[str, Any], *, rank: int, processes: int) -> None:
+        """Go on with what this process had; where their number is another one, the first has what all had.
+
+        Args:
+            state: what `state_dict` gave.
+            rank: number of this process.
+            processes: how many there are.
+        """
+        totals = state["totals"] if "totals" in state else _of_the_first(state)  # [processes then, 3]
+        if len(totals) != processes:
+            totals = functional.pad(totals.sum(0, keepdim=True), (0, 0, 0, processes - 1))
+        *sums, images = totals[rank].tolist()
+        self._sums, self._images = torch.tensor(sums, dtype=torch.float32), int(images)
+
+
+def _of_the_first(state: dict[str, Any]) -> Tensor:
+    """What checkpoints held when the first process alone was asked [1, 3]."""
+    sums = torch.zeros(len(WATCHED)) if state["sums"] is None else state["sums"]
+    return torch.cat((sums.double(), sums.new_tensor([state["images"]], dtype=torch.float64)))[None]

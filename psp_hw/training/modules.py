@@ -153,12 +153,15 @@ class Phase(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The epoch so far, and where the random numbers stand: a network may have dropout."""
-        checkpoint[_STATE] = {"means": self.means.state_dict(), "draws": torch.get_rng_state()}
+        totals = self.means.totals().to(self.device)  # [3]
+        each = self.trainer.strategy.all_gather(totals).view(-1, len(totals))  # [processes, 3]
+        checkpoint[_STATE] = {"means": self.means.state_dict(each), "draws": torch.get_rng_state()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         known = checkpoint.get(_STATE)  # missing in those of earlier versions, which end with an epoch
         if known is not None:
-            self.means.load_state_dict(known["means"])
+            rank, processes = self.trainer.global_rank, self.trainer.world_size
+            self.means.load_state_dict(known["means"], rank=rank, processes=processes)
             self._draws = known["draws"]
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:

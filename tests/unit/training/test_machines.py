@@ -16,7 +16,10 @@ import pytest
 import torch
 
 from psp_hw.errors import SpecError
+from psp_hw.training import loop
 from psp_hw.training.launch import check_launch
+from psp_hw.training.lightning_names import LightningEnvironment, SLURMEnvironment
+from psp_hw.training.machine import Machine
 
 TRAIN = ["-m", "psp_hw", "train", "--shape", "--steps", "24", "--accelerator", "cpu", "--no-tensorboard"]
 TRAIN += ["--floats-only", "--json"]
@@ -31,6 +34,8 @@ TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE"
         (SLURM, 1, 2),
         (SLURM | {"SLURM_JOB_NAME": "bash"}, 4, 1),
         ({"SLURM_NTASKS": "1"}, 1, 1),
+        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2"}, 1, 1),  # a batch script, or a shell of salloc
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, 1, 1),  # srun --ntasks 1 within it
         (TORCHRUN, 2, 2),
         (TORCHRUN | SLURM, 2, 2),  # torchrun inside of a job: its word counts
     ],
@@ -48,7 +53,9 @@ def test_what_agrees_with_the_launcher_is_taken(
         (SLURM, 2, 2, "--devices: 2 asked for, SLURM starts 1 processes on each node (SLURM_NTASKS_PER_NODE)"),
         ({"SLURM_NTASKS": "1"}, 4, 1, "--devices: 4 x 1 processes asked for, SLURM starts 1 (SLURM_NTASKS)"),
         ({"SLURM_NTASKS": "4"}, 4, 1, "SLURM starts 4 processes and does not say how many on each node"),
-        ({"SLURM_NTASKS": "two"}, 1, 1, "SLURM_NTASKS: 'two' is not a number"),
+        ({"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}, 1, 1, "1 x 1 processes asked for, SLURM starts 2"),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "1"}, 1, 1, "1 x 1 processes asked for, SLURM starts 2"),
+        ({"SLURM_NTASKS": "two"}, 2, 1, "SLURM_NTASKS: 'two' is not a number"),
         (TORCHRUN, 1, 2, "--devices: 1 asked for, torchrun starts 2 processes on each node (LOCAL_WORLD_SIZE)"),
         (TORCHRUN, 2, 1, "--nodes: 1 asked for, torchrun starts 4 processes in all (WORLD_SIZE) (use --nodes 2"),
     ],
@@ -58,6 +65,24 @@ def test_what_differs_from_the_launcher_is_refused(
 ) -> None:
     with pytest.raises(SpecError, match=re.escape(told)):
         check_launch(devices, nodes, environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "processes", "expected"),
+    [
+        (SLURM, 2, [SLURMEnvironment]),
+        ({"SLURM_NTASKS": "8"}, 1, [LightningEnvironment]),
+        (TORCHRUN | SLURM, 4, []),  # Lightning asks torchrun first
+        ({}, 2, []),
+    ],
+)
+def test_processes_are_numbered_by_who_started_them(
+    environment: Mapping[str, str], processes: int, expected: list[type], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = loop._cluster(Machine(devices=processes))
+    assert expected == [type(plugin) for plugin in found]
 
 
 def test_the_command_refuses_before_it_waits_for_anybody(tmp_path: Path) -> None:
@@ -116,11 +141,14 @@ def _assert_equal(expected: dict[str, Any], folder: Path, told: list[str]) -> No
 
 
 @pytest.mark.slow
-def test_two_agents_of_torchrun(one_machine: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "job", [{}, {**SLURM, "SLURM_JOB_ID": "4711", "SLURM_PROCID": "0"}], ids=["alone", "in slurm"]
+)
+def test_two_agents_of_torchrun(one_machine: dict[str, Any], tmp_path: Path, job: dict[str, str]) -> None:
     agent = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
     agent += ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
     asked = [*TRAIN, "--nodes", "2", "--devices", "1", "--out", "run"]
-    told = _together(tmp_path, [([*agent, "--node-rank", rank, *asked], {}) for rank in "01"])
+    told = _together(tmp_path, [([*agent, "--node-rank", rank, *asked], job) for rank in "01"])
 
     _assert_equal(one_machine, tmp_path, told)
 

@@ -64,3 +64,59 @@ def test_psp_hw_starts_its_own_processes_and_one_of_them_speaks(tmp_path: Path) 
 
     assert json.loads(told)["run"] == "run"
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["complete"]
+
+
+CUT_WORKER = """
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from psp_hw.data.registry import load
+from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.presets import preset, with_steps, with_structures
+from psp_hw.training.machine import Accelerator, Machine
+from psp_hw.training.manner import Manner
+from psp_hw.training.modules import Phase
+from psp_hw.training.floats import fresh_net, train_structures
+
+out, processes, stop_at = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+original = Phase.training_step
+
+
+def step(self, batch, batch_idx):
+    if self.global_step == stop_at:
+        os._exit(0)  # as if the machine went
+    return original(self, batch, batch_idx)
+
+
+Phase.training_step = step
+spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)
+split = load("digits", None, "train")
+net = fresh_net(spec, split)
+machine = Machine(accelerator=Accelerator.CPU, devices=processes)
+record = train_structures(net, spec, split, out, machine, Manner(resume=True, checkpoint_seconds=0.0))
+if processes == 1 or distributed.get_rank() == 0:
+    torch.save({"rows": list(record.rows), "net": net.state_dict()}, out / "end.pt")
+"""
+
+
+def test_an_epoch_that_two_processes_were_in_goes_on_with_what_each_had(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "worker.py").write_text(CUT_WORKER)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for run, stop_at in (("whole", -1), ("cut", 40), ("cut", -1), ("fewer", 40)):
+        _run([*launcher, "worker.py", run, "2", str(stop_at)], tmp_path)
+    _run([sys.executable, "worker.py", "fewer", "1", "-1"], tmp_path)
+
+    whole, cut, fewer = (
+        torch.load(tmp_path / run / "end.pt", weights_only=True) for run in ("whole", "cut", "fewer")
+    )
+    assert whole["rows"] == cut["rows"]
+    for name, value in whole["net"].items():
+        assert torch.equal(value, cut["net"][name]), name
+    # One process sums in another order, but over the same images.
+    expected, found = (float(end["rows"][1]["accuracy"]) for end in (whole, fewer))
+    assert expected == pytest.approx(found, abs=0.02)
