@@ -79,14 +79,10 @@ class Row:
         return self.recipe.partition("-")[0]
 
 
+_COLUMN = Figures(error=6.55, params=0.21, macs=0.03)
 ROWS = (
     Row(name="resnet56-dense", recipe="resnet56-dense-psp", paper=Figures(error=6.35), table="Table 3"),
-    Row(
-        name="resnet56-column",
-        recipe="resnet56-column-psp",
-        paper=Figures(error=6.55, params=0.21, macs=0.03),
-        table="Table 3",
-    ),
+    Row(name="resnet56-column", recipe="resnet56-column-psp", paper=_COLUMN, table="Table 3"),
     *(
         Row(name=f"resnet56-shape-{epsilon}", recipe="resnet56-shape-psp", epsilon=epsilon, table="Table 1")
         for epsilon in (0.1, 0.2, 0.3, 0.5)
@@ -164,12 +160,18 @@ def command_of(row: Row, given: argparse.Namespace) -> list[str]:
     return [sys.executable, "-m", "psp_hw", *words, *data]
 
 
+def check_requests(given: argparse.Namespace) -> None:
+    """Refuse to go on with, or to write one table of, rows that were begun with another request."""
+    for row in ROWS:
+        file = given.runs / f"{row.name}.yaml"
+        if file.exists() and file.read_text() != spec_to_yaml(spec_of(row, given)):
+            said = f"{row.name} was begun with another request; give the same, or other --runs"
+            raise SystemExit(f"{file}: {said}")
+
+
 def begin(row: Row, given: argparse.Namespace) -> Training:
     """Start the process of a row; what it says lies beside its run."""
-    text, file = spec_to_yaml(spec_of(row, given)), given.runs / f"{row.name}.yaml"
-    if file.exists() and file.read_text() != text:
-        raise SystemExit(f"{file}: {row.name} was begun with another request; give the same, or other --runs")
-    file.write_text(text)
+    (given.runs / f"{row.name}.yaml").write_text(spec_to_yaml(spec_of(row, given)))
     threads = str(max(1, (os.cpu_count() or 1) // given.side))
     environment = {
         **os.environ,
@@ -181,9 +183,8 @@ def begin(row: Row, given: argparse.Namespace) -> Training:
         (given.runs / f"{row.name}.json").open("wb") as out,
         (given.runs / f"{row.name}.log").open("wb") as err,
     ):
-        process = subprocess.Popen(
-            command_of(row, given), cwd=given.runs, stdout=out, stderr=err, env=environment
-        )
+        words = command_of(row, given)
+        process = subprocess.Popen(words, cwd=given.runs, stdout=out, stderr=err, env=environment)
     return Training(row, process)
 
 
@@ -203,6 +204,7 @@ def train(rows: Sequence[Row], given: argparse.Namespace) -> None:
 
 
 def pause() -> None:
+    """Until the processes are looked at again."""
     time.sleep(POLL)
 
 
@@ -261,6 +263,7 @@ def _how_far(row: Row, runs: Path) -> str:
 def document(rows: Sequence[Row], given: argparse.Namespace) -> dict:
     """Everything that the table says, and where it comes from."""
     outcomes = {row.name: outcome_of(row, given.runs) for row in rows}
+    plain = {name: asdict(one) | {"state": one.state.value} for name, one in outcomes.items()}
     return {
         "command": shlex.join(["python", "benchmarks/paper_rows.py", *given.words]),
         "commit": _commit(),
@@ -268,12 +271,7 @@ def document(rows: Sequence[Row], given: argparse.Namespace) -> dict:
         "hardware": _hardware(given),
         "torch": torch.__version__,
         "specs": {row.name: _schedule(spec_of(row, given)) for row in rows},
-        "rows": [
-            asdict(row)
-            | {key: value for key, value in asdict(outcomes[row.name]).items() if key != "state"}
-            | {"state": outcomes[row.name].state.value}
-            for row in rows
-        ],
+        "rows": [asdict(row) | plain[row.name] for row in rows],
     }
 
 
@@ -281,10 +279,8 @@ def _schedule(spec: TrainSpec) -> str:
     """A schedule and an engine in words."""
     schedule, engine = spec.training, spec.engine
     steps = "" if schedule.max_steps is None else f", at most {schedule.max_steps} steps"
-    how = engine.precision.value + (", compiled" if engine.compile else "")
-    return (
-        f"{schedule.epochs} epochs of batches of {schedule.batch_size}, rate {schedule.rate:g}{steps}, {how}"
-    )
+    how = f"rate {schedule.rate:g}{steps}, {engine.precision.value}{', compiled' if engine.compile else ''}"
+    return f"{schedule.epochs} epochs of batches of {schedule.batch_size}, {how}"
 
 
 def _commit() -> str:
@@ -385,6 +381,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parse(words)
     given.runs.mkdir(parents=True, exist_ok=True)
     wanted = [row for row in ROWS if row.name in given.rows]
+    check_requests(given)
     try:
         train(wanted, given)
     finally:

@@ -9,7 +9,14 @@ from psp_hw.errors import SpecError
 from psp_hw.flow.defaults import RUNS
 from psp_hw.flow.runs import stem_of
 from psp_hw.flow.signals import stopping_at_signals
-from psp_hw.flow.train import Request, check_machine, check_names, machine_of, training_spec
+from psp_hw.flow.train import (
+    Request,
+    check_machine,
+    check_names,
+    machine_of,
+    require_brevitas,
+    training_spec,
+)
 from psp_hw.spec.enums import AlphaInit, Criterion, Penalty
 from psp_hw.spec.load import spec_to_dict
 from psp_hw.spec.train import PruningSpec, ScheduleSpec, StructureSpec, TrainSpec
@@ -32,6 +39,7 @@ def preview(request: Request) -> tuple[TrainSpec, Preview]:
     spec = training_spec(request)
     check_names(spec)
     check_machine(request)
+    require_brevitas()  # a few steps of fine-tuning are done, too
     with stopping_at_signals():
         from psp_hw.training import preview as training
 

@@ -137,9 +137,7 @@ def train(
 def _trained(
     spec: TrainSpec, run: Path, request: Request, *, progress: bool, note: Callable[[str], None] | None
 ) -> TrainSummary:
-    if find_spec("brevitas") is None:
-        hint = "--floats-only prunes here; psp-hw train --resume --out RUN quantizes it where Brevitas is"
-        raise ToolError("Brevitas is not installed: nothing can be quantized", where="train", hint=hint)
+    require_brevitas()
     from psp_hw.training import api
     from psp_hw.training.machine import is_leader
     from psp_hw.training.manner import want_tensorboard
@@ -169,6 +167,17 @@ def _trained(
         seconds=result.seconds,
         leads=is_leader(),
     )
+
+
+def require_brevitas() -> None:
+    """Refuse to begin what could not be ended.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    if find_spec("brevitas") is None:
+        hint = "--floats-only prunes here; psp-hw train --resume --out RUN quantizes it where Brevitas is"
+        raise ToolError("Brevitas is not installed: nothing can be quantized", where="train", hint=hint)
 
 
 def what_and_where(request: Request) -> tuple[TrainSpec, Path | None]:

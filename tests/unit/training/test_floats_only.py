@@ -145,6 +145,9 @@ def test_a_machine_without_brevitas_and_under_the_other_name_of_lightning(tmp_pa
     assert (2, "") == (refused.returncode, refused.stdout), refused.stderr
     assert "Brevitas is not installed: nothing can be quantized (--floats-only prunes here" in refused.stderr
 
+    tried = bare("--shape", "--dry-run")
+    assert (2, "") == (tried.returncode, tried.stdout)
+    assert "psp-hw: train: Brevitas is not installed" in tried.stderr
     told = bare(*asked, "--floats-only", "--json")
     assert 0 == told.returncode, told.stderr
     expected = train(Request(**ASKED, out=tmp_path / "one"), progress=False)  # type: ignore[arg-type]

@@ -84,6 +84,22 @@ def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp
     assert ["done", "cut", "failed", "done"] + ["not run"] * 6 == states
 
 
+def test_a_table_holds_rows_of_one_request(script: ModuleType, tmp_path: Path) -> None:
+    """A row that is done with 6 epochs is no row of a table of 12."""
+    runs = tmp_path / "runs"
+    (runs / "resnet56-dense").mkdir(parents=True)
+    given = script.parse(_words(tmp_path, "--minutes", "0", "--epochs", "6"))
+    text = script.spec_to_yaml(script.spec_of(script.ROWS[0], given))
+    (runs / "resnet56-dense.yaml").write_text(text)
+    facts = {"accuracy": 0.9, "density": 1.0, "params": 1, "macs": 1, "seconds": {}, "run": "r"}
+    (runs / "resnet56-dense.json").write_text(json.dumps(facts))
+
+    script.main(_words(tmp_path, "--minutes", "0", "--epochs", "6"))
+    assert "done" == _rows(tmp_path)["resnet56-dense"]["state"]
+    with pytest.raises(SystemExit, match="resnet56-dense was begun with another request"):
+        script.main(_words(tmp_path, "--minutes", "0", "--epochs", "12", "--rows", "resnet56-column"))
+
+
 def _rows(folder: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads((folder / "out/result.json").read_text())["rows"]}
 
