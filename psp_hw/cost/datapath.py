@@ -31,7 +31,9 @@ def levels_of(engine: Engine, delays: Delays) -> Iterator[Level]:
     """The data path of an engine from the FIFO that it reads to the one that it writes."""
     match engine:
         case ConvEngine():
-            yield from _conv_path(path_key(engine), delays)
+            lanes, pe = engine.fold.operands, engine.fold.pe
+            for step in conv_steps(path_key(engine), delays):
+                yield Level(step.delay, step.bits(lanes, pe), step.absorbed)
             yield Level(delays.stream_write, engine.result.pixel_bits)
         case WindowPoolEngine():
             pixel, inputs = engine.source.pixel_bits, len(engine.scan.taps)
@@ -93,13 +95,16 @@ def _block_levels(engine: MapEngine, delays: Delays) -> Iterator[Level]:
 
 @dataclass(frozen=True, slots=True)
 class PathKey:
-    """What the data path of a convolution depends on, so that equal ones are worked out once."""
+    """What the levels of a convolution's data path depend on, so that equal ones are worked out once.
+
+    Args:
+        halvings: levels of the tree that sums the products.
+    """
 
     entering: int
     weight: int
     acc: int
-    pe: int
-    lanes: int
+    halvings: int
     constant: bool
     muxed: bool
     select_bits: int
@@ -117,8 +122,7 @@ def path_key(engine: ConvEngine) -> PathKey:
         entering=engine.source.fmt.width,
         weight=engine.weight_fmt.width,
         acc=engine.acc_fmt.width,
-        pe=engine.fold.pe,
-        lanes=engine.fold.operands,
+        halvings=(engine.fold.operands - 1).bit_length(),
         constant=engine.cycles_per_output == 1,
         muxed=engine.ways > 1,
         select_bits=engine.select_bits,
@@ -131,42 +135,75 @@ def path_key(engine: ConvEngine) -> PathKey:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A level of a convolution's data path whatever its fold: its delay [ns], and what the bits behind it grow with.
+
+    Args:
+        fixed: bits whatever the fold.
+        operand: bits per operand.
+        output: bits per output channel at once.
+        sums: bits of a sum, of which each output channel at once has one for every ``2**halvings`` operands.
+        halvings: levels of the tree so far.
+        absorbed: see ``Level``.
+    """
+
+    delay: float
+    fixed: int = 0
+    operand: int = 0
+    output: int = 0
+    sums: int = 0
+    halvings: int = 0
+    absorbed: bool = False
+
+    def bits(self, lanes: int, pe: int) -> int:
+        """Bits that are alive behind it."""
+        return self.beside(lanes) + pe * self.per_output(lanes)
+
+    def beside(self, lanes: int) -> int:
+        """Of them, those that all output channels share."""
+        return self.fixed + self.operand * lanes
+
+    def per_output(self, lanes: int) -> int:
+        """Of them, those of each output channel at once."""
+        return self.output + self.sums * -(-lanes >> self.halvings)
+
+
 @cache
-def _conv_path(key: PathKey, delays: Delays) -> tuple[Level, ...]:
-    operands = key.lanes * key.entering + (0 if key.constant else key.pe * key.lanes * key.weight)
-    levels = [Level(delays.stream_read + delays.select, operands)]
+def conv_steps(key: PathKey, delays: Delays) -> tuple[Step, ...]:
+    """The data path of a convolution, the FIFO that it writes apart."""
+    weight = 0 if key.constant else key.weight
+    steps = [Step(delays.stream_read + delays.select, operand=key.entering, sums=weight)]
     if key.select_bits:
-        levels.append(Level(delays.memory, key.select_bits))  # what to select is read first
+        steps.append(Step(delays.memory, fixed=key.select_bits))  # what to select is read first
     if key.muxed:
-        levels.append(Level(2 * delays.select, operands))
+        steps.append(Step(2 * delays.select, operand=key.entering, sums=weight))
     in_dsp = uses_dsp(key.entering, key.weight, key.multipliers)
     paired = key.multipliers is MultiplierKind.DSP_PAIR
     if not key.constant:
-        levels.append(Level(delays.memory - delays.select, operands, absorbed=in_dsp and not paired))
+        wide = delays.memory - delays.select
+        steps.append(Step(wide, operand=key.entering, sums=weight, absorbed=in_dsp and not paired))
     product = min(key.entering + key.weight, key.acc)
-    products = key.pe * key.lanes * product
     if paired:
-        levels.append(Level(_adding(delays, key.lane + key.weight + 1), operands, absorbed=True))
-    levels.append(
-        Level(delays.dsp_product, products, absorbed=not key.constant)
-        if in_dsp
-        else Level(delays.lut_product, products)
-    )
+        adding = _adding(delays, key.lane + key.weight + 1)
+        steps.append(Step(adding, operand=key.entering, sums=weight, absorbed=True))
+    if in_dsp:
+        steps.append(Step(delays.dsp_product, sums=product, absorbed=not key.constant))
+    else:
+        steps.append(Step(delays.lut_product, sums=product))
     if paired:
-        levels.append(Level(_adding(delays, key.lane), products))
-    inputs = key.lanes
-    while inputs > 1:
-        inputs, product = math.ceil(inputs / 2), min(product + 1, key.acc)
-        levels.append(Level(_adding(delays, product), key.pe * inputs * product))
+        steps.append(Step(_adding(delays, key.lane), sums=product))
+    for halvings in range(1, key.halvings + 1):
+        product = min(product + 1, key.acc)
+        steps.append(Step(_adding(delays, product), sums=product, halvings=halvings))
     if key.bias or key.accumulates:
         # What is carried from cycle to cycle stands in a register of its own, which holds the same.
-        levels.append(
-            Level(_adding(delays, key.acc) + delays.select, key.pe * key.acc, absorbed=key.accumulates)
-        )
+        adding = _adding(delays, key.acc) + delays.select
+        steps.append(Step(adding, output=key.acc, absorbed=key.accumulates))
     if key.rounds:
-        levels.append(Level(delays.compare + _adding(delays, key.acc), key.pe * key.acc))
-        levels.append(Level(delays.compare + delays.select, key.pe * key.leaving))
-    return tuple(levels)
+        steps.append(Step(delays.compare + _adding(delays, key.acc), output=key.acc))
+        steps.append(Step(delays.compare + delays.select, output=key.leaving))
+    return tuple(steps)
 
 
 def _requantize_levels(to: Requantizer | None, pixel_bits: int, delays: Delays) -> Iterator[Level]:

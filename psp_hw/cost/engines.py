@@ -245,12 +245,16 @@ def _block_counters(engine: ConvEngine) -> Parts:
 
 def _products(engine: ConvEngine) -> Item:
     """The multipliers of a convolution whose weights come from memory."""
+    product, makes = product_of(engine)
+    return Item(product, engine.fold.multipliers // makes)
+
+
+def product_of(engine: ConvEngine) -> tuple[Multiply | MultiplyPair, int]:
+    """The multiplier of a convolution whose weights come from memory, and how many products it makes at once."""
     weight = engine.weight_fmt.width
     if engine.multipliers is MultiplierKind.DSP_PAIR:
-        pair = MultiplyPair(engine.operand_bits, weight, engine.pair_lane)
-        return Item(pair, engine.fold.multipliers // 2)
-    bits = engine.source.fmt.width
-    return Item(Multiply(bits, weight, engine.multipliers), engine.fold.multipliers)
+        return MultiplyPair(engine.operand_bits, weight, engine.pair_lane), 2
+    return Multiply(engine.source.fmt.width, weight, engine.multipliers), 1
 
 
 def _walk(scan: Scan) -> Parts:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
+import numpy as np
+
+from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.prices import Prices, half
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.memory import memory_for_fifo
@@ -90,6 +93,35 @@ def _table_luts(words: int, bits: int) -> int:
     if words <= SRL_WORDS:
         return half(min(bits, 2 ** (words - 1)))
     return mux_luts(4 * math.ceil(words / LUTRAM_WORDS), bits)
+
+
+def roms(words: IntArray, bits: IntArray, kind: MemoryKind) -> IntArray:
+    """What ROMs take after RTL synthesis, many at once: ``rom`` for each.
+
+    Args:
+        words, bits: sizes [n], words above one.
+        kind: LUTRAM or BRAM.
+
+    Returns:
+        amounts in the order of ``Resource`` [n, 5].
+    """
+    none = np.zeros_like(words)
+    if kind is MemoryKind.BRAM:
+        shapes = [-(-words // depth) * -(-bits // width) for depth, width in RAMB18_SHAPES]
+        return np.stack([none, none, none, np.min(shapes, axis=0), none], axis=1)
+    few = words <= SRL_WORDS
+    shared = -(-np.minimum(bits, 1 << np.where(few, words - 1, 0)) // 2)
+    luts = np.where(few, shared, _muxes_luts(4 * -(-words // LUTRAM_WORDS), bits))
+    return np.stack([none, luts, bits, none, none], axis=1)
+
+
+def _muxes_luts(ways: IntArray, bits: IntArray) -> IntArray:
+    """``mux_luts`` for each [n]."""
+    found = np.zeros_like(ways)
+    while (ways >= 2).any():
+        found += np.where(ways > 2, bits * -(-ways // MUX_WAYS), np.where(ways == 2, -(-bits // 2), 0))
+        ways = np.where(ways > 2, -(-ways // SLICE_MUX_WAYS), 0)
+    return found
 
 
 def rom(words: int, bits: int, kind: MemoryKind, prices: Prices, *, rtl: bool = True) -> Resources:

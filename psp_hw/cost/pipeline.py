@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from psp_hw.cost.devices import Fabric
 from psp_hw.units import Clock
@@ -20,6 +21,9 @@ CLOCK_UNCERTAINTY = 0.125
 # A state of its own for the entry of the loop body: with it, depth = iteration latency - 1 of published one-loop processes
 # (docs/estimate.md has the table).
 ENTRY_STAGES = 1
+
+# Chains of delays whose cuts are kept: a network has some hundred.
+KEPT_CHAINS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,23 +112,44 @@ class Pipeline:
     absorbed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Where registers stand in a chain of levels.
+
+    Args:
+        depth: cycles from the end of a step to its token in the FIFO.
+        behind: how many registers stand behind each level.
+    """
+
+    depth: int
+    behind: tuple[int, ...]
+
+
+@lru_cache(maxsize=KEPT_CHAINS)
+def cuts_of(delays: tuple[float, ...], clock: Clock) -> Cuts:
+    """Pack levels of these delays [ns] into stages; many engines have the same chain."""
+    budget = clock.period_ns * (1.0 - CLOCK_UNCERTAINTY)
+    stages, used = 1, 0.0
+    behind = [0] * len(delays)
+    for at, delay in enumerate(delays):
+        if used and used + delay > budget:
+            stages, used = stages + 1, 0.0
+            behind[at - 1] += 1
+        cuts = max(0, math.ceil(delay / budget) - 1)
+        stages += cuts
+        behind[at] += cuts
+        used += delay - cuts * budget
+    return Cuts(stages - 1 + ENTRY_STAGES, tuple(behind))
+
+
 def cut(levels: Iterable[Level], clock: Clock) -> Pipeline:
     """Pack levels into stages."""
-    budget = clock.period_ns * (1.0 - CLOCK_UNCERTAINTY)
-    stages, used, before = 1, 0.0, Level(0.0, 0)
-    between: list[Level] = [before]
-    for level in levels:
-        if used and used + level.delay > budget:
-            stages, used = stages + 1, 0.0
-            between.append(before)
-        cuts = max(0, math.ceil(level.delay / budget) - 1)
-        stages += cuts
-        between += [level] * cuts
-        used += level.delay - cuts * budget
-        before = level
+    chain = tuple(levels)
+    found = cuts_of(tuple([level.delay for level in chain]), clock)
+    between = [(level, count) for level, count in zip(chain, found.behind, strict=True) if count]
     return Pipeline(
-        depth=stages - 1 + ENTRY_STAGES,
-        registers=sum(level.bits for level in between),
-        widest=max(level.bits for level in between),
-        absorbed=sum(level.bits for level in between if level.absorbed),
+        depth=found.depth,
+        registers=sum(count * level.bits for level, count in between),
+        widest=max((level.bits for level, _ in between), default=0),
+        absorbed=sum(count * level.bits for level, count in between if level.absorbed),
     )

@@ -2,45 +2,41 @@
 
 What a fold takes is a sum of parts that each depend on little of it: products and their trees on the operands, and so much per
 output channel; what makes the output on ``pe``; what selects operands on ``simd`` and ``taps``; pipeline registers on the operands,
-and linearly on ``pe``. Each part is priced by ``psp_hw.cost.engines`` once per value it depends on, and added up by index. A test
-holds the sums against engines priced one by one.
+and linearly on ``pe``. Each part is priced once per value that it depends on (``psp_hw.dse.prices``), and added up by index. A test
+holds the sums against engines whose bills are priced one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.cost.bill import Item, MultiplyPair, Operator, Register, Rom
+from psp_hw.cost.bill import Gate, MultiplyPair
 from psp_hw.cost.devices import Fabric
-from psp_hw.cost.engines import conv_outputs, conv_selection, conv_sums, engine_pipeline, pipeline_parts
-from psp_hw.cost.pipeline import Pipeline
-from psp_hw.cost.pricing import fits_dsp, packed_bits, price_parts, uses_dsp
+from psp_hw.cost.engines import reads_padding
+from psp_hw.cost.memories import roms
+from psp_hw.cost.pricing import fits_dsp, packed_bits, uses_dsp
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.paths import CostArray, Datapaths
+from psp_hw.dse.prices import Amounts, Site
 from psp_hw.dse.tables import MAX_PRODUCTS
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors
 from psp_hw.folding.ports import MOST_BITS
-from psp_hw.ir.graph import Graph
-from psp_hw.units import Clock
 
 Indices = npt.NDArray[np.intp]
 
 # Where the weight words of a folded engine may be kept. UltraRAM holds no constants (``psp_hw.folding.ports``).
 MEMORIES = (MemoryKind.LUTRAM, MemoryKind.BRAM)
 
-# Fabrics and clocks whose prices are kept for the next question about them.
-KEPT_CLOCKS = 8
-
 # Rows that are compared with each other at once.
 RANKED_AT_ONCE = 128
 
-NOTHING: CostArray = np.zeros(len(Resource), dtype=np.int64)
+NOTHING: Amounts = (0,) * len(Resource)
 
 
 def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:
@@ -56,117 +52,6 @@ def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, 
     if engine.fold.pe % 2 == 0 and fits_dsp(packed_bits(pair), engine.operand_bits, fabric):
         return (MultiplierKind.TOOL, other, MultiplierKind.DSP_PAIR)
     return (MultiplierKind.TOOL, other)
-
-
-# By operands of a word: products and their trees at the least pe [5], pipeline there [5], more of it per pe [5], depth [cycles].
-_Parts = tuple[CostArray, CostArray, CostArray, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was priced for a fabric at a clock, by all that it depends on: neither the weights nor the part are among it."""
-
-    paths: dict[tuple[object, ...], dict[tuple[int, ...], _Parts]] = field(default_factory=dict)
-    controls: dict[tuple[Item | Operator, ...], CostArray] = field(default_factory=dict)
-    tails: dict[tuple[object, ...], CostArray] = field(default_factory=dict)
-    roms: dict[MemoryKind, dict[tuple[int, int], CostArray]] = field(
-        default_factory=lambda: {memory: {} for memory in MEMORIES}
-    )
-
-
-@lru_cache(maxsize=KEPT_CLOCKS)
-def _known(fabric: Fabric, clock: Clock) -> _Known:
-    return _Known()
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What folds are priced for: where the weights are, and the device; what engines have in common is priced once."""
-
-    graph: Graph
-    fabric: Fabric
-    clock: Clock
-
-    def path(
-        self, engine: ConvEngine, pes: Sequence[int], inner: tuple[int, int], base: tuple[object, ...]
-    ) -> _Parts:
-        """What the data path of a folded engine takes between selection and output.
-
-        Registers of the pipeline grow linearly with ``pe``: two of them say all.
-
-        Args:
-            engine: its fold is not looked at.
-            pes: the least pe, and the one after it if there is one; no word of theirs is the whole pixel.
-            inner: simd and taps.
-            base: ``path_base(engine)``.
-        """
-        operands = inner[0] * inner[1]
-        known = _known(self.fabric, self.clock).paths.setdefault(base, {})
-        key = (operands, operands < engine.in_channels * len(engine.op.taps), *pes)
-        if key not in known:
-            engines = [_folded(engine, pe, inner) for pe in pes]
-            cuts = [engine_pipeline(one, self.fabric, self.clock) for one in engines]
-            taken = [self.stages(one) for one in cuts]
-            slope = (taken[1] - taken[0]) // (pes[1] - pes[0]) if len(pes) > 1 else NOTHING
-            known[key] = self.price(conv_sums(engines[0], self.graph)), taken[0], slope, cuts[0].depth
-        return known[key]
-
-    def stages(self, pipeline: Pipeline) -> CostArray:
-        """What a pipeline takes [5]; a register takes as many times a bit as it has."""
-        parts = pipeline_parts(pipeline)
-        bits = sum(part.bits for part in parts if isinstance(part, Register))
-        others = tuple(part for part in parts if not isinstance(part, Register))
-        known = _known(self.fabric, self.clock).controls
-        if others not in known:
-            known[others] = self.price(others)
-        if () not in known:
-            known[()] = self.price([Register(1)])
-        return known[others] + bits * known[()]
-
-    def rom(self, words: int, bits: int, memory: MemoryKind) -> CostArray:
-        """What a memory of constants takes [5]."""
-        known, key = _known(self.fabric, self.clock).roms[memory], (words, bits)
-        if key not in known:
-            known[key] = self.price([Rom(words, bits, memory)])
-        return known[key]
-
-    def outputs(self, engine: ConvEngine) -> CostArray:
-        """What makes the output of a folded engine [5]."""
-        op = engine.op
-        key = (
-            engine.out_channels,
-            engine.result.fmt,
-            engine.acc_fmt,
-            engine.shifts,
-            op.bias is None,
-            op.requantize,
-            engine.fold.pe,
-            engine.most_words > 1,
-        )
-        known = _known(self.fabric, self.clock).tails
-        if key not in known:
-            known[key] = self.price(conv_outputs(engine))
-        return known[key]
-
-    def price(self, parts: Iterable[Item | Operator]) -> CostArray:
-        """What parts take [5]."""
-        return np.array(price_parts(parts, self.fabric).amounts, dtype=np.int64)
-
-
-def path_base(engine: ConvEngine) -> tuple[object, ...]:
-    """What the data path between selection and output depends on beside the fold."""
-    return (
-        engine.source.fmt.width,
-        engine.operand_bits,
-        engine.pair_lane,
-        engine.weight_fmt.width,
-        engine.acc_fmt.width,
-        engine.op.bias is None,
-        engine.op.requantize is None,
-        engine.result.fmt.width,
-        engine.result.pixel_bits,
-        engine.multipliers,
-    )
 
 
 def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> Datapaths:
@@ -229,35 +114,21 @@ class _Grid:
     counters: CostArray
     outputs: CostArray
     sizes: CostArray
-    roms: CostArray
+    roms: list[CostArray]
 
     @staticmethod
     def of(engine: ConvEngine, site: Site) -> _Grid:
         """The grid of an engine."""
-        most = min(MAX_PRODUCTS, MOST_BITS // engine.weight_fmt.width)  # that a word can hold
-        alike: dict[int, list[tuple[int, int]]] = {}
-        for simd in divisors(engine.in_channels):
-            for taps in divisors(len(engine.op.taps)):
-                if simd * taps <= most or simd * taps == 1:
-                    alike.setdefault(simd * taps, []).append((simd, taps))
-        inner, selection = [], []
-        for _, some in sorted(alike.items()):
-            costs = np.array([site.price(conv_selection(_folded(engine, 1, one))) for one in some])
-            for index in unbeaten(costs).tolist():
-                inner.append(some[index])
-                selection.append(costs[index])
+        width, channels = engine.weight_fmt.width, engine.out_channels
+        most = min(MAX_PRODUCTS, MOST_BITS // width)  # that a word can hold
+        inner, selection = _inner_folds(engine, site, most)
         operands = np.array([simd * taps for simd, taps in inner], dtype=np.int64)
         distinct, place = np.unique(operands, return_inverse=True)
-        pes = divisors(engine.out_channels)
-        counters = np.array([site.price(conv_selection(_folded(engine, pe, (1, 1)))) for pe in pes])
-        ends = ((engine.in_channels, len(engine.op.taps)), (1, 1))
-        weights, width = (
-            engine.out_channels * engine.in_channels * len(engine.op.taps),
-            engine.weight_fmt.width,
-        )
+        pes = divisors(channels)
+        counters = np.array([site.counter(channels // pe) for pe in pes], dtype=np.int64)
+        weights = channels * engine.in_channels * len(engine.op.taps)
         every = np.unique(np.multiply.outer(np.array(pes, dtype=np.int64), distinct))
         sizes = every[every <= min(most, weights - 1)]
-        roms = [[site.rom(weights // n, n * width, memory) for n in sizes.tolist()] for memory in MEMORIES]
         return _Grid(
             engine=engine,
             pes=np.array(pes, dtype=np.int64),
@@ -266,11 +137,11 @@ class _Grid:
             distinct=distinct,
             place=place,
             whole=engine.in_channels * len(engine.op.taps),
-            selection=np.array(selection),
+            selection=selection,
             counters=counters - counters[0],
-            outputs=np.array([[site.outputs(_folded(engine, pe, inner)) for inner in ends] for pe in pes]),
+            outputs=np.array(site.outputs(engine, pes), dtype=np.int64),
             sizes=sizes,
-            roms=np.array(roms, dtype=np.int64).reshape(len(MEMORIES), len(sizes), len(Resource)),
+            roms=[roms(weights // sizes, sizes * width, memory) for memory in MEMORIES],
         )
 
     def fold(self, pe: int, inner: int) -> Fold:
@@ -295,44 +166,52 @@ class _Grid:
         products = self.pes[at[:, 0]] * self.operands[at[:, 1]]
         bits = products * self.engine.weight_fmt.width
         words = self.engine.out_channels * self.whole // products
-        at = at[(products <= MAX_PRODUCTS) & (bits <= MOST_BITS) & (words > 1)]
+        able = (products <= MAX_PRODUCTS) & (bits <= MOST_BITS) & (words > 1)
+        at, products, words = at[able], products[able], words[able]
         if not len(at):
             return
         pe, place = self.pes[at[:, 0]], self.place[at[:, 1]]
-        products = pe * self.operands[at[:, 1]]
-        words = self.engine.out_channels * self.whole // products
-        sums, first, slope, depth = self._by_operands(kind, site, self.pes[some])
         least = int(self.pes[some][0])
+        paths = site.paths(self.engine, kind, least, self.distinct.tolist())
+        sums, fixed, more = np.array([(one.sums, one.fixed, one.more) for one in paths]).swapaxes(0, 1)
         cost = (
             sums[place] * (pe // least)[:, None]
             + self.outputs[at[:, 0], (self.distinct[place] < self.whole).astype(np.intp)]
             + self.selection[at[:, 1]]
             + self.counters[at[:, 0]]
-            + first[place]
-            + slope[place] * (pe - least)[:, None]
+            + fixed[place]
+            + more[place] * pe[:, None]
         )
-        head = np.stack([words, depth[place]], axis=1)
+        head = np.stack([words, np.array([one.depth for one in paths])[place]], axis=1)
         which = np.searchsorted(self.sizes, products)
-        for memory, roms in zip(MEMORIES, self.roms, strict=True):
-            yield kind, memory, np.concatenate([head, cost + roms[which]], axis=1), at
+        for memory, taken in zip(MEMORIES, self.roms, strict=True):
+            yield kind, memory, np.concatenate([head, cost + taken[which]], axis=1), at
 
-    def _by_operands(
-        self, kind: MultiplierKind, site: Site, pes: CostArray
-    ) -> tuple[CostArray, CostArray, CostArray, CostArray]:
-        """By operands: sums at the least pe [L, 5], pipeline there [L, 5] and more of it per pe [L, 5], depth [L]."""
-        width = self.engine.weight_fmt.width
-        engine, nothing = replace(self.engine, multipliers=kind), (NOTHING, NOTHING, NOTHING, 0)
-        base, least = path_base(engine), pes[:2].tolist()
-        found = []
-        for operands in self.distinct.tolist():
-            inner = self.inner[int(np.searchsorted(self.operands, operands))]
-            most = (
-                min(MAX_PRODUCTS, MOST_BITS // width, self.engine.out_channels * self.whole - 1) // operands
-            )
-            able = [pe for pe in least if pe <= most]
-            found.append(site.path(engine, able[:2], inner, base) if able else nothing)
-        sums, first, slope, depth = zip(*found, strict=True)
-        return np.array(sums), np.array(first), np.array(slope), np.array(depth, dtype=np.int64)
+
+def _inner_folds(engine: ConvEngine, site: Site, most: int) -> tuple[list[tuple[int, int]], CostArray]:
+    """(simd, taps) [I] of at most so many operands, and what brings those to the multipliers, one output channel at once [I, 5].
+
+    In order of their operands; of as many only those that no other beats.
+    """
+    channels, taps_all, entering = engine.in_channels, len(engine.op.taps), engine.source.fmt.width
+    alike: dict[int, list[tuple[int, int]]] = {}
+    for simd in divisors(channels):
+        for taps in divisors(taps_all):
+            if simd * taps <= most or simd * taps == 1:
+                alike.setdefault(simd * taps, []).append((simd, taps))
+    padded, whole = reads_padding(engine.scan), channels * taps_all
+    inner: list[tuple[int, int]] = []
+    common, counters = [], []
+    for operands, some in sorted(alike.items()):
+        costs = [_plus(site.counter(taps_all // taps), site.counter(channels // simd)) for simd, taps in some]
+        gate = site.one(Gate(operands * entering)) if padded else NOTHING
+        shared = _plus(gate, site.mux(whole // operands, operands * entering))
+        for place in _unbeaten_few(costs):
+            inner.append(some[place])
+            common.append(shared)
+            counters.append(costs[place])
+    outer = np.array(site.counter(engine.out_channels), dtype=np.int64)
+    return inner, np.array(common, dtype=np.int64) + np.array(counters, dtype=np.int64) + outer
 
 
 @cache
@@ -373,6 +252,19 @@ def unbeaten(rows: CostArray) -> Indices:
         count += len(some)
         found.append(order[start + places[some]])
     return np.concatenate(found)
+
+
+def _unbeaten_few(rows: Sequence[Amounts]) -> list[int]:
+    """``unbeaten`` of a few rows."""
+    found: list[int] = []
+    for at in sorted(range(len(rows)), key=lambda index: rows[index]):
+        if not any(all(map(int.__le__, rows[other], rows[at])) for other in found):
+            found.append(at)
+    return found
+
+
+def _plus(one: Amounts, other: Amounts) -> Amounts:
+    return tuple(map(int.__add__, one, other))
 
 
 def _no_more(some: CostArray, others: CostArray) -> npt.NDArray[np.bool_]:

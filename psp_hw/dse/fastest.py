@@ -71,8 +71,9 @@ def _next_one(space: Space, budget: CostArray, found: Choice) -> Choice:
 
 def _shorter(space: Space, found: Choice) -> list[int]:
     """The intervals that are worth a look where a choice was found; of small graphs all that are shorter."""
-    least = 1 if len(space.flow.channels) <= SMALL else max(1, math.ceil(CHASED * interval_of(space, found)))
-    return [interval for interval in space.intervals if interval <= interval_of(space, found) - least]
+    reached = interval_of(space, found)
+    least = 1 if len(space.flow.channels) <= SMALL else max(1, math.ceil(CHASED * reached))
+    return [interval for interval in space.intervals if interval <= reached - least]
 
 
 def _cheaper(space: Space, budget: CostArray, found: Choice) -> Choice:

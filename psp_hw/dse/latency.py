@@ -33,7 +33,8 @@ def slowed(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> tup
     Args:
         fastest: a choice that is fast enough and fits.
     """
-    slower = [interval for interval in space.intervals if interval >= interval_of(space, fastest)]
+    reached = interval_of(space, fastest)
+    slower = [interval for interval in space.intervals if interval >= reached]
     found, low, high = fastest, 0, len(slower) - 1
     while low < high:
         middle = (low + high + 1) // 2

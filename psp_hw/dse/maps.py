@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
+from psp_hw.cost.bill import Register
 from psp_hw.cost.engines import engine_bill, engine_pipeline
-from psp_hw.cost.maps import map_blocks, map_lanes, map_roms
+from psp_hw.cost.maps import map_lanes
+from psp_hw.cost.memories import roms
 from psp_hw.cost.operators import counter
 from psp_hw.cost.pricing import price_bill, uses_dsp
-from psp_hw.dse.dense import MEMORIES, Site, unbeaten
+from psp_hw.dse.dense import MEMORIES, unbeaten
 from psp_hw.dse.options import Options
 from psp_hw.dse.paths import CostArray
+from psp_hw.dse.prices import Site
 from psp_hw.errors import SpecError
 from psp_hw.folding.maps import AffineEngine, MapEngine
-from psp_hw.folding.plan import Fold, MultiplierKind, NodePlan, divisors
+from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divisors
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.sim.process import RESTART_CYCLES
 
@@ -29,17 +33,18 @@ def map_options(
     Raises:
         SpecError: the fold that was asked for cannot be fed with constants.
     """
-    pes = divisors(engine.result.channels) if fold is None else [fold.pe]
-    plans: list[NodePlan] = []
-    rows: list[CostArray] = []  # cycles, resources
+    channels = engine.result.channels
+    pes = divisors(channels) if fold is None else [fold.pe]
+    ways: list[_Way] = []
+    rows: list[CostArray] = []  # cycles, resources [n, 6]
     for kind in _kinds(engine):
         if kind in kinds:
-            for node, row in _folded(engine, site, kind, [pe for pe in pes if pe < engine.result.channels]):
-                plans.append(node)
+            for way, row in _folded(engine, site, kind, [pe for pe in pes if pe < channels]):
+                ways += way
                 rows.append(row)
-    if engine.result.channels in pes:
-        plans.append(NodePlan(fold=Fold(pe=engine.result.channels)))
-        rows.append(_whole(engine, site))
+    if channels in pes:
+        ways.append((channels, MultiplierKind.TOOL, MemoryKind.REGISTERS))
+        rows.append(_whole(engine, site)[None, :])
     if not rows:
         width = max(_at(engine, pes[0], MultiplierKind.TOOL).word_bits.values())
         raise SpecError(
@@ -47,11 +52,19 @@ def map_options(
             where=f"fold.{engine.name}",
             hint="use a smaller fold, or all channels at once",
         )
-    every = np.array(rows)
+    every = np.concatenate(rows)
     kept = unbeaten(every)  # by ascending cycles
-    return Options(
-        engine.name, tuple(plans[index] for index in kept.tolist()), every[kept, 0], every[kept, 1:]
-    )
+    plans = tuple(_plan(*ways[index]) for index in kept.tolist())
+    return Options(engine.name, plans, every[kept, 0], every[kept, 1:])
+
+
+# Channels at once, how products are made, and where the constants are.
+_Way = tuple[int, MultiplierKind, MemoryKind]
+
+
+@cache
+def _plan(pe: int, kind: MultiplierKind, memory: MemoryKind) -> NodePlan:
+    return NodePlan(fold=Fold(pe=pe), weights=memory, multipliers=kind)
 
 
 def _kinds(engine: MapEngine) -> tuple[MultiplierKind, ...]:
@@ -72,27 +85,45 @@ def _at(engine: MapEngine, pe: int, kind: MultiplierKind) -> MapEngine:
 
 def _folded(
     engine: MapEngine, site: Site, kind: MultiplierKind, pes: list[int]
-) -> Iterator[tuple[NodePlan, CostArray]]:
-    """Every fold with one kind of multiplier, for each memory: cycles and resources [6].
+) -> Iterator[tuple[list[_Way], CostArray]]:
+    """Every fold with one kind of multiplier, for each memory: cycles and resources [n, 6].
 
     What there is once per channel at once, and registers of the pipeline, grow linearly with their number: two of them say all.
     """
     if not pes:
         return
-    engines = [_at(engine, pe, kind) for pe in pes]
-    lane = site.price(map_lanes(engines[0])) // pes[0]
-    cuts = [engine_pipeline(one, site.fabric, site.clock) for one in engines[:2]]
+    some = [_at(engine, pe, kind) for pe in pes[:2]]
+    widths = [bits // pes[0] for bits in some[0].word_bits.values()]
+    able = [pe for pe in pes if pe * max(widths) <= MOST_BITS]
+    if not able:
+        return
+    pe = np.array(able, dtype=np.int64)
+    blocks = engine.result.channels // pe
+    lane = site.price(map_lanes(some[0])) // pes[0]
+    cuts = [engine_pipeline(one, site.fabric, site.clock) for one in some]
     stages = [site.stages(one) for one in cuts]
     slope = (stages[1] - stages[0]) // (pes[1] - pes[0]) if len(stages) > 1 else 0 * stages[0]
-    pixels = site.price(counter(engine.result.pixels))
-    for pe, one in zip(pes, engines, strict=True):
-        if max(one.word_bits.values()) > MOST_BITS:
-            continue
-        cost = lane * pe + stages[0] + slope * (pe - pes[0]) + pixels + site.price(map_blocks(one))
-        cycles = one.blocks * engine.result.pixels + cuts[0].depth + RESTART_CYCLES
-        for memory in MEMORIES:
-            kept = cost + site.price(map_roms(replace(one, weights=memory)))
-            yield NodePlan(fold=one.fold, weights=memory, multipliers=kind), np.concatenate([[cycles], kept])
+    cost = (
+        pe[:, None] * lane
+        + stages[0]
+        + (pe - pes[0])[:, None] * slope
+        + _from_block_to_block(engine, site, able)
+    )
+    cycles = blocks * engine.result.pixels + cuts[0].depth + RESTART_CYCLES
+    for memory in MEMORIES:
+        kept = cost + np.sum([roms(blocks, pe * width, memory) for width in widths], axis=0)
+        yield [(one, kind, memory) for one in able], np.concatenate([cycles[:, None], kept], axis=1)
+
+
+def _from_block_to_block(engine: MapEngine, site: Site, pes: list[int]) -> CostArray:
+    """What goes from block to block (``map_blocks``), and the count of pixels, at each number of channels at once [n, 5]."""
+    pixels = engine.source.pixel_bits + engine.result.pixel_bits
+    registers = pixels * np.array(site.one(Register(1)), dtype=np.int64)
+    blocks = [engine.result.channels // pe for pe in pes]
+    muxes = [site.mux(count, pe * engine.source.fmt.width) for count, pe in zip(blocks, pes, strict=True)]
+    counters = [site.counter(count) for count in blocks]
+    whole = registers + site.price(counter(engine.result.pixels))
+    return np.array(muxes, dtype=np.int64) + np.array(counters, dtype=np.int64) + whole
 
 
 def _whole(engine: MapEngine, site: Site) -> CostArray:

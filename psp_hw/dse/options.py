@@ -22,8 +22,9 @@ from psp_hw.cost.engines import (
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.dense import Site, dense_datapaths, multipliers_of, unbeaten
+from psp_hw.dse.dense import dense_datapaths, multipliers_of, unbeaten
 from psp_hw.dse.paths import Datapath, Datapaths
+from psp_hw.dse.prices import Site
 from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import connection_table, with_delays_by_size

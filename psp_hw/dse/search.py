@@ -204,7 +204,8 @@ def _with_sized_fifos(
 ) -> tuple[Choice, Design]:
     """A design, or a faster one that fits once its FIFOs are sized, though by the quick rule it did not; small graphs only."""
     while len(space.flow.channels) <= SMALL:
-        shorter = [interval for interval in space.intervals if interval < interval_of(space, choice)]
+        reached = interval_of(space, choice)
+        shorter = [interval for interval in space.intervals if interval < reached]
         faster = cheapest_design(space, budget, shorter[-1]) if shorter else None
         if faster is None:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray
@@ -169,14 +170,14 @@ def _map_engine(
     node = plan.nodes.get(op.name, NodePlan(fold=Fold(pe=result.channels)))
     constants = graph.constants
     if isinstance(op, Affine):
-        whole = affine_range(op, source, constants)
+        scale_fmt, offset_fmt, acc_fmt = _affine_formats(op, source, graph)
         return AffineEngine(
             op=op,
             source=source,
             result=result,
-            scale_fmt=weight_format(constants[op.scale]),
-            offset_fmt=weight_format(constants[op.offset]),
-            acc_fmt=FixedPoint.holding(whole, frac=source.fmt.frac + op.scale_frac),
+            scale_fmt=scale_fmt,
+            offset_fmt=offset_fmt,
+            acc_fmt=acc_fmt,
             fold=node.fold,
             weights=node.weights,
             multipliers=node.multipliers,
@@ -206,10 +207,7 @@ def _conv_engine(
         padding=op.padding,
     )
     node = plan.nodes[op.name]
-    acc_fmt = FixedPoint.holding(
-        accumulator(op, source, graph.constants),
-        frac=source.fmt.frac + op.weight_frac - max(op.align, default=0),
-    )
+    weight_fmt, acc_fmt = _conv_formats(op, source, graph)
     table = connection_table(node.fold, graph.constants[op.weight])
     engine = ConvEngine(
         op=op,
@@ -217,7 +215,7 @@ def _conv_engine(
         result=result,
         scan=scan,
         fold=node.fold,
-        weight_fmt=weight_format(graph.constants[op.weight]),
+        weight_fmt=weight_fmt,
         acc_fmt=acc_fmt,
         weights=node.weights,
         delays=node.delays,
@@ -225,6 +223,30 @@ def _conv_engine(
         table=table,
     )
     return engine if len(node.delays) == len(scan.delays) else with_delays_by_size(engine)
+
+
+# Formats of constants and sums, by op: no plan changes them, and a search builds one graph many times.
+_FORMATS: WeakKeyDictionary[Graph, dict[str, tuple[FixedPoint, ...]]] = WeakKeyDictionary()
+
+
+def _conv_formats(op: Conv2d, source: TensorType, graph: Graph) -> tuple[FixedPoint, ...]:
+    """The narrowest formats of the weights of a convolution, and of every partial sum."""
+    known = _FORMATS.setdefault(graph, {})
+    if op.name not in known:
+        frac = source.fmt.frac + op.weight_frac - max(op.align, default=0)
+        acc_fmt = FixedPoint.holding(accumulator(op, source, graph.constants), frac=frac)
+        known[op.name] = weight_format(graph.constants[op.weight]), acc_fmt
+    return known[op.name]
+
+
+def _affine_formats(op: Affine, source: TensorType, graph: Graph) -> tuple[FixedPoint, ...]:
+    """The narrowest formats of the factors of a map, of its summands, and of every product with and without them."""
+    known = _FORMATS.setdefault(graph, {})
+    if op.name not in known:
+        whole = affine_range(op, source, graph.constants)
+        constants = (weight_format(graph.constants[name]) for name in (op.scale, op.offset))
+        known[op.name] = (*constants, FixedPoint.holding(whole, frac=source.fmt.frac + op.scale_frac))
+    return known[op.name]
 
 
 def connection_table(fold: Fold, weight: IntArray) -> ConnectionTable | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from importlib.resources import files
@@ -25,7 +26,7 @@ from psp_hw.cost.bill import (
 )
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import engine_bill, signed_digits
-from psp_hw.cost.memories import blocks18, ultra_blocks
+from psp_hw.cost.memories import blocks18, roms, ultra_blocks
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.folding.dataflow import build
@@ -259,3 +260,40 @@ def test_equal_weights_of_one_input_are_one_product():
 @pytest.mark.parametrize(("left", "right", "lut"), [(2, 2, 2), (3, 2, 3), (3, 3, 6), (4, 2, 6), (8, 8, 78)])
 def test_a_product_of_few_bits_is_a_function_of_them_per_bit(left, right, lut):
     assert lut == price(Multiply(left, right, MultiplierKind.LUT), SERIES7).lut
+
+
+@pytest.mark.parametrize("kind", [MemoryKind.LUTRAM, MemoryKind.BRAM])
+def test_roms_priced_together_equal_roms_priced_one_by_one(kind):
+    words = (
+        2,
+        3,
+        5,
+        6,
+        7,
+        16,
+        31,
+        32,
+        33,
+        63,
+        64,
+        65,
+        128,
+        255,
+        256,
+        257,
+        512,
+        513,
+        1023,
+        1024,
+        1025,
+        4096,
+        16384,
+        20000,
+    )
+    bits = (1, 2, 7, 8, 17, 18, 19, 35, 36, 37, 72, 73, 500, 4095, 4096)
+    sizes = np.array(list(itertools.product(words, bits)), dtype=np.int64)
+
+    found = roms(sizes[:, 0], sizes[:, 1], kind)
+
+    expected = [price(Rom(count, width, kind), Fabric.SERIES7).amounts for count, width in sizes.tolist()]
+    assert found.tolist() == [list(amounts) for amounts in expected]

@@ -11,7 +11,8 @@ from sample_graphs import Builder, pick_taps, random_graph
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_datapath, conv_roms, engine_pipeline, pipeline_parts
 from psp_hw.cost.pricing import price_parts
-from psp_hw.dse.dense import MEMORIES, Site, dense_datapaths, multipliers_of, unbeaten
+from psp_hw.dse.dense import MEMORIES, dense_datapaths, multipliers_of, unbeaten
+from psp_hw.dse.prices import Site
 from psp_hw.dse.tables import MAX_PRODUCTS
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.engine import ConvEngine

@@ -20,8 +20,9 @@ from psp_hw.cost.engines import engine_bill
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.pricing import price_bill
-from psp_hw.dse.dense import MEMORIES, Site, unbeaten
+from psp_hw.dse.dense import MEMORIES, unbeaten
 from psp_hw.dse.maps import map_options
+from psp_hw.dse.prices import Site
 from psp_hw.dse.search import plan
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import build

@@ -1,0 +1,225 @@
+"""Prices of what folds have in common, each found once for a fabric at a clock.
+
+What a fold takes is a sum of parts that each depend on little of it. Here are those parts: products and their trees by the number of
+operands, pipeline registers by the number of operands and linearly in the number of output channels at once, counters by their
+bits. Engines of one network are alike, so most of them have been priced before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from psp_hw.cost.bill import AbsorbedRegister, Item, LoopControl, Mux, Operator, Register
+from psp_hw.cost.datapath import Step, conv_steps, path_key
+from psp_hw.cost.devices import Fabric
+from psp_hw.cost.engines import conv_outputs, pipeline_parts, product_of
+from psp_hw.cost.operators import counter, tree
+from psp_hw.cost.pipeline import DELAYS, Pipeline, cuts_of
+from psp_hw.cost.pricing import price, price_parts
+from psp_hw.dse.paths import CostArray
+from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.plan import Fold, MultiplierKind
+from psp_hw.ir.graph import Graph
+from psp_hw.units import Clock
+
+# Amounts of every resource, in their order.
+Amounts = tuple[int, ...]
+
+# Fabrics and clocks whose prices are kept for the next question about them.
+KEPT_CLOCKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What a data path takes between selection and output, by its operands.
+
+    Args:
+        depth: of the pipeline [cycles].
+        sums: products and their trees, at the least number of output channels at once.
+        fixed: the pipeline but for what follows.
+        more: the pipeline's registers per output channel at once.
+    """
+
+    depth: int
+    sums: Amounts
+    fixed: Amounts
+    more: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """The pipeline of a data path: its depth [cycles], and the levels that registers stand behind, with their number."""
+
+    depth: int
+    cuts: list[tuple[Step, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was priced for a fabric at a clock, by all that it depends on: neither the weights nor the part are among it."""
+
+    paths: dict[tuple[object, ...], dict[tuple[int, bool], Path]] = field(default_factory=dict)
+    chains: dict[tuple[object, ...], dict[tuple[int, bool], _Chain]] = field(default_factory=dict)
+    outputs: dict[tuple[object, ...], dict[tuple[int, bool], Amounts]] = field(default_factory=dict)
+    operators: dict[Operator, Amounts] = field(default_factory=dict)
+    counters: dict[int, Amounts] = field(default_factory=dict)
+    muxes: dict[tuple[int, int], Amounts] = field(default_factory=dict)
+    trees: dict[tuple[int, int, int], Amounts] = field(default_factory=dict)
+    controls: dict[tuple[Item | Operator, ...], CostArray] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=KEPT_CLOCKS)
+def _known(fabric: Fabric, clock: Clock) -> _Known:
+    return _Known()
+
+
+class Site:
+    """What folds are priced for: where the weights are, and the device; what engines have in common is priced once."""
+
+    def __init__(self, graph: Graph, fabric: Fabric, clock: Clock) -> None:
+        self.graph, self.fabric, self.clock = graph, fabric, clock
+        self._known = _known(fabric, clock)
+
+    def price(self, parts: Iterable[Item | Operator]) -> CostArray:
+        """What parts take [5]."""
+        return np.array(price_parts(parts, self.fabric).amounts, dtype=np.int64)
+
+    def one(self, operator: Operator) -> Amounts:
+        """What an operator takes."""
+        known = self._known.operators
+        if operator not in known:
+            known[operator] = price(operator, self.fabric).amounts
+        return known[operator]
+
+    def mux(self, ways: int, bits: int) -> Amounts:
+        """What a multiplexer takes."""
+        known = self._known.muxes
+        if (ways, bits) not in known:
+            known[ways, bits] = price(Mux(ways, bits), self.fabric).amounts
+        return known[ways, bits]
+
+    def counter(self, extent: int) -> Amounts:
+        """What a counter of so many values takes; nothing where there is one only."""
+        known, bits = self._known.counters, (extent - 1).bit_length()
+        if bits not in known:
+            known[bits] = price_parts(counter(extent) if bits else (), self.fabric).amounts
+        return known[bits]
+
+    def stages(self, pipeline: Pipeline) -> CostArray:
+        """What a pipeline takes [5]; a register takes as many times a bit as it has."""
+        parts = pipeline_parts(pipeline)
+        bits = sum(part.bits for part in parts if isinstance(part, Register))
+        others = tuple(part for part in parts if not isinstance(part, Register))
+        known = self._known.controls
+        if others not in known:
+            known[others] = self.price(others)
+        return known[others] + bits * np.array(self.one(Register(1)), dtype=np.int64)
+
+    def outputs(self, engine: ConvEngine, pes: Sequence[int]) -> list[tuple[Amounts, Amounts]]:
+        """What makes the output at each ``pe``: sums complete at once, and carried from cycle to cycle; the fold is not looked at."""
+        op = engine.op
+        known = self._known.outputs.setdefault(
+            (
+                engine.out_channels,
+                engine.result.pixel_bits,
+                engine.acc_fmt.width,
+                engine.acc_fmt.signed,
+                len(set(engine.shifts)),
+                op.bias is None,
+                op.requantize,
+            ),
+            {},
+        )
+        carried = engine.in_channels * len(op.taps) > 1
+        for pe in pes:
+            for simd, taps in ((engine.in_channels, len(op.taps)), (1, 1)):
+                key = (pe, carried and (simd, taps) == (1, 1))
+                if key not in known:
+                    folded = replace(engine, fold=Fold(pe=pe, simd=simd, taps=taps))
+                    known[key] = price_parts(conv_outputs(folded), self.fabric).amounts
+        return [(known[pe, False], known[pe, carried]) for pe in pes]
+
+    def paths(
+        self, engine: ConvEngine, kind: MultiplierKind, least: int, operands: Iterable[int]
+    ) -> list[Path]:
+        """What the data path of a folded engine takes by the operands of a word, one kind of multiplier.
+
+        Args:
+            engine: neither its fold nor its multipliers are looked at.
+            least: output channels at once in ``Path.sums``.
+        """
+        base = (*_base(engine), kind)
+        known = self._known.paths.setdefault((*base, least), {})
+        whole = engine.in_channels * len(engine.op.taps)
+        missing = {n for n in operands if (n, n < whole) not in known}
+        if missing:
+            some = replace(engine, multipliers=kind, table=None)
+            for n in missing:
+                chain = self._chain(some, base, (n - 1).bit_length(), n < whole)
+                known[n, n < whole] = self._path(some, chain, least, n)
+        return [known[n, n < whole] for n in operands]
+
+    def _chain(self, engine: ConvEngine, base: tuple[object, ...], halvings: int, folded: bool) -> _Chain:
+        known = self._known.chains.setdefault(base, {})
+        if (halvings, folded) not in known:
+            delays, engine_key = DELAYS[self.fabric], path_key(engine)
+            key = replace(
+                engine_key, halvings=halvings, constant=False, muxed=folded, accumulates=folded, select_bits=0
+            )
+            steps = (*conv_steps(key, delays), Step(delays.stream_write, fixed=engine.result.pixel_bits))
+            cuts = cuts_of(tuple([step.delay for step in steps]), self.clock)
+            behind = [(step, count) for step, count in zip(steps, cuts.behind, strict=True) if count]
+            known[halvings, folded] = _Chain(cuts.depth, behind)
+        return known[halvings, folded]
+
+    def _path(self, engine: ConvEngine, chain: _Chain, least: int, operands: int) -> Path:
+        product, makes = product_of(engine)
+        entering, acc = engine.source.fmt.width, engine.acc_fmt.width
+        tree = self._tree(operands, entering + engine.weight_fmt.width, acc)
+        sums = _plus(_times(self.one(product), operands * least // makes), _times(tree, least))
+        beside, more = [0, 0], [0, 0]  # bits of registers, and of those that are absorbed
+        for step, count in chain.cuts:
+            beside[step.absorbed] += count * step.beside(operands)
+            more[step.absorbed] += count * step.per_output(operands)
+        fixed = _plus(self.one(LoopControl(chain.depth + 1)), self._bits(*beside))
+        return Path(chain.depth, sums, fixed, self._bits(*more))
+
+    def _bits(self, registers: int, absorbed: int) -> Amounts:
+        """What bits of pipeline registers take."""
+        return _plus(
+            _times(self.one(Register(1)), registers), _times(self.one(AbsorbedRegister(1)), absorbed)
+        )
+
+    def _tree(self, inputs: int, bits: int, most: int) -> Amounts:
+        """What the adders of a tree take."""
+        known, key = self._known.trees, (inputs, bits, most)
+        if key not in known:
+            known[key] = price_parts((Item(*adders) for adders in tree(*key)), self.fabric).amounts
+        return known[key]
+
+
+def _base(engine: ConvEngine) -> tuple[object, ...]:
+    """What the data path between selection and output depends on beside the fold and the multipliers."""
+    return (
+        engine.source.fmt.width,
+        engine.operand_bits,
+        engine.pair_lane,
+        engine.weight_fmt.width,
+        engine.acc_fmt.width,
+        engine.op.bias is None,
+        engine.op.requantize is None,
+        engine.result.fmt.width,
+        engine.result.pixel_bits,
+    )
+
+
+def _plus(one: Amounts, other: Amounts) -> Amounts:
+    return tuple(map(int.__add__, one, other))
+
+
+def _times(one: Amounts, count: int) -> Amounts:
+    return tuple([amount * count for amount in one])
