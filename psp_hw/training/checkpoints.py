@@ -143,17 +143,19 @@ class ShelfIO(TorchCheckpointIO):
 class Keeper(Checkpoint):
     """Saves the state after every epoch, and within one where it is long; only while all parameters are numbers.
 
-    The log and the time go with it. What is remembered belongs to the weights beside it: after a resume neither an epoch nor a second counts twice, and
-    none is missing.
+    The log and the time go with it. What is remembered belongs to the weights beside it: after a resume neither an epoch nor a
+    second counts twice, and none is missing.
 
     Args:
         shelf: where the checkpoints lie.
         every: save within an epoch once so much time has passed since the last checkpoint [s].
+        steps: in the whole phase; behind the last one the epoch ends, wherever it is.
     """
 
-    def __init__(self, shelf: Shelf, *, every: float) -> None:
+    def __init__(self, shelf: Shelf, *, every: float, steps: int) -> None:
         self.shelf = shelf
         self.every = every
+        self.steps = steps
         self._saved = time.perf_counter()
         self.rows: list[Row] = []
         self._seconds = 0.0
@@ -180,7 +182,8 @@ class Keeper(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not trainer.is_last_batch and self._is_due(trainer):
+        ends = trainer.is_last_batch or trainer.global_step >= self.steps
+        if not ends and self._is_due(trainer):
             self._save(trainer, pl_module)
 
     def _is_due(self, trainer: Trainer) -> bool:

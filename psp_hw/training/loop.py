@@ -82,7 +82,7 @@ def run_phase(
     shelf = Shelf(folder=run / CHECKPOINTS, phase=name)
     shelf.folder.mkdir(parents=True, exist_ok=True)
     start = shelf.newest(manner.note, leader=is_leader()) if manner.resume else None
-    keeper = Keeper(shelf, every=manner.checkpoint_seconds)
+    keeper = Keeper(shelf, every=manner.checkpoint_seconds, steps=phase.steps)
     callbacks: list[Callback] = [HoldImages(batches), keeper]
     if manner.progress and is_leader():
         callbacks.append(PhaseProgress(name, phase.steps))

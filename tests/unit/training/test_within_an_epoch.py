@@ -16,8 +16,9 @@ from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training import checkpoints
-from psp_hw.training.checkpoints import check_checkpoint
+from psp_hw.training.checkpoints import Keeper, check_checkpoint
 from psp_hw.training.floats import fresh_net, train_structures
+from psp_hw.training.lightning_names import Trainer
 from psp_hw.training.machine import Machine
 from psp_hw.training.manner import Manner, PhaseRecord
 from psp_hw.training.modules import Phase
@@ -81,6 +82,29 @@ def test_the_step_behind_the_checkpoint_is_the_next(
     assert _rows(expected) == _rows(record)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, net.state_dict()[name]), name
+
+
+def test_the_last_epoch_is_in_the_log_also_where_the_process_went_behind_its_last_step(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 steps end within the third epoch."""
+    often = Manner(checkpoint_seconds=0.0)
+    _, expected, _ = _train(SPEC, split, tmp_path / "whole", often, monkeypatch)
+
+    def gone(self: Keeper, trainer: Trainer, module: Phase) -> None:
+        if trainer.global_step == 60:
+            raise _StopError
+        original(self, trainer, module)
+
+    original = Keeper.on_train_epoch_end
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "on_train_epoch_end", gone)
+        _, record, _ = _train(SPEC, split, tmp_path / "cut", often, monkeypatch)
+        assert record is None
+    _, record, _ = _train(SPEC, split, tmp_path / "cut", replace(often, resume=True), monkeypatch)
+
+    assert 3 == len(_rows(expected))
+    assert _rows(expected) == _rows(record)
 
 
 def test_a_network_with_dropout_draws_the_same_numbers(
