@@ -98,7 +98,7 @@ def test_a_terminal_obeys_nothing_that_a_name_holds(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("stream", [1, 2])
-@pytest.mark.parametrize("arguments", [["nets"], ["estimate", "nope"]])
+@pytest.mark.parametrize("arguments", [["nets"], pytest.param(["estimate", "nope"], marks=pytest.mark.slow)])
 def test_a_closed_stream_changes_no_exit_code(stream: int, arguments: list[str]) -> None:
     program = f'exec "$0" -m psp_hw "$@" {stream}>&-'
     done = subprocess.run(["sh", "-c", program, sys.executable, *arguments], capture_output=True, text=True)

@@ -86,6 +86,7 @@ def test_floats_of_another_run_need_no_first_phase(tmp_path: Path) -> None:
         train_floats(Request(floats=tmp_path, out=tmp_path / "run"), progress=False)
 
 
+@pytest.mark.slow
 def test_what_a_run_started_from_may_be_gone_when_it_goes_on(tmp_path: Path) -> None:
     """A run is moved to another machine, where the file of --weights is not."""
     weights = tmp_path / "start.pt"
@@ -106,6 +107,7 @@ def test_what_a_run_started_from_may_be_gone_when_it_goes_on(tmp_path: Path) -> 
         train_floats(Request(**asked, resume=True, out=tmp_path / "new"), progress=False)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_complete_run_whose_floats_were_removed_is_not_trained_again(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(Request(structures=("shape",), steps=2, tensorboard=False, out=run), progress=False)

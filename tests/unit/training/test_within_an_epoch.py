@@ -84,6 +84,7 @@ def test_the_step_behind_the_checkpoint_is_the_next(
         assert torch.equal(value, net.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_in_the_log_also_where_the_process_went_behind_its_last_step(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
