@@ -1,5 +1,9 @@
 """The speeds that the README states: `make bench` measures them and writes reports/bench/.
 
+    python benchmarks/bench.py [--out reports/bench]
+
+Needs nothing but a quiet machine, and some minutes of it.
+
 Ratios are measured in one process, the two sides taking turns, so that whatever else the machine does hits both; the
 median of the rounds is what counts. The networks have random weights: speed does not depend on training.
 """

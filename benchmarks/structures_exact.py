@@ -2,6 +2,8 @@
 
     python benchmarks/structures_exact.py --data-dir DIR [--net densenet40] [--structure shape ...] [--images 100] [--out DIR]
 
+Needs CIFAR-10 in DIR and g++.
+
 Accuracy is not the point here: a few steps are trained so that weights, BN statistics and scales are not those of an
 initial network. What is compared: Brevitas in float64, the graph before and after the passes, the compiled C++.
 

@@ -2,6 +2,8 @@
 
     python benchmarks/training.py [--net resnet8] [--batch 128] [--rounds 6] [--steps 20] [--threads 1] [--out reports/training]
 
+Needs no data. With the defaults, about a minute and a half of one core.
+
 Short trainings of both kinds alternate in one process with the same number of threads, and the ratio is the median over the
 rounds. Time lies between two batches: of a CPU it is processor time, which other programs on the machine disturb least; of a
 GPU it is wall-clock time. The bare loop has its batches ready in memory; psp-hw also shuffles,
