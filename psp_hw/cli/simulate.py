@@ -28,6 +28,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(
+            help="Of csim: compute in machine words, or in words of exactly the width that synthesis gives every counter, "
+            "operand, product and constant (synthesis; several times slower). [default: machine]",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="The first so many images only.", show_default=False)
     ] = None,
@@ -59,6 +67,7 @@ def command(
                 data=data,
                 data_dir=data_dir,
                 against=against,
+                widths=widths,
                 limit=limit,
                 inputs=inputs,
                 outputs=outputs,
@@ -72,8 +81,8 @@ def command(
     else:
         accuracy = "" if result.accuracy is None else f", accuracy {result.accuracy:.2%}"
         console.show(f"{result.images:,} images{accuracy}, {result.images_per_second:,.0f} images/s")
-        if result.against is not None:
-            console.show(f"against {result.against.value}: {result.mismatches:,} mismatches")
+        if result.check is not None:
+            console.show(f"against {result.check.counterpart}: {result.check.mismatches:,} mismatches")
         if outputs is not None:
             console.show(f"outputs: {outputs}")
     if result.first_difference is not None:

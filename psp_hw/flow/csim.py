@@ -14,13 +14,13 @@ from psp_hw.flow.compiled import first_layer, verdict, written
 from psp_hw.flow.progress import Counter, Progress
 from psp_hw.flow.source import Source, SourceKind, text_at
 from psp_hw.ir.graph import Graph
-from psp_hw.tools.gxx import compile_design
+from psp_hw.tools.gxx import Widths, compile_design
 
 WHOSE = "in the compiled C++"
 
 
 def with_csim(
-    source: Source, graph: Graph, codes: IntArray, result: IntArray, progress: Progress
+    source: Source, graph: Graph, codes: IntArray, result: IntArray, progress: Progress, *, widths: Widths
 ) -> Comparison:
     """Compare output codes with those of the compiled C++.
 
@@ -30,19 +30,20 @@ def with_csim(
         codes: input codes [N, H, W, C].
         result: output codes [N, classes].
         progress: told how far it is.
+        widths: the words in which the C++ computes.
 
     Raises:
         PspHwError: the design is damaged, g++ is missing or fails.
     """
     with _design_of(source, progress) as design:
         progress.step("compiling", 0, None)
-        with compile_design(design) as program:
+        with compile_design(design, widths=widths) as program:
             progress.step("compiling", 1, 1)
             other = program.run(codes, on_chunk=Counter("running the compiled C++", len(codes), progress))
 
         def first(image: IntArray) -> str:
             progress.step("looking for the first layer that differs", 0, None)
-            with compile_design(design, traced=True) as traced:
+            with compile_design(design, traced=True, widths=widths) as traced:
                 return first_layer(graph, image, traced.trace(image), WHOSE)
 
         return verdict(graph, codes, result, other.reshape(len(codes), -1), first)

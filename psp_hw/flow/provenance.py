@@ -87,7 +87,7 @@ def _from_report(report: Mapping[str, object]) -> TrainingSummary | None:
 
 
 def checks_of(folder: Path) -> tuple[CheckSummary, ...]:
-    """The comparisons that were made of a run or design, one per counterpart, the latest of each.
+    """The comparisons that were made of a run or design, one per counterpart and widths, the latest of each.
 
     Raises:
         RunError: the file is not ours or damaged.
@@ -107,6 +107,7 @@ def checks_of(folder: Path) -> tuple[CheckSummary, ...]:
                 mismatches=int(entry["mismatches"]),
                 accuracy=None if entry["accuracy"] is None else float(entry["accuracy"]),
                 images_per_second=float(entry["images_per_second"]),
+                widths=None if entry.get("widths") is None else str(entry["widths"]),
             )
             for entry in entries
         )
@@ -116,16 +117,17 @@ def checks_of(folder: Path) -> tuple[CheckSummary, ...]:
 
 def record_check(folder: Path, check: CheckSummary) -> None:
     """Remember a comparison beside what was compared; it takes the place of an earlier one with the same counterpart."""
-    kept = [one for one in checks_of(folder) if one.against != check.against]
+    kept = [one for one in checks_of(folder) if one.counterpart != check.counterpart]
     entries = [
         {
             "against": one.against,
+            "widths": one.widths,
             "images": one.images,
             "mismatches": one.mismatches,
             "accuracy": one.accuracy,
             "images_per_second": round(one.images_per_second, 1),
         }
-        for one in sorted([*kept, check], key=lambda one: one.against)
+        for one in sorted([*kept, check], key=lambda one: one.counterpart)
     ]
     write_files(folder, {CHECKS_NAME: json.dumps({"kind": CHECKS_KIND, "checks": entries}, indent=2) + "\n"})
 

@@ -27,6 +27,7 @@ from psp_hw.ir.graph import Graph
 from psp_hw.report.model import CheckSummary
 from psp_hw.sim.values import Simulator, decode, encode
 from psp_hw.spec.names import suggestion
+from psp_hw.tools.gxx import Widths
 
 IntArray = npt.NDArray[np.int64]
 
@@ -47,6 +48,7 @@ class Request:
     data: str | None = None
     data_dir: Path | None = None
     against: str | None = None
+    widths: str | None = None
     limit: int | None = None
     inputs: Path | None = None
     outputs: Path | None = None
@@ -62,6 +64,7 @@ class SimulateSummary:
         images: how many.
         accuracy: share of images whose largest output is their class; None for images without classes.
         against: what it was compared with; None where nothing was.
+        widths: the words in which the compiled C++ computed; None where it was not compared.
         mismatches: images of which at least one output integer differs; None where nothing was compared.
         images_per_second: of the integer simulation.
         first_difference: names the first layer and position that differs.
@@ -71,9 +74,24 @@ class SimulateSummary:
     images: int
     accuracy: float | None
     against: Against | None
+    widths: Widths | None
     mismatches: int | None
     images_per_second: float
     first_difference: str | None
+
+    @property
+    def check(self) -> CheckSummary | None:
+        """The comparison, as the report of a run or design shows it; None where nothing was compared."""
+        if self.against is None or self.mismatches is None:
+            return None
+        return CheckSummary(
+            against=self.against.value,
+            widths=None if self.widths is None else self.widths.value,
+            images=self.images,
+            mismatches=self.mismatches,
+            accuracy=self.accuracy,
+            images_per_second=self.images_per_second,
+        )
 
 
 def document(result: SimulateSummary) -> dict[str, object]:
@@ -82,6 +100,7 @@ def document(result: SimulateSummary) -> dict[str, object]:
         "images": result.images,
         "accuracy": result.accuracy,
         "against": None if result.against is None else result.against.value,
+        "widths": None if result.widths is None else result.widths.value,
         "mismatches": result.mismatches,
         "images_per_second": result.images_per_second,
     }
@@ -95,6 +114,7 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
     """
     progress = progress or Silent()
     against = _against(request.against)
+    widths = _widths(request.widths, against)
     if request.limit is not None and request.limit < 1:
         raise SpecError(f"{request.limit} images", where="--limit", hint="give at least 1")
     if request.inputs is not None and request.data is not None:
@@ -109,7 +129,9 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
     start = time.perf_counter()
     result = run(graph, codes, progress)
     seconds = time.perf_counter() - start
-    found = None if against is None else _compare(against, source, graph, images, codes, result, progress)
+    found = (
+        None if against is None else _compare(against, widths, source, graph, images, codes, result, progress)
+    )
     if request.outputs is not None:
         write_outputs(request.outputs, decode(result, graph.types[graph.output.name].fmt, graph.output.unit))
     summary = SimulateSummary(
@@ -117,32 +139,21 @@ def simulate(request: Request, *, progress: Progress | None = None) -> SimulateS
         images=len(codes),
         accuracy=accuracy(result, images.labels),
         against=against,
+        widths=widths,
         mismatches=None if found is None else found.mismatches,
         images_per_second=len(codes) / max(seconds, 1e-9),
         first_difference=None if found is None else found.first,
     )
-    if against is not None and request.inputs is None:
-        _remember(summary)
+    check = summary.check
+    if check is not None and request.inputs is None and source.kind is not SourceKind.ONNX:
+        with contextlib.suppress(RunError):  # a folder that cannot be written goes without
+            record_check(source.path, check)
     return summary
-
-
-def _remember(summary: SimulateSummary) -> None:
-    """Keep a comparison beside the run or design, for its report; a folder that cannot be written goes without."""
-    if summary.source.kind is SourceKind.ONNX or summary.against is None or summary.mismatches is None:
-        return
-    check = CheckSummary(
-        against=summary.against.value,
-        images=summary.images,
-        mismatches=summary.mismatches,
-        accuracy=summary.accuracy,
-        images_per_second=summary.images_per_second,
-    )
-    with contextlib.suppress(RunError):
-        record_check(summary.source.path, check)
 
 
 def _compare(
     against: Against,
+    widths: Widths | None,
     source: Source,
     graph: Graph,
     images: Images,
@@ -154,7 +165,7 @@ def _compare(
         case Against.BREVITAS:
             return with_brevitas(source, graph, images.values, result, progress)
         case Against.CSIM:
-            return with_csim(source, graph, codes, result, progress)
+            return with_csim(source, graph, codes, result, progress, widths=widths or Widths.MACHINE)
         case Against.HLS4ML:
             return with_hls4ml(source, graph, codes, result, progress)
         case _:
@@ -193,6 +204,22 @@ def _against(word: str | None) -> Against | None:
     if word not in known:
         raise SpecError(f"unknown comparison '{word}'", where="--against", hint=suggestion(word, known))
     return Against(word)
+
+
+def _widths(word: str | None, against: Against | None) -> Widths | None:
+    """The words in which the compiled C++ computes; None where none of ours is compiled."""
+    if word is None:
+        return Widths.MACHINE if against is Against.CSIM else None
+    known = [member.value for member in Widths]
+    if word not in known:
+        raise SpecError(f"unknown widths '{word}'", where="--widths", hint=suggestion(word, known))
+    if against is not Against.CSIM:
+        raise SpecError(
+            "only the C++ that --against csim compiles has widths to choose",
+            where="--widths",
+            hint=f"say --against csim --widths {word}",
+        )
+    return Widths(word)
 
 
 def _images(request: Request, source: Source, graph: Graph) -> Images:

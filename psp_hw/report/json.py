@@ -120,6 +120,7 @@ def _layer(layer: LayerRow) -> Json:
 def _check(check: CheckSummary) -> Json:
     return {
         "against": check.against,
+        "widths": check.widths,
         "images": check.images,
         "mismatches": check.mismatches,
         "accuracy": check.accuracy,

@@ -117,7 +117,7 @@ def _checks(report: Report) -> list[str]:
     head = ["Compared with", "Images", "Mismatches", "Accuracy", "Images/s"]
     rows = [
         [
-            escape(check.against),
+            escape(check.counterpart),
             f"{check.images:,}",
             f"{check.mismatches:,}",
             "" if check.accuracy is None else f"{check.accuracy:.2%}",

@@ -155,13 +155,24 @@ class TrainingSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSummary:
-    """One comparison: how many images, how many integers differed."""
+    """One comparison: how many images, how many integers differed.
+
+    Args:
+        against: what was compared with: brevitas, csim, hls4ml.
+        widths: the words in which the compiled C++ computed: machine, synthesis; None where none of ours was compiled.
+    """
 
     against: str
     images: int
     mismatches: int
     accuracy: float | None
     images_per_second: float
+    widths: str | None = None
+
+    @property
+    def counterpart(self) -> str:
+        """What was compared with, in words: ``csim in the widths of synthesis``."""
+        return f"{self.against} in the widths of synthesis" if self.widths == "synthesis" else self.against
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -31,6 +32,21 @@ INCLUDES = ("-Isrc", "-Iinclude", "-isystem", "include/gxx", "-isystem", "includ
 # Frames per process: long enough that starting it does not matter, short enough that its files stay small.
 CHUNK_BYTES = 1 << 25
 CHUNK_FRAMES = 256
+
+
+class Widths(Enum):
+    """The words in which counters, operands, products and constants are computed (psp/number.h)."""
+
+    MACHINE = "machine"
+    """C integers that hold the same values."""
+    SYNTHESIS = "synthesis"
+    """Words of exactly their width, as in hardware; a program of them takes several times as long."""
+
+
+DEFINITIONS: Mapping[Widths, tuple[str, ...]] = {
+    Widths.MACHINE: (),
+    Widths.SYNTHESIS: ("-DPSP_EXACT_WIDTHS",),
+}
 
 
 def compiler() -> str:
@@ -241,13 +257,16 @@ def unpack_tokens(data: bytes, kind: TensorType) -> IntArray:
     return np.asarray(values.reshape(-1, *kind.shape), dtype=np.int64)
 
 
-def compile_design(design: Path, *, keep: Path | None = None, traced: bool = False) -> Simulation:
+def compile_design(
+    design: Path, *, keep: Path | None = None, traced: bool = False, widths: Widths = Widths.MACHINE
+) -> Simulation:
     """Compile a design folder.
 
     Args:
         design: the folder; it is only read.
         keep: where the program goes; None takes a temporary folder that lives as long as the simulation.
         traced: compile so that ``Simulation.trace`` works; slower.
+        widths: the words to compute in.
 
     Raises:
         RunError: the folder is no design.
@@ -263,7 +282,8 @@ def compile_design(design: Path, *, keep: Path | None = None, traced: bool = Fal
         f"src/{interface.top}.cpp": place.resolve() / "top.o",
         "tb/testbench.cpp": place.resolve() / "testbench.o",
     }
-    flags = [program, STANDARD, OPTIMIZATION, *INCLUDES, *(["-DPSP_TRACE"] if traced else [])]
+    definitions = [*DEFINITIONS[widths], *(["-DPSP_TRACE"] if traced else [])]
+    flags = [program, STANDARD, OPTIMIZATION, *INCLUDES, *definitions]
     binary = place.resolve() / "testbench"
     try:
         _compile([[*flags, "-c", source, "-o", str(out)] for source, out in sources.items()], design)

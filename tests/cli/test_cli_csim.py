@@ -40,6 +40,28 @@ def test_run_is_compared_with_the_design_it_would_become(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
+def test_the_words_of_synthesis_are_compared_and_remembered_beside_those_of_the_machine(
+    design: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(design, tmp_path / "copy")
+    asked = ["simulate", str(copy), "--against", "csim"]
+    assert main.run([*asked, "--limit", "10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["widths"] == "machine"
+
+    assert main.run([*asked, "--widths", "synthesis", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["images"], made["widths"], made["mismatches"]) == (355, "synthesis", 0)
+    assert main.run([*asked, "--widths", "synthesis", "--limit", "12"]) == 0
+    assert "against csim in the widths of synthesis: 0 mismatches" in capsys.readouterr().out
+
+    assert main.run(["report", str(copy)]) == 0
+    checks = json.loads((copy / "report.json").read_text())["checks"]
+    assert [("csim", "machine", 10), ("csim", "synthesis", 12)] == [
+        (check["against"], check["widths"], check["images"]) for check in checks
+    ]
+    assert "| csim in the widths of synthesis | 12 | 0 |" in (copy / "report.md").read_text()
+
+
 def test_a_weight_changed_in_the_cpp_is_found_and_its_layer_named(
     design: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,9 @@ def test_a_wrong_model_file_is_found_at_its_first_layer(
     [
         (["--limit", "0"], "give at least 1"),
         (["--against", "hls5ml"], "Known: brevitas, csim"),
+        (["--against", "csim", "--widths", "syntesis"], "did you mean 'synthesis'"),
+        (["--widths", "synthesis"], "say --against csim --widths synthesis"),
+        (["--against", "brevitas", "--widths", "machine"], "only the C++ that --against csim compiles"),
         (["--data", "digitz"], "did you mean 'digits'"),
         (["--data", "cifar10", "--data-dir", "nowhere"], "psp-hw data cifar10"),
         (["--inputs", "none.npy"], "none.npy: No such file"),

@@ -4,6 +4,11 @@
 
 #include <ap_int.h>
 
+#if defined(PSP_EXACT_WIDTHS) && !defined(__SYNTHESIS__)
+#include <cstdio>
+#include <cstdlib>
+#endif
+
 namespace psp {
 
 namespace detail {
@@ -34,9 +39,9 @@ struct Select<false, A, B> {
 
 }  // namespace detail
 
-// Counters and constants are words of exactly their width in synthesis. Elsewhere they are the C types that hold the same
-// values: ap_int counts several times slower, and g++ needs minutes for a large table of it. -DPSP_EXACT_WIDTHS gives the C
-// simulation the words of synthesis; the tests run both.
+// Counters, operands and constants are words of exactly their width in synthesis. Elsewhere they are the C types that hold the
+// same values, since ap_int counts several times slower. -DPSP_EXACT_WIDTHS gives the C simulation the words of synthesis, so
+// that a word that is too narrow shows; the tests run both.
 #if defined(__SYNTHESIS__) || defined(PSP_EXACT_WIDTHS)
 #define PSP_WORDS_OF_SYNTHESIS 1
 #else
@@ -61,18 +66,52 @@ struct Machine {
     typedef typename detail::Select<(WIDTH <= 31), int, long long>::type type;
 };
 
+namespace detail {
+
+// The C type that holds WIDTH bits.
+template <int WIDTH, bool IS_SIGNED>
+struct Stored {
+    static const int kBits = WIDTH + (IS_SIGNED ? 0 : 1);
+    typedef typename Select<(kBits <= 32), int, long long>::type Wide;
+    typedef typename Select<(kBits <= 8), signed char, typename Select<(kBits <= 16), short, Wide>::type>::type type;
+};
+
+#if defined(PSP_EXACT_WIDTHS) && !defined(__SYNTHESIS__)
+// Ends the program: synthesis would cut this constant off.
+inline long long does_not_fit(long long value, int width, bool is_signed) {
+    std::fprintf(stderr, "the constant %lld does not fit ap_%sint<%d>\n", value, is_signed ? "" : "u", width);
+    std::exit(2);
+    return value;
+}
+
+// A constant that fits ap_int<WIDTH> or ap_uint<WIDTH>. A value that fits is stored when the program is compiled: g++ needs
+// minutes for a large table of ap_int, and seconds for one of these.
+template <int WIDTH, bool IS_SIGNED>
+struct Checked {
+    typedef typename Stored<WIDTH, IS_SIGNED>::type Value;
+    Value value;
+
+    static constexpr bool fits(long long number) {
+        return IS_SIGNED ? (number >> (WIDTH - 1)) == (number < 0 ? -1 : 0) : ((number >> (WIDTH - 1)) >> 1) == 0;
+    }
+
+    constexpr Checked(long long number)
+        : value(static_cast<Value>(fits(number) ? number : does_not_fit(number, WIDTH, IS_SIGNED))) {}
+};
+#endif
+
+}  // namespace detail
+
 // A constant of WIDTH bits in a table.
 template <int WIDTH, bool IS_SIGNED>
 struct Constant {
     static_assert(WIDTH <= 64, "A constant has at most 64 bits.");
-#if PSP_WORDS_OF_SYNTHESIS
+#if defined(__SYNTHESIS__)
     typedef typename detail::Select<IS_SIGNED, ap_int<WIDTH>, ap_uint<WIDTH> >::type type;
+#elif defined(PSP_EXACT_WIDTHS)
+    typedef detail::Checked<WIDTH, IS_SIGNED> type;
 #else
-    static const int kBits = WIDTH + (IS_SIGNED ? 0 : 1);
-    typedef typename detail::Select<
-        (kBits <= 8), signed char,
-        typename detail::Select<(kBits <= 16), short,
-                                typename detail::Select<(kBits <= 32), int, long long>::type>::type>::type type;
+    typedef typename detail::Stored<WIDTH, IS_SIGNED>::type type;
 #endif
 };
 
@@ -112,6 +151,13 @@ M number(const ap_uint<WIDTH>& value) {
 #pragma HLS INLINE
     return M(value.to_uint64());
 }
+
+#if defined(PSP_EXACT_WIDTHS) && !defined(__SYNTHESIS__)
+template <class M, int WIDTH, bool IS_SIGNED>
+M number(const detail::Checked<WIDTH, IS_SIGNED>& constant) {
+    return M(constant.value);
+}
+#endif
 
 }  // namespace psp
 

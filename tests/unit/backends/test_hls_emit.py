@@ -285,13 +285,14 @@ def test_the_test_of_a_design_passes_and_needs_nothing_but_pytest(tmp_path: Path
     )
 
     assert done.returncode == 0, done.stdout
-    assert "6 passed" in done.stdout
+    assert "7 passed" in done.stdout
 
 
 @pytest.mark.slow
-def test_make_test_passes_and_fails_when_a_vector_is_corrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["test", "test-widths"])
+def test_make_test_passes_and_fails_when_a_vector_is_corrupted(tmp_path: Path, target: str) -> None:
     emit_small(tmp_path / "design")
-    make = ["make", "-s", "-C", str(tmp_path / "design"), "test"]
+    make = ["make", "-s", "-C", str(tmp_path / "design"), target]
 
     good = subprocess.run(make, capture_output=True, text=True, check=False)
     outputs = tmp_path / "design" / "tb" / "vectors" / "outputs.txt"

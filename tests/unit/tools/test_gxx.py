@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from psp_hw.errors import RunError, ToolError
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.types import TensorType
-from psp_hw.tools.gxx import Simulation, compile_design, read_interface, unpack_tokens
+from psp_hw.tools.gxx import Simulation, Widths, compile_design, read_interface, unpack_tokens
 
 pytestmark = pytest.mark.slow  # g++ compiles designs
 
@@ -94,6 +95,57 @@ def test_the_compiled_program_goes_when_it_is_closed(design: Path) -> None:
 
     assert not binary.exists()
     assert before == sorted(design.rglob("*"))
+
+
+def test_words_of_synthesis_compute_the_same_and_can_be_traced(design: Path) -> None:
+    codes = some_codes(2)
+    expected = execute(residual_graph(), codes)
+
+    with compile_design(design, traced=True, widths=Widths.SYNTHESIS) as simulation:
+        assert np.array_equal(expected["result"], simulation.run(codes))
+        assert np.array_equal(expected["conv1"], simulation.trace(codes)["conv1"])
+
+
+def narrowed(design: Path, copy: Path, old: str, new: str) -> Path:
+    """A copy of a design in which one line of conv1 is another."""
+    shutil.copytree(design, copy)
+    header = copy / "src" / "layers" / "conv1.h"
+    text = header.read_text()
+    assert 1 == len(re.findall(old, text))
+    header.write_text(re.sub(old, new, text))
+    return copy
+
+
+def test_a_constant_that_synthesis_would_cut_off_is_said_in_the_words_of_synthesis(
+    design: Path, tmp_path: Path
+) -> None:
+    """A table of three bits that holds weights of eight: C words do not care."""
+    copy = narrowed(
+        design, tmp_path / "copy", r"Constant<8, true>(?=::type k\w*Weights)", "Constant<3, true>"
+    )
+    codes = some_codes(1)
+
+    with compile_design(copy) as simulation:
+        assert np.array_equal(execute(residual_graph(), codes)["result"], simulation.run(codes))
+    with (
+        compile_design(copy, widths=Widths.SYNTHESIS) as simulation,
+        pytest.raises(ToolError, match=r"failed: the constant -?\d+ does not fit ap_int<3>"),
+    ):
+        simulation.run(codes)
+
+
+def test_a_factor_that_lacks_its_sign_bit_is_found_in_the_words_of_synthesis(
+    design: Path, tmp_path: Path
+) -> None:
+    """Products in LUTs of operands one bit too narrow: C words have room for what a word of synthesis cuts off."""
+    copy = narrowed(design, tmp_path / "copy", r"psp::ByTool Multiplier", "psp::InLuts<8, 8> Multiplier")
+    codes = some_codes(4)
+    expected = execute(residual_graph(), codes)["result"]
+
+    with compile_design(copy) as simulation:
+        assert np.array_equal(expected, simulation.run(codes))
+    with compile_design(copy, widths=Widths.SYNTHESIS) as simulation:
+        assert not np.array_equal(expected, simulation.run(codes))
 
 
 def test_a_missing_compiler_is_said(design: Path, monkeypatch: pytest.MonkeyPatch) -> None:
