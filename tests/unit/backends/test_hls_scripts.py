@@ -76,6 +76,52 @@ def test_vitis_hls_is_asked_for_what_was_named(tmp_path: Path) -> None:
     assert ["csynth_design", "cosim_design -O -argv $root/tb/vectors"] == commands[-2:]
 
 
+def steps_of(folder: Path, *arguments: str) -> list[str]:
+    """The steps that the script of a design asks for."""
+    commands = commands_of(folder, Target.VIVADO, *arguments)
+    return [
+        name.removesuffix("_design") for name in (line.split()[0] for line in commands) if "_design" in name
+    ]
+
+
+@pytest.mark.parametrize(
+    "before", [(), ("-f", "vivado_hls.tcl"), ("-nosplash", "-f", "vivado_hls.tcl", "-l", "log")]
+)
+@pytest.mark.parametrize("word", [("-tclargs",), ()])
+def test_steps_are_found_behind_the_options_of_the_tool(
+    tmp_path: Path, before: tuple[str, ...], word: tuple[str, ...]
+) -> None:
+    assert ["csim", "cosim"] == steps_of(tmp_path, *before, *word, "cosim", "csim")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-tclargs",), ("-f", "vivado_hls.tcl"), ("-i", "-f", "x.tcl", "-tclargs")]
+)
+def test_steps_that_are_not_named_are_the_usual_ones(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert ["csim", "csynth", "export"] == steps_of(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize("target", list(SCRIPTS))
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("-tclargs", "csinth"), "csinth"),
+        (("-tclargs", "csim", "exprot"), "exprot"),
+        (("-f", "hls.tcl", "-tclargs", "-csynth"), "-csynth"),
+        (("-f", "hls.tcl", "csinth"), "csinth"),
+        (("-f", "hls.tcl", "-nosplash", "cosim,export"), "cosim,export"),
+    ],
+)
+def test_a_misspelt_step_is_refused_before_anything_is_done(
+    tmp_path: Path, target: Target, arguments: tuple[str, ...], wrong: str
+) -> None:
+    done = run_script(tmp_path, target, *arguments)
+
+    assert done.returncode == 2
+    assert f"-tclargs: '{wrong}' is no step: name any of csim, csynth, cosim, export\n" == done.stderr
+    assert (tmp_path / "log").read_text() == ""
+
+
 @pytest.mark.parametrize("target", list(SCRIPTS))
 @pytest.mark.parametrize("name", ["a b", "entwürfe"])
 def test_a_path_that_the_tool_cannot_take_is_said_before_anything_is_done(
