@@ -31,6 +31,7 @@ from psp_hw.backends.templates import template_dir
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan
+from psp_hw.folding.ports import MOST_BITS, check_streams
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.store import files_of
 from psp_hw.ir.types import TensorType
@@ -130,7 +131,7 @@ def emit(
         The files written, sorted.
 
     Raises:
-        SpecError: the plan does not suit the graph, or an op has no layer.
+        SpecError: the plan does not suit the graph, an op has no layer, or a pixel is wider than a stream of Vitis HLS.
         RunError: ``out`` holds something that is not ours, or cannot be written.
     """
     check_replaceable(out)
@@ -148,10 +149,15 @@ def project_files(
     """Content of every file of a project, by path relative to its folder; the same bytes for the same arguments."""
     vectors.check(graph)
     flow = build(graph, plan)
+    packed = settings.io_type is IoType.STREAM and settings.backend is Backend.VITIS
+    if packed:
+        check_streams(flow)
     top = identifiers([graph.name])[graph.name]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "project"
         model = model_graph(graph, flow, settings, top, folder)
+        if packed:
+            _check_inner_streams(model)
         with _quiet():
             model.write()
             model.save(str(folder / MODEL_NAME))
@@ -222,6 +228,28 @@ def _set_fifo_depths(model: Any, specs: tuple[LayerSpec, ...], flow: Dataflow) -
 def _set_depth(model: Any, name: str, depth: int) -> None:
     if name not in model.inputs:
         model.output_vars[name].pragma = ("stream", depth)
+
+
+def _check_inner_streams(model: Any) -> None:
+    """Also between the layers of one engine, where accumulators pass, a pixel is one word in Vitis HLS: it aggregates the
+    ``nnet::array`` of a stream (HLS 214-241) and takes no more than MOST_BITS.
+
+    Raises:
+        SpecError: names every layer whose pixel is wider.
+    """
+    found = [(layer.name, layer.get_output_variable()) for layer in model.get_layers()]
+    pixels = [(name, int(out.shape[-1]), int(out.type.precision.width)) for name, out in found]
+    wide = [
+        f"{name} gives pixels of {channels * width} bits ({channels} channels of {width} bits)"
+        for name, channels, width in pixels
+        if channels * width > MOST_BITS
+    ]
+    if wide:
+        raise SpecError(
+            f"{'; '.join(wide)}: wider than the {MOST_BITS} bits of a stream",
+            where="hls4ml",
+            hint="use --io-type io_parallel, fewer or narrower channels, or --target vitis, where no such stream is",
+        )
 
 
 @contextlib.contextmanager

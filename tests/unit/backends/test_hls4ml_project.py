@@ -7,19 +7,23 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hls_batch import random_plan
 from random_graphs import random_codes, random_graph
+from sample_graphs import Builder
 
+from psp_hw.arith.requantize import Requantizer
 from psp_hw.backends.base import Vectors
 from psp_hw.backends.hls4ml import Backend, IoType, emit
-from psp_hw.errors import RunError
+from psp_hw.errors import RunError, SpecError
 from psp_hw.folding.dataflow import build
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, Fold, FoldPlan, NodePlan
 from psp_hw.ir.graph import Graph
+from psp_hw.ir.ops import Add
 from psp_hw.ir.store import load
 from psp_hw.ir.text import print_graph
 from psp_hw.passes import optimize
@@ -129,6 +133,60 @@ def test_part_clock_and_back_end_reach_the_scripts(tmp_path: Path) -> None:
     assert "set clock_period 5.0" in script
     assert 'set backend "vivado"' in script
     assert "IOType: io_parallel" in (tmp_path / "d" / "hls4ml_config.yml").read_text()
+
+
+def emit_zeros(graph: Graph, plan: FoldPlan, out: Path, **options: object) -> None:
+    """The project of a graph, a frame of zeros as its vectors."""
+    kind = graph.input.type
+    codes = np.zeros((1, kind.height, kind.width, kind.channels), dtype=np.int64)
+    emit(
+        graph,
+        plan,
+        part="xc7z020clg400-1",
+        clock=Clock(period_ns=5.0),
+        vectors=Vectors(inputs=codes, outputs=Simulator(graph).run(codes)),
+        out=out,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def wide(out: Path, channels: int, **options: object) -> None:
+    """The project of one pixel of so many channels and one kernel position."""
+    make = Builder(1, 1, channels)
+    make.conv(1, taps=((0, 0),), kernel=(1, 1), pad=0)
+    emit_zeros(make.graph("wide"), FoldPlan(nodes={"conv0": NodePlan(fold=Fold())}), out, **options)
+
+
+def test_a_pixel_wider_than_a_stream_of_vitis_hls_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        SpecError, match=r"a pixel of 4104 bits \(513 channels of 8 bits\) is wider than the 4096"
+    ):
+        wide(tmp_path / "design", 513)
+    assert not (tmp_path / "design").exists()
+
+    wide(tmp_path / "most", 512)
+    wide(tmp_path / "arrays", 513, io_type=IoType.PARALLEL)
+    wide(tmp_path / "packed", 513, backend=Backend.VIVADO)
+
+
+def test_a_stream_inside_an_engine_that_is_too_wide_is_refused(tmp_path: Path) -> None:
+    """Two summands of 480 channels of 8 bits fit; the exact sum, which hls4ml hands to a layer of ours, does not."""
+    make = Builder(1, 1, 1)
+    first = make.conv(480, taps=((0, 0),), kernel=(1, 1), pad=0)
+    make.add(make.conv(480, source="image", taps=((0, 0),), kernel=(1, 1), pad=0), first)
+    added = make.ops[-1]
+    assert isinstance(added, Add)
+    make.ops[-1] = replace(added, requantize=Requantizer(shift=0, lo=0, hi=100, fmt=make.fmt))
+    graph = make.graph("wide")
+    plan = FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions})
+
+    with pytest.raises(SpecError) as caught:
+        emit_zeros(graph, plan, tmp_path / "design")
+
+    assert "(480 channels of 9 bits): wider than the 4096 bits of a stream" in caught.value.what
+    assert "use --io-type io_parallel" in (caught.value.hint or "")
+    assert not (tmp_path / "design").exists()
+    emit_zeros(graph, plan, tmp_path / "arrays", io_type=IoType.PARALLEL)
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
