@@ -52,12 +52,6 @@ class ToolError(PspHwError):
     """An external program is missing or failed."""
 
 
-class MismatchError(PspHwError):
-    """Two things that must be equal are not."""
-
-    exit_code: ClassVar[int] = 1
-
-
 class DoesNotFitError(PspHwError):
     """The design needs more than the part has."""
 

@@ -22,11 +22,6 @@ class Clock:
                 hint="10 ns is 100 MHz",
             )
 
-    @property
-    def mhz(self) -> float:
-        """Frequency [MHz]."""
-        return 1000.0 / self.period_ns
-
     def seconds(self, cycles: int) -> float:
         """Duration of a number of cycles [s]."""
         return cycles * self.period_ns * 1e-9

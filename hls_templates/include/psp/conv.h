@@ -31,10 +31,9 @@ struct ConvShape : ConvTypes<CONFIG> {
 
     static_assert(CONFIG::kInChannels % CONFIG::kSimd == 0, "kSimd divides the input channels.");
     static_assert(CONFIG::kTaps % CONFIG::kTapsAtOnce == 0, "kTapsAtOnce divides the taps.");
-    static const int kOutBlocks = ConvTypes<CONFIG>::kOutBlocks;
     static const int kTapBlocks = CONFIG::kTaps / CONFIG::kTapsAtOnce;
     static const int kInBlocks = CONFIG::kInChannels / CONFIG::kSimd;
-    static const int kWords = kOutBlocks * kTapBlocks * kInBlocks;
+    static const int kWords = ConvTypes<CONFIG>::kOutBlocks * kTapBlocks * kInBlocks;
     static const int kIterations = Scan::kSteps + Scan::kOutHeight * Scan::kOutWidth * (kWords - 1);
 };
 

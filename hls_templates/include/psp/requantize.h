@@ -25,10 +25,9 @@ namespace detail {
 template <class OUT, long long LO, long long HI, int WIDTH>
 OUT saturate(const ap_int<WIDTH>& value) {
 #pragma HLS INLINE
-    const ap_int<larger(WIDTH, signed_bits(LO, HI))> wide = value;
-    if (wide < LO) return OUT(LO);
-    if (wide > HI) return OUT(HI);
-    return OUT(wide);
+    if (value < LO) return OUT(LO);
+    if (value > HI) return OUT(HI);
+    return OUT(value);
 }
 
 }  // namespace detail
@@ -41,8 +40,8 @@ struct ShiftLeft {
     template <int WIDTH>
     static OUT finish(const ap_int<WIDTH>& acc) {
 #pragma HLS INLINE
-        const ap_int<WIDTH + SHIFT> wide = acc;
-        return detail::saturate<OUT, LO, HI>(ap_int<WIDTH + SHIFT>(wide << SHIFT));
+        typedef ap_int<WIDTH + SHIFT> Wide;
+        return detail::saturate<OUT, LO, HI>(Wide(Wide(acc) << SHIFT));
     }
 };
 
