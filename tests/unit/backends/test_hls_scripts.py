@@ -85,7 +85,8 @@ def steps_of(folder: Path, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "before", [(), ("-f", "vivado_hls.tcl"), ("-nosplash", "-f", "vivado_hls.tcl", "-l", "log")]
+    "before",
+    [(), ("-f", "vivado_hls.tcl"), ("vivado_hls.tcl",), ("-nosplash", "-f", "vivado_hls.tcl", "-l", "log")],
 )
 @pytest.mark.parametrize("word", [("-tclargs",), ()])
 def test_steps_are_found_behind_the_options_of_the_tool(
