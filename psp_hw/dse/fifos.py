@@ -177,15 +177,17 @@ class Sizing:
 
     def _early_depths(self, common: int, frames: int) -> dict[str, int]:
         """Early channels as deep as they were, were late branches deeper too; all others at a common depth."""
-        held, early = self._freely(common, frames).held(), self.early
-        safe = self._if_deeper(common, frames) if early else {}
+        held = self._freely(common, frames).held(self.early)
+        safe = self._if_deeper(common, frames) if held else {}
         return {
-            name: max(DEFAULT_FIFO_DEPTH, most, safe[name]) if name in early else common
-            for name, most in held.items()
+            channel.name: max(DEFAULT_FIFO_DEPTH, held[channel.name], safe[channel.name])
+            if channel.name in held
+            else common
+            for channel in self._flow.channels
         }
 
     def _if_deeper(self, common: int, frames: int) -> Mapping[str, int]:
-        """Tokens that channels hold where late branches are as deep as they may be and early ones as shallow."""
+        """Tokens that early channels hold where late branches are as deep as they may be and early ones as shallow."""
         if common not in self._deeper:
             shallow = self._early_path()
             depths = {
@@ -195,7 +197,7 @@ class Sizing:
             self._deeper[common] = self._running(common, depths)
         run = self._deeper[common]
         run.advance(frames)
-        return run.held()
+        return run.held(self.early)
 
     def _early_path(self) -> frozenset[str]:
         """The engines between a fork and an early input of a join."""

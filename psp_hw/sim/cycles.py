@@ -16,7 +16,7 @@ brute force.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,9 +182,10 @@ class Clockwork:
         """Cycles by which the first action of each engine came later than its position."""
         return {name: process.times[0] - process.first for name, process in self._processes.items()}
 
-    def occupancies(self) -> dict[str, int]:
-        """Most tokens that each channel held so far."""
-        arrays = {f.name: (np.asarray(f.written), np.asarray(f.read)) for f in self._fifos}
+    def occupancies(self, names: Collection[str] | None = None) -> dict[str, int]:
+        """Most tokens that each channel held so far, or each of some."""
+        some = [fifo for fifo in self._fifos if names is None or fifo.name in names]
+        arrays = {f.name: (np.asarray(f.written), np.asarray(f.read)) for f in some}
         return {name: occupancy(written, read) for name, (written, read) in arrays.items()}
 
     def written(self) -> dict[str, CycleArray]:
@@ -282,9 +283,9 @@ class Running:
         assert all(held <= depths[name] for name, held in self.held().items()), "a FIFO held more than it can"
         self._engines.bound(depths)
 
-    def held(self) -> Mapping[str, int]:
-        """Most tokens that each channel held so far, by name."""
-        return self._engines.occupancies()
+    def held(self, names: Collection[str] | None = None) -> Mapping[str, int]:
+        """Most tokens that each channel held so far, or each of some, by name."""
+        return self._engines.occupancies(names)
 
     def written(self) -> Mapping[str, CycleArray]:
         """When the tokens of all frames were written to each channel [tokens], by name."""

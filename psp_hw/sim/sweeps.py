@@ -14,7 +14,7 @@ few sweeps do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +37,16 @@ def _places(taken: npt.NDArray[np.bool_]) -> _Places:
 
 
 class Link:
-    """A channel from the engine of index ``source`` to that of index ``target``; a depth of None is unbounded."""
+    """A channel from the engine of index ``source`` to that of index ``target``; a depth of None is unbounded.
 
-    __slots__ = ("depth", "name", "source", "target")
+    ``held`` is the most tokens that it held in the first ``counted`` frames.
+    """
+
+    __slots__ = ("counted", "depth", "held", "name", "source", "target")
 
     def __init__(self, name: str, depth: int | None, source: int, target: int) -> None:
         self.name, self.depth, self.source, self.target = name, depth, source, target
+        self.held = self.counted = 0
 
 
 class Track:
@@ -78,8 +82,10 @@ class Track:
         self.inputs: list[Link] = []
         self.outputs: list[Link] = []
         self.late = 0
-        self.times: CycleArray = self.at  # of a frame before the first, without a stall
-        self.before: CycleArray = self.at
+        self.times: CycleArray = self.at.copy()  # of a frame before the first, without a stall
+        self.before: CycleArray = self.times
+        # The earliest times that tokens and free slots ask for nothing of each, moved on with ``at``.
+        self.read_early, self.write_early = self.at[self.reads] - 1, self.at[self.writes] - 1
         self.read: list[CycleArray] = []
         self.written: list[CycleArray] = []
 
@@ -87,11 +93,11 @@ class Track:
         """Begin a frame, with its times guessed: as far behind the last frame as that was behind the one before it."""
         pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
         self.late = int(self.times[-1] - self.at[-1])
-        self.at = self.at + self.length
-        self.read_early, self.write_early = self.at[self.reads] - 1, self.at[self.writes] - 1
+        for own in (self.at, self.read_early, self.write_early):
+            own += self.length
         self.before, self.times = self.times, self.times + pace
-        self.read.append(self.times[self.reads])
-        self.written.append(self.times[self.writes])
+        self.read.append(self.read[-1] + pace if self.read else self.times[self.reads])
+        self.written.append(self.written[-1] + pace if self.written else self.times[self.writes])
 
 
 class Sweeps:
@@ -122,8 +128,6 @@ class Sweeps:
             self._tracks[link.target].inputs.append(link)
             self._tracks[link.source].outputs.append(link)
         self._finished: list[int] = []
-        self._held: dict[str, int] = {}  # most tokens of each channel in the first ``_counted`` frames
-        self._counted = 0
 
     @property
     def frames(self) -> int:
@@ -215,18 +219,19 @@ class Sweeps:
         assert self.frames == 1, "times of earlier frames are not kept"
         return {track.name: int(track.times[0] - track.at[0]) for track in self._tracks}
 
-    def occupancies(self) -> dict[str, int]:
-        """Most tokens that each channel held so far."""
-        for link in self._links if self._counted < self.frames else ():
+    def occupancies(self, names: Collection[str] | None = None) -> dict[str, int]:
+        """Most tokens that each channel held so far, or each of some."""
+        some = [link for link in self._links if names is None or link.name in names]
+        for link in some:
+            if link.counted == self.frames:
+                continue
             written, read = self._tracks[link.source].written, self._tracks[link.target].read
             # Frames that are done do not change.
-            before = sum(len(tokens) for tokens in written[: self._counted])
-            later = np.concatenate(written[self._counted :])
-            self._held[link.name] = max(
-                self._held.get(link.name, 0), occupancy(later, np.concatenate(read), before)
-            )
-        self._counted = self.frames
-        return {link.name: self._held[link.name] for link in self._links}
+            before = sum(len(tokens) for tokens in written[: link.counted])
+            later = np.concatenate(written[link.counted :])
+            link.held = max(link.held, occupancy(later, np.concatenate(read), before))
+            link.counted = self.frames
+        return {link.name: link.held for link in some}
 
     def written(self) -> dict[str, CycleArray]:
         """When the tokens of all frames were written to each channel [tokens]."""
