@@ -18,6 +18,8 @@ from psp_hw.passes import optimize
 
 pytestmark = pytest.mark.slow  # g++ compiles many designs
 
+EXACT = "-DPSP_EXACT_WIDTHS"
+
 # ap_int shifts negative numbers left, which C++11 leaves undefined and every compiler defines; that is theirs, not ours.
 # Its default constructor reads what it has not set, which g++ sees when it optimizes.
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize=shift", "-fno-sanitize-recover=all")
@@ -44,18 +46,14 @@ def test_compiled_designs_equal_their_graphs(tmp_path: Path) -> None:
     check_batch(tmp_path, range(1000, 1005), "-O0")
 
 
-@pytest.mark.parametrize("first", [2000, 2020])
-def test_more_compiled_designs_equal_their_graphs(tmp_path: Path, first: int) -> None:
-    check_batch(tmp_path, range(first, first + 20), "-O0")
-
-
-def test_designs_written_in_the_words_of_synthesis_equal_their_graphs(tmp_path: Path) -> None:
-    """Counters and constants of exact width: none is too narrow."""
-    check_batch(tmp_path, range(3000, 3020), "-O0", "-DPSP_EXACT_WIDTHS")
+@pytest.mark.parametrize("first", [2000, 2020, 3000])
+def test_designs_in_the_words_of_synthesis_equal_their_graphs(tmp_path: Path, first: int) -> None:
+    """Counters, operands, products and constants of exact width: none is too narrow."""
+    check_batch(tmp_path, range(first, first + 20), "-O0", EXACT)
 
 
 def test_designs_compile_as_the_older_language_of_vivado_hls(tmp_path: Path) -> None:
-    check_batch(tmp_path, range(4000, 4010), "-O0", standard="c++11")
+    check_batch(tmp_path, range(4000, 4010), "-O0", EXACT, standard="c++11")
 
 
 def test_designs_touch_no_memory_that_is_not_theirs(tmp_path: Path) -> None:

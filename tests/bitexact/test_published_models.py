@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from psp_hw.flow.simulate import Request, simulate
 from psp_hw.flow.source import read_graph, resolve
 from psp_hw.sim.values import Simulator, decode, encode
 from psp_hw.spec.load import load_spec
@@ -62,6 +63,20 @@ def test_card_and_table_hold_the_figures_of_the_run(model: Path) -> None:
 def test_the_graph_computes_what_brevitas_computes(model: Path) -> None:
     images = np.random.default_rng(5).normal(size=(12, 3, 32, 32)).astype(np.float32)
     assert np.array_equal(reference_outputs(model, images), _outputs(model, images))
+
+
+@pytest.mark.slow  # g++ compiles five networks
+@models
+def test_the_cpp_in_the_words_of_synthesis_computes_what_the_graph_computes(
+    model: Path, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(6).normal(size=(20, 3, 32, 32)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    asked = Request(source=model, inputs=tmp_path / "images.npy", against="csim", widths="synthesis")
+
+    found = simulate(asked)
+
+    assert (20, 0, None) == (found.images, found.mismatches, found.first_difference)
 
 
 @pytest.mark.slow

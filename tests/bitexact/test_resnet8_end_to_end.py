@@ -70,7 +70,9 @@ def test_graph_equals_brevitas_before_and_after_the_passes(run: Path) -> None:
     assert sum(len(op.taps) for op in after.convolutions) < sum(len(op.taps) for op in before.convolutions)
 
 
-def test_compiled_cpp_equals_the_graph(run: Path) -> None:
-    found = simulate(SimulateRequest(source=run, data_dir=DATA, against="csim", limit=IMAGES))
+@pytest.mark.parametrize(("widths", "images"), [("machine", IMAGES), ("synthesis", 20)])
+def test_compiled_cpp_equals_the_graph(run: Path, widths: str, images: int) -> None:
+    asked = SimulateRequest(source=run, data_dir=DATA, against="csim", widths=widths, limit=images)
+    found = simulate(asked)
 
-    assert (found.images, found.mismatches, found.first_difference) == (IMAGES, 0, None)
+    assert (found.images, found.mismatches, found.first_difference) == (images, 0, None)
