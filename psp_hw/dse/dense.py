@@ -36,6 +36,8 @@ MEMORIES = (MemoryKind.LUTRAM, MemoryKind.BRAM)
 # Rows that are compared with each other at once.
 RANKED_AT_ONCE = 128
 
+MOST_INT32 = np.iinfo(np.int32).max
+
 NOTHING: Amounts = (0,) * len(Resource)
 
 
@@ -173,16 +175,15 @@ class _Grid:
         pe, place = self.pes[at[:, 0]], self.place[at[:, 1]]
         least = int(self.pes[some][0])
         paths = site.paths(self.engine, kind, least, self.distinct.tolist())
-        sums, fixed, more = np.array([(one.sums, one.fixed, one.more) for one in paths]).swapaxes(0, 1)
         cost = (
-            sums[place] * (pe // least)[:, None]
+            paths.sums[place] * (pe // least)[:, None]
             + self.outputs[at[:, 0], (self.distinct[place] < self.whole).astype(np.intp)]
             + self.selection[at[:, 1]]
             + self.counters[at[:, 0]]
-            + fixed[place]
-            + more[place] * pe[:, None]
+            + paths.fixed[place]
+            + paths.more[place] * pe[:, None]
         )
-        head = np.stack([words, np.array([one.depth for one in paths])[place]], axis=1)
+        head = np.stack([words, paths.depth[place]], axis=1)
         which = np.searchsorted(self.sizes, products)
         for memory, taken in zip(MEMORIES, self.roms, strict=True):
             yield kind, memory, np.concatenate([head, cost + taken[which]], axis=1), at
@@ -240,6 +241,8 @@ def unbeaten(rows: CostArray) -> Indices:
     order = np.lexsort(rows.T[::-1])
     columns = [column[order] for column in rows.T[1:] if (column != column[0]).any()]
     ranked = np.array(columns, dtype=np.int64).reshape(len(columns), len(rows))
+    if ranked.max(initial=0) <= MOST_INT32:  # half as wide is compared twice as fast
+        ranked = ranked.astype(np.int32)
     kept, count = np.empty_like(ranked), 0
     found: list[Indices] = []
     for start in range(0, len(rows), RANKED_AT_ONCE):

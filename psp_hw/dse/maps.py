@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -35,13 +34,16 @@ def map_options(
     """
     channels = engine.result.channels
     pes = divisors(channels) if fold is None else [fold.pe]
+    folded = [pe for pe in pes if pe < channels and pe * max(_widths(engine)) <= MOST_BITS]
     ways: list[_Way] = []
     rows: list[CostArray] = []  # cycles, resources [n, 6]
-    for kind in _kinds(engine):
-        if kind in kinds:
-            for way, row in _folded(engine, site, kind, [pe for pe in pes if pe < channels]):
-                ways += way
-                rows.append(row)
+    if folded:
+        beside = _beside(engine, site, folded)
+        for kind in _kinds(engine):
+            if kind in kinds:
+                lanes = _lanes(engine, site, kind, folded)
+                ways += [(pe, kind, memory) for memory in MEMORIES for pe in folded]
+                rows += [lanes + more for more in beside]
     if channels in pes:
         ways.append((channels, MultiplierKind.TOOL, MemoryKind.REGISTERS))
         rows.append(_whole(engine, site)[None, :])
@@ -83,47 +85,43 @@ def _at(engine: MapEngine, pe: int, kind: MultiplierKind) -> MapEngine:
     return replace(engine, fold=Fold(pe=pe))
 
 
-def _folded(
-    engine: MapEngine, site: Site, kind: MultiplierKind, pes: list[int]
-) -> Iterator[tuple[list[_Way], CostArray]]:
-    """Every fold with one kind of multiplier, for each memory: cycles and resources [n, 6].
+def _widths(engine: MapEngine) -> list[int]:
+    """Bits of the constants of a channel, memory by memory."""
+    return [bits // engine.fold.pe for bits in engine.word_bits.values()]
+
+
+def _lanes(engine: MapEngine, site: Site, kind: MultiplierKind, pes: list[int]) -> CostArray:
+    """What grows with the channels at once, and the cycles: every fold with one kind of multiplier [n, 6].
 
     What there is once per channel at once, and registers of the pipeline, grow linearly with their number: two of them say all.
     """
-    if not pes:
-        return
     some = [_at(engine, pe, kind) for pe in pes[:2]]
-    widths = [bits // pes[0] for bits in some[0].word_bits.values()]
-    able = [pe for pe in pes if pe * max(widths) <= MOST_BITS]
-    if not able:
-        return
-    pe = np.array(able, dtype=np.int64)
-    blocks = engine.result.channels // pe
     lane = site.price(map_lanes(some[0])) // pes[0]
     cuts = [engine_pipeline(one, site.fabric, site.clock) for one in some]
     stages = [site.stages(one) for one in cuts]
     slope = (stages[1] - stages[0]) // (pes[1] - pes[0]) if len(stages) > 1 else 0 * stages[0]
-    cost = (
-        pe[:, None] * lane
-        + stages[0]
-        + (pe - pes[0])[:, None] * slope
-        + _from_block_to_block(engine, site, able)
-    )
-    cycles = blocks * engine.result.pixels + cuts[0].depth + RESTART_CYCLES
-    for memory in MEMORIES:
-        kept = cost + np.sum([roms(blocks, pe * width, memory) for width in widths], axis=0)
-        yield [(one, kind, memory) for one in able], np.concatenate([cycles[:, None], kept], axis=1)
+    pe = np.array(pes, dtype=np.int64)
+    cycles = engine.result.channels // pe * engine.result.pixels + cuts[0].depth + RESTART_CYCLES
+    cost = pe[:, None] * lane + stages[0] + (pe - pes[0])[:, None] * slope
+    return np.concatenate([cycles[:, None], cost], axis=1)
 
 
-def _from_block_to_block(engine: MapEngine, site: Site, pes: list[int]) -> CostArray:
-    """What goes from block to block (``map_blocks``), and the count of pixels, at each number of channels at once [n, 5]."""
+def _beside(engine: MapEngine, site: Site, pes: list[int]) -> list[CostArray]:
+    """What goes from block to block (``map_blocks``), the count of pixels and the constants, for each of ``MEMORIES`` [n, 6]."""
     pixels = engine.source.pixel_bits + engine.result.pixel_bits
-    registers = pixels * np.array(site.one(Register(1)), dtype=np.int64)
-    blocks = [engine.result.channels // pe for pe in pes]
-    muxes = [site.mux(count, pe * engine.source.fmt.width) for count, pe in zip(blocks, pes, strict=True)]
-    counters = [site.counter(count) for count in blocks]
-    whole = registers + site.price(counter(engine.result.pixels))
-    return np.array(muxes, dtype=np.int64) + np.array(counters, dtype=np.int64) + whole
+    whole = pixels * np.array(site.one(Register(1)), dtype=np.int64) + site.price(
+        counter(engine.result.pixels)
+    )
+    pe = np.array(pes, dtype=np.int64)
+    blocks = engine.result.channels // pe
+    counts = blocks.tolist()
+    muxes = [site.mux(count, one * engine.source.fmt.width) for count, one in zip(counts, pes, strict=True)]
+    counters = [site.counter(count) for count in counts]
+    cost = np.array(muxes, dtype=np.int64) + np.array(counters, dtype=np.int64) + whole
+    constants = [
+        np.sum([roms(blocks, pe * width, memory) for width in _widths(engine)], axis=0) for memory in MEMORIES
+    ]
+    return [np.concatenate([np.zeros_like(blocks)[:, None], cost + taken], axis=1) for taken in constants]
 
 
 def _whole(engine: MapEngine, site: Site) -> CostArray:

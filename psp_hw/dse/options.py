@@ -111,10 +111,7 @@ def undominated(costs: CostArray) -> npt.NDArray[np.intp]:
     Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
     """
     looked = np.delete(costs, list(Resource).index(Resource.FF), axis=1)
-    no_more = (looked[:, None, :] <= looked[None, :, :]).all(axis=2)
-    first = np.arange(len(costs))
-    beaten = no_more & (~no_more.T | (first[:, None] < first[None, :]))
-    return np.flatnonzero(~beaten.any(axis=0))
+    return np.sort(unbeaten(looked))
 
 
 def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:

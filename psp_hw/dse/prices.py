@@ -20,6 +20,7 @@ from psp_hw.cost.engines import conv_outputs, pipeline_parts, product_of
 from psp_hw.cost.operators import counter, tree
 from psp_hw.cost.pipeline import DELAYS, Pipeline, cuts_of
 from psp_hw.cost.pricing import price, price_parts
+from psp_hw.cost.resources import Resource
 from psp_hw.dse.paths import CostArray
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold, MultiplierKind
@@ -34,20 +35,20 @@ KEPT_CLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """What a data path takes between selection and output, by its operands.
+class Paths:
+    """What data paths take between selection and output, by their operands.
 
     Args:
-        depth: of the pipeline [cycles].
-        sums: products and their trees, at the least number of output channels at once.
-        fixed: the pipeline but for what follows.
-        more: the pipeline's registers per output channel at once.
+        depth: of the pipeline [n], in cycles.
+        sums: products and their trees, at the least number of output channels at once [n, 5].
+        fixed: the pipeline but for what follows [n, 5].
+        more: the pipeline's registers per output channel at once [n, 5].
     """
 
-    depth: int
-    sums: Amounts
-    fixed: Amounts
-    more: Amounts
+    depth: CostArray
+    sums: CostArray
+    fixed: CostArray
+    more: CostArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class _Chain:
 class _Known:
     """What was priced for a fabric at a clock, by all that it depends on: neither the weights nor the part are among it."""
 
-    paths: dict[tuple[object, ...], dict[tuple[int, bool], Path]] = field(default_factory=dict)
+    paths: dict[tuple[object, ...], dict[tuple[int, bool], Amounts]] = field(default_factory=dict)
     chains: dict[tuple[object, ...], dict[tuple[int, bool], _Chain]] = field(default_factory=dict)
     outputs: dict[tuple[object, ...], dict[tuple[int, bool], Amounts]] = field(default_factory=dict)
     operators: dict[Operator, Amounts] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Site:
     def __init__(self, graph: Graph, fabric: Fabric, clock: Clock) -> None:
         self.graph, self.fabric, self.clock = graph, fabric, clock
         self._known = _known(fabric, clock)
+        self._nothing: Amounts = (0,) * len(Resource)
 
     def price(self, parts: Iterable[Item | Operator]) -> CostArray:
         """What parts take [5]."""
@@ -143,25 +145,35 @@ class Site:
                     known[key] = price_parts(conv_outputs(folded), self.fabric).amounts
         return [(known[pe, False], known[pe, carried]) for pe in pes]
 
-    def paths(
-        self, engine: ConvEngine, kind: MultiplierKind, least: int, operands: Iterable[int]
-    ) -> list[Path]:
+    def paths(self, engine: ConvEngine, kind: MultiplierKind, least: int, operands: Sequence[int]) -> Paths:
         """What the data path of a folded engine takes by the operands of a word, one kind of multiplier.
 
         Args:
             engine: neither its fold nor its multipliers are looked at.
-            least: output channels at once in ``Path.sums``.
+            least: output channels at once in ``Paths.sums``.
+            operands: n of them.
         """
         base = (*_base(engine), kind)
-        known = self._known.paths.setdefault((*base, least), {})
+        known = self._known.paths.setdefault(base, {})
         whole = engine.in_channels * len(engine.op.taps)
-        missing = {n for n in operands if (n, n < whole) not in known}
-        if missing:
-            some = replace(engine, multipliers=kind, table=None)
-            for n in missing:
+        some = replace(engine, multipliers=kind, table=None)
+        for n in operands:
+            if (n, n < whole) not in known:
                 chain = self._chain(some, base, (n - 1).bit_length(), n < whole)
-                known[n, n < whole] = self._path(some, chain, least, n)
-        return [known[n, n < whole] for n in operands]
+                known[n, n < whole] = self._path(some, chain, n)
+        rows = np.array([known[n, n < whole] for n in operands], dtype=np.int64)
+        product, makes = product_of(some)
+        products = np.array(operands, dtype=np.int64) * least // makes
+        # Bits of registers and of those that are absorbed: of the engine, of an output channel.
+        bit = np.array([self.one(Register(1)), self.one(AbsorbedRegister(1))], dtype=np.int64)
+        depths = rows[:, 0].tolist()
+        control = np.array([self.one(LoopControl(depth + 1)) for depth in depths], dtype=np.int64)
+        return Paths(
+            depth=rows[:, 0],
+            sums=products[:, None] * np.array(self.one(product), dtype=np.int64) + least * rows[:, 5:],
+            fixed=control + rows[:, 1:3] @ bit,
+            more=rows[:, 3:5] @ bit,
+        )
 
     def _chain(self, engine: ConvEngine, base: tuple[object, ...], halvings: int, folded: bool) -> _Chain:
         known = self._known.chains.setdefault(base, {})
@@ -176,29 +188,25 @@ class Site:
             known[halvings, folded] = _Chain(cuts.depth, behind)
         return known[halvings, folded]
 
-    def _path(self, engine: ConvEngine, chain: _Chain, least: int, operands: int) -> Path:
-        product, makes = product_of(engine)
-        entering, acc = engine.source.fmt.width, engine.acc_fmt.width
-        tree = self._tree(operands, entering + engine.weight_fmt.width, acc)
-        sums = _plus(_times(self.one(product), operands * least // makes), _times(tree, least))
-        beside, more = [0, 0], [0, 0]  # bits of registers, and of those that are absorbed
+    def _path(self, engine: ConvEngine, chain: _Chain, operands: int) -> Amounts:
+        """Depth, bits of registers and of absorbed ones beside all output channels and in each, and the tree of each [5 + 5]."""
+        beside, more = [0, 0], [0, 0]
         for step, count in chain.cuts:
             beside[step.absorbed] += count * step.beside(operands)
             more[step.absorbed] += count * step.per_output(operands)
-        fixed = _plus(self.one(LoopControl(chain.depth + 1)), self._bits(*beside))
-        return Path(chain.depth, sums, fixed, self._bits(*more))
-
-    def _bits(self, registers: int, absorbed: int) -> Amounts:
-        """What bits of pipeline registers take."""
-        return _plus(
-            _times(self.one(Register(1)), registers), _times(self.one(AbsorbedRegister(1)), absorbed)
-        )
+        bits = engine.source.fmt.width + engine.weight_fmt.width
+        return chain.depth, *beside, *more, *self._tree(operands, bits, engine.acc_fmt.width)
 
     def _tree(self, inputs: int, bits: int, most: int) -> Amounts:
-        """What the adders of a tree take."""
+        """What the adders of a tree take (``psp_hw.cost.operators.tree``): its first level, and the tree behind that."""
+        if inputs < 2:
+            return self._nothing
         known, key = self._known.trees, (inputs, bits, most)
         if key not in known:
-            known[key] = price_parts((Item(*adders) for adders in tree(*key)), self.fabric).amounts
+            adders = next(tree(inputs, bits, most))
+            first = [amount * adders[1] for amount in self.one(adders[0])]
+            behind = self._tree(-(-inputs // 2), adders[0].bits, most)
+            known[key] = tuple(map(int.__add__, first, behind))
         return known[key]
 
 
@@ -215,11 +223,3 @@ def _base(engine: ConvEngine) -> tuple[object, ...]:
         engine.result.fmt.width,
         engine.result.pixel_bits,
     )
-
-
-def _plus(one: Amounts, other: Amounts) -> Amounts:
-    return tuple(map(int.__add__, one, other))
-
-
-def _times(one: Amounts, count: int) -> Amounts:
-    return tuple([amount * count for amount in one])

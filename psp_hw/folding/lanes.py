@@ -101,22 +101,31 @@ def _homes(needed: BoolArray, in_channels: int, lanes: int) -> list[list[int]]:
     """
     used = np.flatnonzero(needed.any(axis=0))
     used = used[np.lexsort((used, used % in_channels))]
+    columns = used.tolist()
+    if lanes == 1:
+        return [columns]
     member = needed[:, used]
     begins = np.flatnonzero(np.r_[True, (member[:, 1:] != member[:, :-1]).any(axis=0)])
     ends = np.r_[begins[1:], len(used)].tolist()
     wants = np.ascontiguousarray(member[:, begins].T, dtype=np.float32)
-    load = np.zeros((len(needed), lanes), dtype=np.float32)
+    load = np.zeros((lanes, len(needed)), dtype=np.float32)  # whole numbers, exact
     lists: list[list[int]] = [[] for _ in range(lanes)]
     taken, left = np.zeros(lanes, dtype=np.float32), lanes  # infinity where a list is longer than others
     for want, at, end in zip(wants, begins.tolist(), ends, strict=True):
         while at < end:
-            cost = want @ load + taken
+            cost = load @ want + taken
             count = min(end - at, left)
-            chosen = [int(cost.argmin())] if count == 1 else np.argsort(cost, kind="stable")[:count].tolist()
-            for column, lane in zip(used[at : at + count].tolist(), chosen, strict=True):
-                lists[lane].append(column)
-                load[:, lane] += want
-            taken[chosen] = np.inf
+            if count == 1:
+                lane = int(cost.argmin())
+                lists[lane].append(columns[at])
+                load[lane] += want
+                taken[lane] = np.inf
+            else:
+                chosen = np.argsort(cost, kind="stable")[:count]
+                load[chosen] += want
+                taken[chosen] = np.inf
+                for column, lane in zip(columns[at : at + count], chosen.tolist(), strict=True):
+                    lists[lane].append(column)
             left -= count
             if left == 0:
                 taken[:], left = 0, lanes
