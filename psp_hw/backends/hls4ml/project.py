@@ -38,6 +38,7 @@ from psp_hw.ir.types import TensorType
 from psp_hw.units import Clock
 
 MODEL_NAME = "model.fml"
+STAMP_LETTER = "p"  # no number in YAML begins with it, nor has a hexadecimal stamp of hls4ml one
 HERE = "."
 
 
@@ -275,12 +276,23 @@ def _settled(files: Mapping[str, bytes], folder: Path, stamp: str) -> dict[str, 
     here = {
         name: _repacked(content, folder, stamp)
         if name == MODEL_NAME
-        else content.replace(str(folder).encode(), HERE.encode())
+        else _blanked(content.replace(str(folder).encode(), HERE.encode()), stamp)
         for name, content in files.items()
     }
-    blank = {name: content.replace(stamp.encode(), b"0" * len(stamp)) for name, content in here.items()}
-    own = _hash(blank)[: len(stamp)]
-    return {name: content.replace(stamp.encode(), own.encode()) for name, content in here.items()}
+    own = STAMP_LETTER + _hash(here)[: len(stamp) - len(STAMP_LETTER)]
+    return {
+        name: content if name == MODEL_NAME else content.replace(_blank(stamp), own.encode())
+        for name, content in here.items()
+    }
+
+
+def _blank(stamp: str) -> bytes:
+    return (STAMP_LETTER + "0" * (len(stamp) - len(STAMP_LETTER))).encode()
+
+
+def _blanked(content: bytes, stamp: str) -> bytes:
+    """The same with a stamp that is always the same; YAML puts one in quotes that by chance reads as a number."""
+    return content.replace(f"'{stamp}'".encode(), _blank(stamp)).replace(stamp.encode(), _blank(stamp))
 
 
 def _repacked(archive: bytes, folder: Path, stamp: str) -> bytes:
@@ -295,8 +307,7 @@ def _repacked(archive: bytes, folder: Path, stamp: str) -> bytes:
             source = old.extractfile(member)
             if source is None:
                 continue
-            content = source.read().replace(str(folder).encode(), HERE.encode())
-            content = content.replace(stamp.encode(), b"0" * len(stamp))
+            content = _blanked(source.read().replace(str(folder).encode(), HERE.encode()), stamp)
             entry = tarfile.TarInfo(member.name.removeprefix("./"))
             entry.size = len(content)
             new.addfile(entry, io.BytesIO(content))

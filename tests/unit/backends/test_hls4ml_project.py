@@ -71,6 +71,19 @@ def test_the_same_network_gives_the_same_bytes_wherever_it_is_written(project: P
     assert contents(project) == contents(tmp_path / "elsewhere" / "again")
 
 
+@pytest.mark.parametrize("stamp", ["abcdef12", "12345678", "1234e567"])
+def test_a_stamp_that_reads_as_a_number_changes_nothing(
+    stamp: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # YAML puts such stamps of hls4ml in quotes.
+    from hls4ml.model.optimizer.passes import stamp as stamps
+
+    monkeypatch.setattr(stamps.uuid, "uuid4", lambda: f"0000-{stamp}")
+    write(tmp_path / "d")
+
+    assert contents(project) == contents(tmp_path / "d")
+
+
 def test_no_file_names_the_place_where_it_was_written(project: Path) -> None:
     places = [str(project).encode(), b"/tmp/", str(Path.home()).encode()]
     found = [name for name, content in contents(project).items() for place in places if place in content]
