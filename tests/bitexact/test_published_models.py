@@ -59,6 +59,7 @@ def test_card_and_table_hold_the_figures_of_the_run(model: Path) -> None:
     assert [0, 0] == [result["brevitas"]["mismatches"], result["csim"]["mismatches"]]
 
 
+@pytest.mark.slow
 @models
 def test_the_graph_computes_what_brevitas_computes(model: Path) -> None:
     images = np.random.default_rng(5).normal(size=(12, 3, 32, 32)).astype(np.float32)

@@ -31,6 +31,8 @@ from psp_hw.sim.values import Simulator
 from psp_hw.tools import hls4ml as tool
 from psp_hw.units import Clock
 
+pytestmark = pytest.mark.slow  # hls4ml writes many projects
+
 SEED = 24  # convolutions and a sum: a fork, a join
 
 

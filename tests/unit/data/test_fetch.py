@@ -16,6 +16,8 @@ import pytest
 from psp_hw.data.fetch import fetch_cifar10
 from psp_hw.errors import DataError
 
+pytestmark = pytest.mark.slow  # waits of a server on the loopback address
+
 FOLDER = "cifar-10-batches-bin"
 FILES = {"data_batch_1.bin": bytes(range(256)) * 700, "test_batch.bin": b"test" * 5000}
 

@@ -52,6 +52,7 @@ def steps(model: nn.Module, count: int = 3, **groups: float) -> list[float]:
     return losses
 
 
+@pytest.mark.slow
 def test_the_package_stays_light() -> None:
     code = (
         "import psp_hw, sys; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; psp_hw.prune"

@@ -20,6 +20,8 @@ from psp_hw.quant.steps import trace_steps
 from psp_hw.spec.enums import WeightScale
 from psp_hw.spec.train import NetSpec, QuantSpec
 
+pytestmark = pytest.mark.slow  # whole networks in float64
+
 
 def _trained(net: nn.Module, channels: int) -> nn.Module:
     """Statistics and affine parameters of BN that are neither zero nor one."""

@@ -28,6 +28,8 @@ from psp_hw.training.machine import Machine
 from psp_hw.training.manner import Manner
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase, Scores
 
+pytestmark = pytest.mark.slow  # trains
+
 PER_EPOCH = 23  # batches of the digits
 READS = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "item"}
 LEAVES = ("numpy", "tolist", "cpu", "__array__")  # they make no operator of their own

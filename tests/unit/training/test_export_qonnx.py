@@ -22,6 +22,8 @@ from psp_hw.spec.enums import WeightScale
 from psp_hw.spec.train import NetSpec, QuantSpec
 from psp_hw.training.export import export_model
 
+pytestmark = pytest.mark.slow  # whole networks are exported
+
 IMAGE = (1, 8, 8)
 
 

@@ -29,6 +29,8 @@ from psp_hw.training.loop import check_checkpoint
 from psp_hw.training.modules import Phase, rate_factor
 from psp_hw.training.run import load_run
 
+pytestmark = pytest.mark.slow  # trains
+
 
 def _spec(steps: int = 30, **keys: object) -> TrainSpec:
     spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), steps)

@@ -23,6 +23,8 @@ from psp_hw.training.machine import Machine
 from psp_hw.training.manner import Manner, PhaseRecord
 from psp_hw.training.modules import Phase
 
+pytestmark = pytest.mark.slow  # trains
+
 PER_EPOCH = 23  # batches of the digits
 SPEC = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)
 CUT = 30
