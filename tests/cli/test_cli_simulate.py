@@ -35,7 +35,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str
 def test_run_equals_brevitas_on_the_whole_test_split(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = run_json(capsys, "simulate", run, "--against", "brevitas")
 
-    assert set(made) == {"images", "accuracy", "against", "mismatches", "images_per_second"}
+    assert set(made) == {"images", "accuracy", "against", "mismatches", "images_per_second", "widths"}
     assert (made["images"], made["against"], made["mismatches"]) == (355, "brevitas", 0)
     manifest = json.loads((run / "manifest.json").read_text())
     assert made["accuracy"] == manifest["metrics"]["accuracy_quantized"]

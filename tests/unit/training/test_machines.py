@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,36 @@ def _free_port() -> int:
         return int(asked.getsockname()[1])
 
 
-def _together(folder: Path, commands: list[tuple[list[str], dict[str, str]]]) -> list[str]:
-    """What each of several processes says on stdout, side by side."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, *command], cwd=folder, env={**os.environ, **environment},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for command, environment in commands
-    ]  # fmt: skip
-    told = [process.communicate(timeout=300) for process in running]
+def _together(
+    folder: Path, commands: list[tuple[list[str], dict[str, str]]], first_is_late: float = 0.0
+) -> list[str]:
+    """What each of several processes says on stdout, side by side.
+
+    Args:
+        folder: where they run.
+        commands: arguments and environment of each.
+        first_is_late: how long after the others the first one starts [s].
+    """
+    running = []
+    for command, environment in reversed(commands):
+        if len(running) == len(commands) - 1:
+            time.sleep(first_is_late)
+        running.insert(
+            0,
+            subprocess.Popen(
+                [sys.executable, *command], cwd=folder, env={**os.environ, **environment},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            ),
+        )  # fmt: skip
+    told = []
+    try:
+        for process in running:
+            told.append(process.communicate(timeout=240))
+            if process.returncode:
+                break
+    finally:
+        for process in running:
+            process.kill()  # what waits for one that failed
     assert [0] * len(running) == [process.returncode for process in running], told
     return [stdout for stdout, _ in told]
 
@@ -167,6 +188,6 @@ def test_two_tasks_of_slurm(one_machine: dict[str, Any], tmp_path: Path) -> None
     }
     asked = [*TRAIN, "--nodes", "2", "--devices", "1", "--checkpoint-minutes", "0", "--out", "run"]
     tasks = [(asked, {**job, "SLURM_PROCID": rank, "SLURM_NODEID": rank}) for rank in "01"]
-    told = _together(tmp_path, tasks)
+    told = _together(tmp_path, tasks, first_is_late=12.0)  # the second one must not touch the folder before
 
     _assert_equal(one_machine, tmp_path, told)
