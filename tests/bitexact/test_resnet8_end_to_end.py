@@ -70,9 +70,9 @@ def test_graph_equals_brevitas_before_and_after_the_passes(run: Path) -> None:
     assert sum(len(op.taps) for op in after.convolutions) < sum(len(op.taps) for op in before.convolutions)
 
 
-@pytest.mark.parametrize(("widths", "images"), [("machine", IMAGES), ("synthesis", 20)])
-def test_compiled_cpp_equals_the_graph(run: Path, widths: str, images: int) -> None:
-    asked = SimulateRequest(source=run, data_dir=DATA, against="csim", widths=widths, limit=images)
+@pytest.mark.parametrize(("widths", "count"), [("machine", IMAGES), ("synthesis", 20)])
+def test_compiled_cpp_equals_the_graph(run: Path, widths: str, count: int) -> None:
+    asked = SimulateRequest(source=run, data_dir=DATA, against="csim", widths=widths, limit=count)
     found = simulate(asked)
 
-    assert (found.images, found.mismatches, found.first_difference) == (images, 0, None)
+    assert (found.images, found.mismatches, found.first_difference) == (count, 0, None)
