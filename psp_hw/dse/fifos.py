@@ -13,7 +13,7 @@ from psp_hw.folding.dataflow import Dataflow
 from psp_hw.folding.engine import ForkEngine
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
 from psp_hw.sim.cycles import DeadlockError, Running, Timeline, simulate
-from psp_hw.sim.process import CycleArray
+from psp_hw.sim.process import CycleArray, Depths
 
 # Depths tried for the FIFOs that no join makes deep: what two and one shift register per LUT hold. A FIFO that never holds
 # as much is made shallower afterwards.
@@ -56,27 +56,6 @@ class FifoPlan:
     free_interval: int = 0
 
 
-def early_channels(flow: Dataflow, depths: Mapping[str, int]) -> frozenset[str]:
-    """The inputs of joins whose tokens wait for another branch: all but the latest input of every join.
-
-    Mostly the order of tokens says which (``psp_hw.dse.branches``). Else one frame is let through the branches, with FIFOs of any
-    depth in front of joins: the late input is the one that leads the others least. What FIFOs hold would not tell: before a
-    join that has to wait itself, every input piles up.
-    """
-    return Sizing(flow, depths).early
-
-
-def size_fifos(
-    flow: Dataflow,
-    depths: Mapping[str, int],
-    *,
-    interval: int | None = None,
-    commons: Sequence[int] = COMMON_DEPTHS,
-) -> FifoPlan:
-    """Depths with which no FIFO makes the design slower: ``Sizing.plan``."""
-    return Sizing(flow, depths).plan(interval=interval, commons=commons)
-
-
 class Sizing:
     """FIFO depths of a design, quickly at first and then for good: every simulation goes on where it stopped.
 
@@ -97,7 +76,12 @@ class Sizing:
 
     @cached_property
     def early(self) -> frozenset[str]:
-        """``early_channels``."""
+        """The inputs of joins whose tokens wait for another branch: all but the latest input of every join.
+
+        Mostly the order of tokens says which (``psp_hw.dse.branches``). Else one frame is let through the branches, with FIFOs
+        of any depth in front of joins: the late input is the one that leads the others least. What FIFOs hold would not tell:
+        before a join that has to wait itself, every input piles up.
+        """
         early: set[str] = set()
         for region in self._regions:
             late = region.late or self._latest(region)
@@ -113,12 +97,12 @@ class Sizing:
             channels=tuple(channel for channel in channels if channel.target != region.fork),
         )
         joins = {other.join for other in self._regions}
-        run = Running(
-            part,
-            depths=self._depths,
-            unbounded=frozenset(c.name for c in part.channels if c.target in joins),
-            fifo_depths={channel.name: DEFAULT_FIFO_DEPTH for channel in part.channels},
+        depths = Depths(
+            pipelines=self._depths,
+            fifos={channel.name: DEFAULT_FIFO_DEPTH for channel in part.channels},
+            unbounded=frozenset(channel.name for channel in part.channels if channel.target in joins),
         )
+        run = Running(part, depths)
         run.advance(1)
         written = {c.name: run.written()[c.name] for c in region.inputs}
         complete = np.max(list(written.values()), axis=0)
@@ -167,7 +151,7 @@ class Sizing:
     def _running(self, common: int, depths: Mapping[str, int]) -> Running:
         """Early channels of any depth, all others at a common one."""
         every = {channel.name: common for channel in self._flow.channels}
-        return Running(self._flow, depths=depths, unbounded=self.early, fifo_depths=every)
+        return Running(self._flow, Depths(pipelines=depths, fifos=every, unbounded=self.early))
 
     def _freely(self, common: int, frames: int) -> Running:
         if common not in self._free:

@@ -15,7 +15,7 @@ from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import FoldPlan, NodePlan, extents
 from psp_hw.folding.schedule import Schedule
 from psp_hw.sim.cycles import Running
-from psp_hw.sim.process import RESTART_CYCLES
+from psp_hw.sim.process import RESTART_CYCLES, Depths
 
 # Intervals whose cheapest options engines may take by themselves, as multiples of the interval of all.
 SLOWER = (1.25, 2.0, math.inf)
@@ -117,7 +117,7 @@ def latest(space: Space, wanted: int) -> dict[str, int]:
     nodes = {op.name: NodePlan(fold=extents(op, space.graph)) for op in space.graph.convolutions}
     flow = build(space.graph, FoldPlan(nodes=nodes))
     every = frozenset(channel.name for channel in flow.channels)
-    run = Running(flow, depths={engine.name: SHALLOWEST for engine in flow.engines}, unbounded=every)
+    run = Running(flow, Depths(pipelines={e.name: SHALLOWEST for e in flow.engines}, unbounded=every))
     run.advance(1)
     heads = run.begun()
     return {name: wanted + RESTART_CYCLES - heads[name] - tail for name, tail in _tails(flow).items()}

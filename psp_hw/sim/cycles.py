@@ -23,10 +23,9 @@ import numpy as np
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.sim.process import CycleArray, Fifo, Process, Wait, program
+from psp_hw.sim.process import CycleArray, Depths, Fifo, Process, Wait, program
 from psp_hw.sim.sweeps import Sweeps, occupancy
 
-# A pipeline depth of 0: the token is given in the cycle in which the step ends.
 NO_DEPTHS: Mapping[str, int] = {}
 
 MAX_FRAMES = 12
@@ -92,23 +91,11 @@ class Clockwork:
 
     Args:
         dataflow: engines and channels.
-        depths: pipeline depth of each engine [cycles]; 0 where an engine is not named.
-        unbounded: channels whose depth is not looked at.
-        fifo_depths: depths that replace those of the channels [tokens].
+        depths: of pipelines and FIFOs.
     """
 
-    def __init__(
-        self,
-        dataflow: Dataflow,
-        *,
-        depths: Mapping[str, int] = NO_DEPTHS,
-        unbounded: frozenset[str] = frozenset(),
-        fifo_depths: Mapping[str, int] = NO_DEPTHS,
-    ) -> None:
-        self._fifos = [
-            Fifo(c, None if c.name in unbounded else fifo_depths.get(c.name, c.depth))
-            for c in dataflow.channels
-        ]
+    def __init__(self, dataflow: Dataflow, depths: Depths) -> None:
+        self._fifos = [Fifo(channel, depths.of_fifo(channel)) for channel in dataflow.channels]
         inputs: dict[str, list[Fifo]] = {engine.name: [] for engine in dataflow.engines}
         outputs: dict[str, list[Fifo]] = {engine.name: [] for engine in dataflow.engines}
         for fifo in self._fifos:
@@ -117,7 +104,7 @@ class Clockwork:
         self._processes = {
             engine.name: Process(
                 engine.name,
-                program(engine, depths.get(engine.name, 0)),
+                program(engine, depths.of_pipeline(engine)),
                 inputs[engine.name],
                 outputs[engine.name],
             )
@@ -235,28 +222,21 @@ def simulate(
     Raises:
         DeadlockError: engines wait for each other for ever.
     """
-    return Running(dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths).until(max_frames)
+    wanted = Depths(pipelines=depths, fifos=fifo_depths, unbounded=unbounded)
+    return Running(dataflow, wanted).until(max_frames)
 
 
 class Running:
     """A simulation that can go on where it stopped.
 
     Args:
-        dataflow, depths, unbounded, fifo_depths: as of ``simulate``.
+        dataflow: engines and channels.
+        depths: of pipelines and FIFOs.
     """
 
-    def __init__(
-        self,
-        dataflow: Dataflow,
-        *,
-        depths: Mapping[str, int] = NO_DEPTHS,
-        unbounded: frozenset[str] = frozenset(),
-        fifo_depths: Mapping[str, int] = NO_DEPTHS,
-    ) -> None:
+    def __init__(self, dataflow: Dataflow, depths: Depths) -> None:
         self._flow, self._depths = dataflow, depths
-        self._engines: Sweeps | Clockwork = Sweeps(
-            dataflow, depths=depths, unbounded=unbounded, fifo_depths=fifo_depths
-        )
+        self._engines: Sweeps | Clockwork = Sweeps(dataflow, depths)
 
     def until(self, frames: int) -> Timeline:
         """Let frames in until all tokens move at one period, or there were so many.
@@ -298,12 +278,12 @@ class Running:
     def _token_by_token(self) -> Clockwork:
         """The same frames, the one that did not settle included, each as often as it takes."""
         bounds = self._engines.bounds()
-        slow = Clockwork(
-            self._flow,
-            depths=self._depths,
+        now = Depths(
+            pipelines=self._depths.pipelines,
+            fifos={name: depth for name, depth in bounds.items() if depth is not None},
             unbounded=frozenset(name for name, depth in bounds.items() if depth is None),
-            fifo_depths={name: depth for name, depth in bounds.items() if depth is not None},
         )
+        slow = Clockwork(self._flow, now)
         for _ in range(self._engines.frames + 1):
             slow.run_frame()
         return slow

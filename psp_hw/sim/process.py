@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,30 @@ from psp_hw.folding.engine import Engine
 RESTART_CYCLES = 2
 
 CycleArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depths:
+    """How deep pipelines and FIFOs are, where a simulation does not take what the dataflow says.
+
+    Args:
+        pipelines: of each engine [cycles], by name; 0 where an engine is not named: the token is given in the cycle in which
+            the step ends.
+        fifos: of channels, in place of their own [tokens], by name.
+        unbounded: channels of any depth.
+    """
+
+    pipelines: Mapping[str, int] = field(default_factory=dict)
+    fifos: Mapping[str, int] = field(default_factory=dict)
+    unbounded: frozenset[str] = frozenset()
+
+    def of_fifo(self, channel: Channel) -> int | None:
+        """Depth of a channel [tokens]; None where it is unbounded."""
+        return None if channel.name in self.unbounded else self.fifos.get(channel.name, channel.depth)
+
+    def of_pipeline(self, engine: Engine) -> int:
+        """Depth of an engine's pipeline [cycles]."""
+        return self.pipelines.get(engine.name, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

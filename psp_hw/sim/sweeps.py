@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.sim.process import CycleArray, Program, program
+from psp_hw.sim.process import CycleArray, Depths, Program, program
 
 # Times that an engine is worked out per frame, on the average, before token by token is the faster way; a standstill never settles.
 MOST_UPDATES = 48
@@ -105,25 +105,15 @@ class Sweeps:
 
     Args:
         dataflow: engines and channels.
-        depths: pipeline depth of each engine [cycles]; 0 where an engine is not named.
-        unbounded: channels whose depth is not looked at.
-        fifo_depths: depths that replace those of the channels [tokens].
+        depths: of pipelines and FIFOs.
     """
 
-    def __init__(
-        self,
-        dataflow: Dataflow,
-        *,
-        depths: Mapping[str, int],
-        unbounded: frozenset[str],
-        fifo_depths: Mapping[str, int],
-    ) -> None:
-        self._tracks = [Track(e.name, program(e, depths.get(e.name, 0))) for e in dataflow.engines]
+    def __init__(self, dataflow: Dataflow, depths: Depths) -> None:
+        self._tracks = [Track(e.name, program(e, depths.of_pipeline(e))) for e in dataflow.engines]
         index = {track.name: place for place, track in enumerate(self._tracks)}
         self._links: list[Link] = []
         for channel in dataflow.channels:
-            depth = None if channel.name in unbounded else fifo_depths.get(channel.name, channel.depth)
-            link = Link(channel.name, depth, index[channel.source], index[channel.target])
+            link = Link(channel.name, depths.of_fifo(channel), index[channel.source], index[channel.target])
             self._links.append(link)
             self._tracks[link.target].inputs.append(link)
             self._tracks[link.source].outputs.append(link)

@@ -14,7 +14,7 @@ from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.ir.graph import Graph
 from psp_hw.sim import sweeps
 from psp_hw.sim.cycles import Clockwork, DeadlockError, simulate
-from psp_hw.sim.process import RESTART_CYCLES
+from psp_hw.sim.process import RESTART_CYCLES, Depths
 from psp_hw.sim.stepper import step
 from psp_hw.sim.sweeps import Sweeps
 
@@ -127,8 +127,8 @@ def test_a_skip_fifo_that_is_too_small_is_a_deadlock_that_names_the_waiting_engi
 
 def timed(flow: Dataflow, depths, frames: int):
     """A design in time by sweeps and token by token: what both say of every frame, FIFO and stall."""
-    swept = Sweeps(flow, depths=depths, unbounded=frozenset(), fifo_depths={})
-    tokens = Clockwork(flow, depths=depths)
+    swept = Sweeps(flow, Depths(pipelines=depths))
+    tokens = Clockwork(flow, Depths(pipelines=depths))
     for _ in range(frames):
         assert swept.run_frame()
         tokens.run_frame()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import asdict, dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -188,66 +188,23 @@ def _overall(predictions: Sequence[Prediction]) -> Overall:
     )
 
 
-class GroupJson(TypedDict):
-    """A group as a program reads it."""
-
-    kind: str
-    framework: str
-    strategy: str
-    stage: str
-    metric: str
-    covered: int
-    refused: int
-    median_ape: float | None
-    p90_ape: float | None
-    median_abs: float | None
-    bias: float | None
-
-
-class AfterRtlJson(TypedDict):
-    """Networks after RTL synthesis in one metric, as a program reads them."""
-
-    metric: str
-    designs: int
-    ratio: float | None
-    ratio_p10: float | None
-    ratio_p90: float | None
-    median_ape: float | None
-    p90_ape: float | None
-
-
 class ValidationJson(TypedDict):
     """A validation as a program reads it."""
 
-    groups: list[GroupJson]
+    groups: list[dict[str, Any]]
     refused: list[dict[str, str | int]]
     skipped: list[dict[str, str | int]]
     coverage: float
     overall: dict[str, float | None]
     frameworks: dict[str, dict[str, float | None]]
     goals: dict[str, float]
-    after_rtl: list[AfterRtlJson]
+    after_rtl: list[dict[str, Any]]
 
 
 def to_json(found: Validation) -> ValidationJson:
     """Plain values, for ``--json`` and result.json."""
     return ValidationJson(
-        groups=[
-            GroupJson(
-                kind=group.kind,
-                framework=group.framework,
-                strategy=group.strategy,
-                stage=group.stage,
-                metric=group.metric.value,
-                covered=group.covered,
-                refused=group.refused,
-                median_ape=group.median_ape,
-                p90_ape=group.p90_ape,
-                median_abs=group.median_abs,
-                bias=group.bias,
-            )
-            for group in found.groups
-        ],
+        groups=[asdict(group) | {"metric": group.metric.value} for group in found.groups],
         refused=[{"reason": reason, "records": count} for reason, count in found.refused],
         skipped=[{"line": one.line, "reason": one.reason} for one in found.skipped],
         coverage=round(found.coverage, 4),
@@ -256,16 +213,5 @@ def to_json(found: Validation) -> ValidationJson:
             name: {metric.value: value for metric, value in overall} for name, overall in found.frameworks
         },
         goals={metric.value: goal for metric, goal in GOALS.items()},
-        after_rtl=[
-            AfterRtlJson(
-                metric=one.metric.value,
-                designs=one.designs,
-                ratio=one.ratio,
-                ratio_p10=one.ratio_p10,
-                ratio_p90=one.ratio_p90,
-                median_ape=one.median_ape,
-                p90_ape=one.p90_ape,
-            )
-            for one in found.after_rtl
-        ],
+        after_rtl=[asdict(one) | {"metric": one.metric.value} for one in found.after_rtl],
     )

@@ -7,7 +7,7 @@ import pytest
 from sample_graphs import Builder, random_graph, resnet
 
 from psp_hw.dse.branches import least_depths, regions
-from psp_hw.dse.fifos import early_channels
+from psp_hw.dse.fifos import Sizing
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.sim.cycles import DeadlockError, simulate
@@ -95,7 +95,7 @@ def test_a_region_begins_where_all_branches_part():
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_the_order_of_tokens_says_is_what_a_lone_frame_shows(seed):
     flow, depths = random_flow(seed)
-    early = early_channels(flow, depths)
+    early = Sizing(flow, depths).early
     for region in regions(flow):
         if region.late is not None:
             assert {channel.name for channel in region.inputs} - early == {region.late}

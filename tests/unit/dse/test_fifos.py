@@ -7,7 +7,7 @@ import pytest
 from sample_graphs import Builder, random_graph, resnet
 
 from psp_hw.dse.densities import at_density
-from psp_hw.dse.fifos import deepest, early_channels, size_fifos, tighten
+from psp_hw.dse.fifos import Sizing, deepest, tighten
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.sim.cycles import DeadlockError, simulate
@@ -29,7 +29,7 @@ def residual():
 def test_the_skip_of_a_residual_block_is_the_early_channel():
     flow = flow_of(residual())
 
-    assert frozenset({"image_fork_to_add0"}) == early_channels(flow, {})
+    assert frozenset({"image_fork_to_add0"}) == Sizing(flow, {}).early
 
 
 @pytest.mark.parametrize("taps", [((0, 0),), ((1, 1),), ((2, 2),), ((1, 1), (2, 2))])
@@ -44,14 +44,14 @@ def test_the_late_branch_is_found_too_where_the_whole_frame_piles_up_before_a_sl
 
     # A lone tap above and left of its pixel is read before that pixel: there the convolutions are ahead of the skip.
     ahead = "conv1_to_add0" if taps == ((0, 0),) else "image_fork_to_add0"
-    assert frozenset({ahead}) == early_channels(flow, {})
-    simulate(flow, fifo_depths=size_fifos(flow, {}).depths, max_frames=3)  # does not deadlock
+    assert frozenset({ahead}) == Sizing(flow, {}).early
+    simulate(flow, fifo_depths=Sizing(flow, {}).plan().depths, max_frames=3)  # does not deadlock
 
 
 def test_the_skip_fifo_holds_what_the_other_branch_is_late():
     flow = flow_of(residual())
 
-    found = size_fifos(flow, {})
+    found = Sizing(flow, {}).plan()
 
     # Two 3x3 windows are complete 2 * (7 + 1) pixels after the first; FIFOs of the branch hold the rest.
     assert 16 < found.depths["image_fork_to_add0"] <= 16 + 2 + 3 * 32
@@ -65,7 +65,7 @@ def test_sized_fifos_never_deadlock_and_reach_the_interval_of_deeper_ones(seed):
     flow = flow_of(graph)
     depths = {engine.name: int(rng.integers(1, 6)) for engine in flow.engines}
 
-    found = size_fifos(flow, depths)
+    found = Sizing(flow, depths).plan()
 
     wide = {channel.name: 400 for channel in flow.channels}
     assert not step(
@@ -87,7 +87,7 @@ def test_sized_fifos_do_not_deadlock_where_pipelines_are_not_as_deep_as_was_thou
     flow = flow_of(graph, Fold()) if seed % 2 else _whole_pixels(graph)
     depths = {engine.name: int(rng.integers(1, 8)) for engine in flow.engines}
 
-    found = size_fifos(flow, depths)
+    found = Sizing(flow, depths).plan()
 
     for _ in range(4):
         actual = {name: int(rng.integers(1, deepest(depth) + 1)) for name, depth in depths.items()}
@@ -110,7 +110,7 @@ def test_sized_fifos_do_not_deadlock_whatever_the_folds(seed):
     flow = build(graph, FoldPlan(nodes=nodes))
     depths = {engine.name: int(rng.integers(1, 10)) for engine in flow.engines}
 
-    found = size_fifos(flow, depths)
+    found = Sizing(flow, depths).plan()
 
     for _ in range(3):
         actual = {name: int(rng.integers(1, deepest(depth) + 1)) for name, depth in depths.items()}
@@ -128,7 +128,7 @@ def test_tightened_fifos_are_the_smallest_that_do_not_slow_the_design(seed):
     rng = np.random.default_rng(seed)
     flow = flow_of(random_graph(rng))
     depths = {engine.name: int(rng.integers(1, 6)) for engine in flow.engines}
-    sized = size_fifos(flow, depths)
+    sized = Sizing(flow, depths).plan()
 
     tight = tighten(flow, depths, sized)
 
@@ -151,8 +151,8 @@ def test_bursts_of_strided_convolutions_are_taken_up_by_deeper_fifos():
     depths = {engine.name: 5 for engine in flow.engines}
     slowest = max(engine.schedule().iterations for engine in flow.engines) + 5 + 2
 
-    found = size_fifos(flow, depths)
+    found = Sizing(flow, depths).plan()
 
-    shallow = simulate(flow, depths=depths, unbounded=early_channels(flow, depths))
+    shallow = simulate(flow, depths=depths, unbounded=Sizing(flow, depths).early)
     assert shallow.interval > 1.2 * slowest
     assert found.timeline.interval <= 1.01 * slowest
