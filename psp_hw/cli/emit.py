@@ -19,6 +19,7 @@ from psp_hw.cli.options import (
     Fps,
     Json,
     LatencyUs,
+    LeastFifos,
     Max,
     MinArea,
     Part,
@@ -52,6 +53,7 @@ def command(
     dsp: Dsp = None,
     calibration: CalibrationFile = None,
     fold: FoldOption = None,
+    least_fifos: LeastFifos = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The design folder. [default: beside the source]", show_default=False),
@@ -94,6 +96,7 @@ def command(
             latency_us=latency_us,
             min_area=min_area,
             point=point,
+            least_fifos=least_fifos,
         ),
         device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
         out=out,

@@ -18,6 +18,7 @@ from psp_hw.cli.options import (
     Fps,
     Json,
     LatencyUs,
+    LeastFifos,
     Max,
     MinArea,
     Part,
@@ -43,6 +44,7 @@ def command(
     dsp: Dsp = None,
     calibration: CalibrationFile = None,
     fold: FoldOption = None,
+    least_fifos: LeastFifos = False,
     exact: Exact = False,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +68,7 @@ def command(
                 latency_us=latency_us,
                 min_area=min_area,
                 point=point,
+                least_fifos=least_fifos,
             ),
             device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
             exact=exact,

@@ -86,6 +86,13 @@ FoldOption = Annotated[
         metavar="LAYER=FOLD|FILE",
     ),
 ]
+LeastFifos = Annotated[
+    bool,
+    typer.Option(
+        "--least-fifos",
+        help="FIFOs as shallow as speed allows if pipelines are as deep as estimated; else twice as deep is allowed for.",
+    ),
+]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Refuse a QONNX file that would not be computed exactly.")
 ]

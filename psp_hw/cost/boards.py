@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from psp_hw.cost.parts import Part, find_part
 from psp_hw.errors import SpecError
 
 DMA = "AXI4-Stream from the processor's memory, by AXI DMA"
@@ -33,11 +32,6 @@ class Board:
     clock_ns: float
     interface: str
     source: str
-
-    @property
-    def fpga(self) -> Part:
-        """The part with its resources."""
-        return find_part(self.part)
 
 
 BOARDS: tuple[Board, ...] = (

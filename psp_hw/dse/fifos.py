@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from psp_hw.cost.engines import pipeline_depth
+from psp_hw.cost.parts import Part
 from psp_hw.dse.branches import Region, regions
-from psp_hw.folding.dataflow import Dataflow
+from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ForkEngine
-from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH
+from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, FoldPlan
+from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import DeadlockError, Running, Timeline, simulate
 from psp_hw.sim.process import CycleArray, Depths
+from psp_hw.units import Clock
 
 # Depths tried for the FIFOs that no join makes deep: what two and one shift register per LUT hold. A FIFO that never holds
 # as much is made shallower afterwards.
@@ -219,16 +223,35 @@ def _lead(written: CycleArray, complete: CycleArray) -> int:
     return int((there - np.arange(len(complete))).max())
 
 
-def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPlan:
-    """Every FIFO made as shallow as possible, one after the other, without a later frame or a longer interval.
+def least_fifos(graph: Graph, plan: FoldPlan, part: Part, clock: Clock) -> FoldPlan:
+    """A plan with every FIFO as shallow as its interval and latency allow, for pipelines as deep as they are estimated.
 
-    Takes some ten simulations per FIFO; meant for small designs whose pipeline depths are known (from a report), since nothing is
-    left for deeper ones.
+    Nothing is left for a pipeline that HLS makes deeper, which may slow the design or stop it for ever (``deepest``).
+
+    Raises:
+        DeadlockError: the design stands still as it is.
     """
-    goal = plan.timeline
-    chosen = dict(plan.depths)
+    flow = build(graph, plan)
+    depths = {engine.name: pipeline_depth(engine, part.fabric, clock) for engine in flow.engines}
+    found = tighten(flow, depths)
+    deep = {name: depth for name, depth in found.items() if depth != DEFAULT_FIFO_DEPTH}
+    memories = {name: kind for name, kind in plan.fifo_memories.items() if name in deep}
+    return replace(plan, fifo_depths=deep, fifo_memories=memories)
+
+
+def tighten(flow: Dataflow, depths: Mapping[str, int]) -> Mapping[str, int]:
+    """Depths of a design's FIFOs [tokens], each as shallow as it can be without a later frame or a longer interval.
+
+    The deepest comes first, and every one is found by bisection beside those before it: none can be made shallower by itself.
+
+    Args:
+        flow: engines and channels, as deep as they are now.
+        depths: pipeline depth of each engine [cycles].
+    """
+    goal = simulate(flow, depths=depths)
+    chosen = {channel.name: channel.depth for channel in flow.channels}
     for name in sorted(chosen, key=lambda channel: -chosen[channel]):
-        low, high = DEFAULT_FIFO_DEPTH, chosen[name]
+        low, high = min(DEFAULT_FIFO_DEPTH, chosen[name]), chosen[name]
         while low < high:
             middle = (low + high) // 2
             if _as_fast(flow, depths, {**chosen, name: middle}, goal):
@@ -236,7 +259,7 @@ def tighten(flow: Dataflow, depths: Mapping[str, int], plan: FifoPlan) -> FifoPl
             else:
                 low = middle + 1
         chosen[name] = high
-    return FifoPlan(depths=chosen, timeline=simulate(flow, depths=depths, fifo_depths=chosen))
+    return chosen
 
 
 def _as_fast(flow: Dataflow, depths: Mapping[str, int], channels: Mapping[str, int], goal: Timeline) -> bool:

@@ -183,6 +183,12 @@ def _for_hls4ml(request: Request, target: Target) -> tuple[Backend, IoType]:
     for option, word in asked.items():
         if word is not None and target is not Target.HLS4ML:
             raise SpecError(f"belongs to --target hls4ml, not to {target.value}", where=option)
+    if target is Target.HLS4ML and request.goal.least_fifos:
+        raise SpecError(
+            "--least-fifos goes by the pipelines of our own engines, not by those of hls4ml",
+            where="options",
+            hint="leave it out, or emit for vivado or vitis",
+        )
     backend = Backend.parse(request.hls4ml_backend) if request.hls4ml_backend is not None else Backend.VITIS
     return backend, IoType.parse(request.io_type) if request.io_type is not None else IoType.STREAM
 

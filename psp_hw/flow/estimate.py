@@ -13,6 +13,7 @@ from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource
 from psp_hw.dse import search
 from psp_hw.dse.explore import point_plan
+from psp_hw.dse.fifos import least_fifos
 from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_part
 from psp_hw.flow.goal import GoalRequest, parse_folds
@@ -134,6 +135,9 @@ def plan_for(
         folds = parse_folds(goal.fold)
         searched = search.search(graph, settings.searched, settings.clock, goal.goal, folds=folds, maps=maps)
         plan = searched.plan
+    if goal.least_fifos:
+        progress.step("making FIFOs shallower", 0, None)
+        plan = least_fifos(graph, plan, settings.part, settings.clock)
     found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
     if searched is not None:
         found = replace(found, optimality=searched.optimality, remedy=searched.remedy)

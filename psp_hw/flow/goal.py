@@ -22,7 +22,11 @@ _ITEM = re.compile(r"\s*(pe|simd|taps|lanes)\s*:\s*(\d{1,9})\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalRequest:
-    """What was asked: at most one goal; folds go with any, the other layers are chosen around them."""
+    """What was asked: at most one goal; folds go with any, the other layers are chosen around them.
+
+    Args:
+        least_fifos: whether FIFOs are made as shallow as the estimated pipelines allow, once the folds are chosen.
+    """
 
     fps: float | None = None
     max: bool = False
@@ -30,6 +34,7 @@ class GoalRequest:
     latency_us: float | None = None
     min_area: bool = False
     point: int | None = None
+    least_fifos: bool = False
 
     def __post_init__(self) -> None:
         given = {
@@ -62,7 +67,7 @@ class GoalRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether anything was asked at all."""
+        """Whether any folds were asked for; a design keeps its own else."""
         goals = (
             self.fps is not None,
             self.max,
@@ -85,7 +90,8 @@ class GoalRequest:
             speed = f"--point {self.point}"
         else:
             speed = "--max" if self.max else f"as fast as fits in {DEFAULT_GOAL.share:.0%} of the part"
-        return " ".join([speed, *(f"--fold {fold}" for fold in self.fold)])
+        fifos = ["--least-fifos"] if self.least_fifos else []
+        return " ".join([speed, *(f"--fold {fold}" for fold in self.fold), *fifos])
 
 
 def parse_folds(texts: Sequence[str]) -> Mapping[str, Fold]:

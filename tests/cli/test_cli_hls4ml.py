@@ -66,6 +66,7 @@ def test_an_hls4ml_project_is_compared_with_plain_cpp_under_its_own_plan(
             ["--target", "vivado", "--backend", "vitis"],
             "--backend: belongs to --target hls4ml, not to vivado",
         ),
+        (["--target", "hls4ml", "--least-fifos"], "pipelines of our own engines"),
         (["--target", "hls4ml", "--backend", "quartus"], "hls4ml has no back end 'quartus'"),
         (["--target", "hls4ml", "--io-type", "serial"], "hls4ml joins layers in no way 'serial'"),
     ],

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sample_graphs import Builder, random_graph, resnet
 
+from psp_hw.cost.estimate import estimate
+from psp_hw.cost.parts import find_part
 from psp_hw.dse.densities import at_density
-from psp_hw.dse.fifos import Sizing, deepest, tighten
+from psp_hw.dse.fifos import Sizing, deepest, least_fifos, tighten
+from psp_hw.dse.search import plan
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan, divisors, extents
 from psp_hw.sim.cycles import DeadlockError, simulate
 from psp_hw.sim.stepper import step
+from psp_hw.units import Clock
 
 
 def flow_of(graph, fold: Fold = Fold()):  # noqa: B008 - a frozen value
@@ -123,26 +129,46 @@ def _whole_pixels(graph):
     )
 
 
+def with_depths(flow, depths):
+    channels = tuple(dataclasses.replace(one, depth=depths[one.name]) for one in flow.channels)
+    return dataclasses.replace(flow, channels=channels)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_tightened_fifos_are_the_smallest_that_do_not_slow_the_design(seed):
     rng = np.random.default_rng(seed)
     flow = flow_of(random_graph(rng))
     depths = {engine.name: int(rng.integers(1, 6)) for engine in flow.engines}
-    sized = Sizing(flow, depths).plan()
+    sized = with_depths(flow, Sizing(flow, depths).plan().depths)
+    before = simulate(sized, depths=depths)
 
-    tight = tighten(flow, depths, sized)
+    tight = tighten(sized, depths)
 
-    assert tight.timeline.interval <= sized.timeline.interval
-    assert tight.timeline.latency <= sized.timeline.latency
-    for name, depth in tight.depths.items():
-        assert depth <= sized.depths[name]
+    after = simulate(flow, depths=depths, fifo_depths=tight)
+    assert (after.interval, after.latency) == (before.interval, before.latency)
+    for channel in sized.channels:
+        depth = tight[channel.name]
+        assert depth <= channel.depth
         if depth == 2:
             continue
         try:
-            less = simulate(flow, depths=depths, fifo_depths={**tight.depths, name: depth - 1})
+            less = simulate(flow, depths=depths, fifo_depths={**tight, channel.name: depth - 1})
         except DeadlockError:
             continue
-        assert less.interval > sized.timeline.interval or less.latency > sized.timeline.latency
+        assert less.interval > before.interval or less.latency > before.latency
+
+
+def test_a_plan_with_least_fifos_is_as_fast_and_no_larger():
+    graph, part, clock = resnet(1, taps=4), find_part("xc7z020clg400-1"), Clock(period_ns=10.0)
+    sized = plan(graph, part, clock)
+
+    least = least_fifos(graph, sized, part, clock)
+
+    before, after = (estimate(graph, one, part, clock) for one in (sized, least))
+    assert (after.interval, after.latency) == (before.interval, before.latency)
+    assert least.nodes == sized.nodes
+    assert sum(fifo.depth for fifo in after.fifos) < sum(fifo.depth for fifo in before.fifos)
+    assert after.resources.lut <= before.resources.lut
 
 
 def test_bursts_of_strided_convolutions_are_taken_up_by_deeper_fifos():

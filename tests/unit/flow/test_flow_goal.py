@@ -31,6 +31,11 @@ def test_folds_are_read_from_a_file(tmp_path: Path, name: str) -> None:
     }
 
 
+def test_least_fifos_go_with_any_goal_and_are_none_themselves() -> None:
+    assert not GoalRequest(least_fifos=True).asked
+    assert GoalRequest(fps=100, least_fifos=True).words == "--fps 100 --least-fifos"
+
+
 def test_the_plan_of_a_design_is_a_fold_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(
