@@ -96,7 +96,6 @@ def _stock_conv(spec: LayerSpec, engine: ConvEngine, graph: Graph, pace: Pace) -
     frac = source.fmt.frac + op.weight_frac
     wide = FixedPoint(width=engine.acc_fmt.width + 1, signed=True, frac=frac)
     assert op.requantize is not None
-    assert op.bias is not None
     settled = settled_type(op.requantize)
     assert settled is not None
     return LayerSpec(
