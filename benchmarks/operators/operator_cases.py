@@ -21,7 +21,7 @@ from psp_hw.cost.bill import (
     Operator,
     Select,
 )
-from psp_hw.cost.engines import signed_digits
+from psp_hw.cost.constants import signed_digits
 from psp_hw.cost.operators import counter, requantizers, times, tree
 from psp_hw.folding.plan import MultiplierKind
 

@@ -11,8 +11,6 @@ from typing import assert_never
 
 import numpy as np
 
-from psp_hw.arith.fixed_point import FixedPoint
-from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.bill import (
     AbsorbedRegister,
     Add,
@@ -33,10 +31,11 @@ from psp_hw.cost.bill import (
     StreamPort,
     bill,
 )
-from psp_hw.cost.datapath import levels_of
+from psp_hw.cost.constants import signed_digits
+from psp_hw.cost.datapath import conv_constants, levels_of
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.maps import folded_map
-from psp_hw.cost.operators import Parts, counter, requantizers, times, tree
+from psp_hw.cost.operators import Parts, counter, pool_sum, product, requantizers, times, tree
 from psp_hw.cost.pipeline import DELAYS, Pipeline, cut
 from psp_hw.folding.engine import (
     AddEngine,
@@ -49,6 +48,7 @@ from psp_hw.folding.engine import (
     PortEngine,
     WindowPoolEngine,
     requantizer_of,
+    signed_width,
 )
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import MemoryKind, MultiplierKind
@@ -75,13 +75,13 @@ def engine_bill(engine: Engine, graph: Graph, fabric: Fabric, clock: Clock) -> E
         graph: where the weights are, which matter when the fold covers the whole pixel.
         fabric, clock: decide where the pipeline is cut, hence how many registers there are.
     """
-    pipeline = engine_pipeline(engine, fabric, clock)
+    pipeline = engine_pipeline(engine, fabric, clock, graph)
     return EngineBill(bill((*_operators(engine, graph), *pipeline_parts(pipeline))), pipeline)
 
 
-def engine_pipeline(engine: Engine, fabric: Fabric, clock: Clock) -> Pipeline:
-    """How the data path of an engine is cut at a clock."""
-    return cut(levels_of(engine, DELAYS[fabric]), clock)
+def engine_pipeline(engine: Engine, fabric: Fabric, clock: Clock, graph: Graph | None = None) -> Pipeline:
+    """How the data path of an engine is cut at a clock; with ``graph`` at the width of its constants (``levels_of``)."""
+    return cut(levels_of(engine, DELAYS[fabric], graph), clock)
 
 
 def pipeline_parts(pipeline: Pipeline) -> tuple[Operator, ...]:
@@ -205,13 +205,13 @@ def conv_arithmetic(engine: ConvEngine, graph: Graph) -> Parts:
 
 def conv_sums(engine: ConvEngine, graph: Graph) -> Parts:
     """Products and the trees that sum them: as many for every output channel computed at once."""
-    fold, op = engine.fold, engine.op
-    entering, acc = engine.source.fmt.width, engine.acc_fmt.width
     if engine.cycles_per_output > 1:
+        bits = engine.source.fmt.width + engine.weight_fmt.width
         yield _products(engine)
-        yield from times(tree(fold.operands, entering + engine.weight_fmt.width, acc), fold.pe)
+        yield from times(tree(engine.fold.operands, bits, engine.acc_fmt.width), engine.fold.pe)
     else:
-        yield from _constant_matrix(graph.constants[op.weight], entering, acc)
+        sums = conv_constants(engine, graph)
+        yield from (*sums.products, *sums.adders)
 
 
 def conv_outputs(engine: ConvEngine) -> Parts:
@@ -220,14 +220,15 @@ def conv_outputs(engine: ConvEngine) -> Parts:
     if op.bias is not None:
         yield Item(Add(acc), fold.pe)
         if engine.out_blocks > 1:
-            yield Rom(engine.out_blocks, fold.pe * acc, MemoryKind.LUTRAM)
+            yield Rom(engine.out_blocks, fold.pe * acc, MemoryKind.REGISTERS)
     if engine.most_words > 1:
         yield Item(Add(acc), 0 if op.bias is not None else fold.pe)  # the bias is what the sum starts with
         yield Item(Select(acc), fold.pe)
         yield Register(fold.pe * acc)
     yield from requantizers(op.requantize, engine.acc_fmt, engine.shifts, fold.pe)
     if engine.out_blocks > 1:
-        yield Register(engine.result.pixel_bits)  # the output pixel is put together over several cycles
+        # The output pixel is put together over several cycles; what comes last leaves at once.
+        yield Register((engine.out_blocks - 1) * fold.pe * engine.result.fmt.width)
 
 
 def _block_counters(engine: ConvEngine) -> Parts:
@@ -251,10 +252,9 @@ def _products(engine: ConvEngine) -> Item:
 
 def product_of(engine: ConvEngine) -> tuple[Multiply | MultiplyPair, int]:
     """The multiplier of a convolution whose weights come from memory, and how many products it makes at once."""
-    weight = engine.weight_fmt.width
     if engine.multipliers is MultiplierKind.DSP_PAIR:
-        return MultiplyPair(engine.operand_bits, weight, engine.pair_lane), 2
-    return Multiply(engine.source.fmt.width, weight, engine.multipliers), 1
+        return MultiplyPair(engine.operand_bits, signed_width(engine.weight_fmt), engine.pair_lane), 2
+    return product(engine.source.fmt, engine.weight_fmt, engine.multipliers), 1
 
 
 def _walk(scan: Scan) -> Parts:
@@ -297,27 +297,6 @@ def _may_leave(scan: Scan, r: int, s: int) -> bool:
     return top < 0 or left < 0 or bottom >= scan.source.height or right >= scan.source.width
 
 
-def _constant_matrix(weight: IntArray, entering: int, acc: int) -> Iterator[Item]:
-    """Products with the actual weights [T, Ci, Co] and the trees that sum them.
-
-    Zeros vanish, powers of two are wiring, and equal weights of one input are one product, which both syntheses find.
-    """
-    rows = weight.reshape(-1, weight.shape[-1])
-    magnitude = np.abs(rows)
-    widths = np.frexp(magnitude.astype(np.float64))[1].astype(np.int64)  # bit lengths, exact below 2**53
-    ordered = np.sort(rows, axis=1)
-    different = np.abs(ordered[np.diff(ordered, axis=1, prepend=ordered[:, :1] - 1) != 0])
-    values, counts = np.unique(different[different > 0], return_counts=True)
-    for value, number, count in zip(
-        values.tolist(), signed_digits(values).tolist(), counts.tolist(), strict=True
-    ):
-        yield Item(ConstantMultiply(entering, value.bit_length(), number), count)
-    kept = np.count_nonzero(magnitude, axis=0)
-    typical = entering + int(np.ceil(widths[magnitude > 0].mean())) if magnitude.any() else entering
-    for inputs, columns in zip(*np.unique(kept, return_counts=True), strict=True):
-        yield from times(tree(int(inputs), typical, acc), int(columns))
-
-
 def _affine(engine: AffineEngine, graph: Graph) -> Iterator[Item]:
     """Products of every channel with its own constant, and the offsets that are not zero."""
     magnitude = np.abs(graph.constants[engine.op.scale])
@@ -329,20 +308,6 @@ def _affine(engine: AffineEngine, graph: Graph) -> Iterator[Item]:
     yield Item(Add(engine.acc_fmt.width), int(np.count_nonzero(graph.constants[engine.op.offset])))
 
 
-def signed_digits(magnitude: IntArray) -> IntArray:
-    """Nonzero digits of the canonical signed digit form of each number (no two are adjacent, hence fewest).
-
-    Source: the digits are where x and 3 x differ in binary (Prodinger, "On binary representations of integers with
-    digits -1, 0, 1", Integers 0, 2000).
-    """
-    differing = (magnitude ^ (3 * magnitude)).astype(np.uint64)
-    count = np.zeros(magnitude.shape, dtype=np.int64)
-    while differing.any():
-        count += (differing & np.uint64(1)).astype(np.int64)
-        differing >>= np.uint64(1)
-    return count
-
-
 def _pool(engine: WindowPoolEngine) -> Parts:
     inputs, channels = len(engine.scan.taps), engine.source.channels
     width = engine.source.fmt.width
@@ -350,11 +315,6 @@ def _pool(engine: WindowPoolEngine) -> Parts:
         yield Item(Compare(width), channels * (inputs - 1))
         yield Item(Select(width), channels * (inputs - 1))
         return
-    total = _pool_sum(engine)
+    total = pool_sum(engine)
     yield from times(tree(inputs, width, total.width), channels)
     yield from requantizers(engine.op.requantize, total, (), channels)
-
-
-def _pool_sum(engine: WindowPoolEngine) -> FixedPoint:
-    whole = engine.source.fmt.range.including(0).scaled(len(engine.scan.taps))
-    return FixedPoint.holding(whole, frac=engine.source.fmt.frac)

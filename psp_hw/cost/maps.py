@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from psp_hw.cost.bill import Add, Compare, Item, Multiply, Mux, Register, Rom
-from psp_hw.cost.operators import Parts, counter, requantizers, times, tree
+from psp_hw.cost.operators import Parts, counter, product, requantizers, times, tree
 from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
 
 
@@ -22,8 +22,7 @@ def map_lanes(engine: MapEngine) -> Parts:
     pe = engine.fold.pe
     match engine:
         case AffineEngine():
-            product = Multiply(engine.source.fmt.width, engine.scale_fmt.width, engine.multipliers)
-            yield Item(product, pe)
+            yield Item(product(engine.source.fmt, engine.scale_fmt, engine.multipliers), pe)
             yield Item(Add(engine.acc_fmt.width), pe)
             yield from requantizers(engine.op.requantize, engine.acc_fmt, (), pe)
         case ThresholdEngine():
@@ -40,7 +39,9 @@ def map_blocks(engine: MapEngine) -> Parts:
     """What goes from block to block: the pixel that stays, the choice of its channels, the result that fills."""
     yield Register(engine.source.pixel_bits)
     yield Mux(engine.blocks, engine.fold.pe * engine.source.fmt.width)
-    yield Register(engine.result.pixel_bits)
+    yield Register(
+        (engine.blocks - 1) * engine.fold.pe * engine.result.fmt.width
+    )  # what comes last leaves at once
     yield from counter(engine.blocks)
 
 

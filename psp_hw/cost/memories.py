@@ -125,14 +125,17 @@ def _muxes_luts(ways: IntArray, bits: IntArray) -> IntArray:
 
 
 def rom(words: int, bits: int, kind: MemoryKind, prices: Prices, *, rtl: bool = True) -> Resources:
-    """A ROM with a registered output; a single word is wiring."""
+    """A ROM with a registered output; a single word is wiring.
+
+    REGISTERS says that no memory was asked for: a table that is read in logic, without a register behind it.
+    """
     if words == 1:
         return Resources()
     match kind:
-        case MemoryKind.REGISTERS | MemoryKind.LUTRAM if rtl:
-            return Resources(lut=_table_luts(words, bits), ff=bits)
         case MemoryKind.REGISTERS | MemoryKind.LUTRAM:
-            return Resources(lut=math.ceil(prices.values["lut_rom"] * words * bits / LUTRAM_WORDS), ff=bits)
+            luts = math.ceil(prices.values["lut_rom"] * words * bits / LUTRAM_WORDS)
+            ff = bits if kind is MemoryKind.LUTRAM else 0
+            return Resources(lut=_table_luts(words, bits) if rtl else luts, ff=ff)
         case MemoryKind.BRAM:
             return Resources(bram18=blocks18(words, bits))
         case MemoryKind.URAM:

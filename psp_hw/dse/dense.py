@@ -24,7 +24,7 @@ from psp_hw.cost.resources import Resource
 from psp_hw.dse.paths import CostArray, Datapaths
 from psp_hw.dse.prices import Amounts, Site
 from psp_hw.dse.tables import MAX_PRODUCTS
-from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.engine import ConvEngine, signed_width
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors
 from psp_hw.folding.ports import MOST_BITS
 
@@ -50,7 +50,7 @@ def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, 
     if engine.cycles_per_output == 1 or min(entering, weight) == 1:
         return (MultiplierKind.TOOL,)
     other = MultiplierKind.LUT if uses_dsp(entering, weight) else MultiplierKind.DSP
-    pair = MultiplyPair(engine.operand_bits, weight, engine.pair_lane)
+    pair = MultiplyPair(engine.operand_bits, signed_width(engine.weight_fmt), engine.pair_lane)
     if engine.fold.pe % 2 == 0 and fits_dsp(packed_bits(pair), engine.operand_bits, fabric):
         return (MultiplierKind.TOOL, other, MultiplierKind.DSP_PAIR)
     return (MultiplierKind.TOOL, other)

@@ -108,11 +108,11 @@ def _lanes(engine: MapEngine, site: Site, kind: MultiplierKind, pes: list[int]) 
 
 def _beside(engine: MapEngine, site: Site, pes: list[int]) -> list[CostArray]:
     """What goes from block to block (``map_blocks``), the count of pixels and the constants, for each of ``MEMORIES`` [n, 6]."""
-    pixels = engine.source.pixel_bits + engine.result.pixel_bits
-    whole = pixels * np.array(site.one(Register(1)), dtype=np.int64) + site.price(
-        counter(engine.result.pixels)
-    )
     pe = np.array(pes, dtype=np.int64)
+    last = pe * engine.result.fmt.width
+    held = engine.source.pixel_bits + engine.result.pixel_bits - last
+    bit = np.array(site.one(Register(1)), dtype=np.int64)
+    whole = held[:, None] * bit + site.price(counter(engine.result.pixels))
     blocks = engine.result.channels // pe
     counts = blocks.tolist()
     muxes = [site.mux(count, one * engine.source.fmt.width) for count, one in zip(counts, pes, strict=True)]

@@ -205,16 +205,18 @@ class Catalog:
             engine.most_words > 1,
         )
         levels = (*key, engine.ways > 1, engine.select_bits)
-        if levels not in self._pipelines:
-            pipeline = engine_pipeline(engine, fabric, self._clock)
-            self._pipelines[levels] = pipeline.depth, price_parts(pipeline_parts(pipeline), fabric)
-        if words == 1:  # the products of constants
+        if words == 1:  # the products of constants, at their widths
+            pipeline = engine_pipeline(engine, fabric, self._clock, self._graph)
+            depth, registers = pipeline.depth, price_parts(pipeline_parts(pipeline), fabric)
             arithmetic = price_parts(conv_arithmetic(engine, self._graph), fabric)
         else:
+            if levels not in self._pipelines:
+                pipeline = engine_pipeline(engine, fabric, self._clock)
+                self._pipelines[levels] = pipeline.depth, price_parts(pipeline_parts(pipeline), fabric)
+            depth, registers = self._pipelines[levels]
             if key not in self._arithmetic:
                 self._arithmetic[key] = price_parts(conv_arithmetic(engine, self._graph), fabric)
             arithmetic = self._arithmetic[key]
-        depth, registers = self._pipelines[levels]
         return depth, arithmetic + registers + price_parts(conv_selection(engine), fabric)
 
     def _shape(self, engine: ConvEngine) -> int:
@@ -284,7 +286,7 @@ def _shape(engine: ConvEngine) -> tuple[object, ...]:
         engine.result.fmt.width,
         len(op.taps),
         reads_padding(engine.scan),
-        engine.weight_fmt.width,
+        engine.weight_fmt,
         engine.pair_lane,
         engine.acc_fmt,
         engine.shifts,

@@ -216,10 +216,10 @@ def _base(engine: ConvEngine) -> tuple[object, ...]:
         engine.source.fmt.width,
         engine.operand_bits,
         engine.pair_lane,
-        engine.weight_fmt.width,
+        engine.weight_fmt,
         engine.acc_fmt.width,
         engine.op.bias is None,
-        engine.op.requantize is None,
+        path_key(engine).rounded,
         engine.result.fmt.width,
         engine.result.pixel_bits,
     )
