@@ -219,7 +219,7 @@ def command(
         out=out,
     )
     if dry_run:
-        _preview(request, as_json=as_json)
+        _preview(request, floats_only=floats_only, as_json=as_json)
         return
     if floats_only:
         _floats(request, as_json=as_json)
@@ -266,12 +266,12 @@ def _floats(request: Request, *, as_json: bool) -> None:
     console.next_step("quantize it, here or where Brevitas is installed", command)
 
 
-def _preview(request: Request, *, as_json: bool) -> None:
+def _preview(request: Request, *, floats_only: bool, as_json: bool) -> None:
     """What would be trained."""
     from psp_hw.flow import preview as flow
 
     with console.stdout_for_json(as_json):
-        spec, found = flow.preview(request)
+        spec, found = flow.preview(request, floats_only=floats_only)
     if as_json:
         console.show_json(flow.document(request, spec, found))
         return

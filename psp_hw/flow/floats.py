@@ -34,9 +34,7 @@ def train_floats(
         PspHwError: bad options, bad data, training that diverged.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
-    if request.floats is not None:
-        hint = "leave one of them out"
-        raise SpecError("--from takes floats that are trained already", where="--floats-only", hint=hint)
+    check_floats_only(request)
     spec, out = what_and_where(request)
     check_names(spec)
     check_machine(request)
@@ -59,6 +57,17 @@ def train_floats(
             if not (run / "manifest.json").is_file():
                 raise  # before there was anything to go on with
             raise Interrupted(run) from stop
+
+
+def check_floats_only(request: Request) -> None:
+    """Refuse floats that are trained already.
+
+    Raises:
+        SpecError: ``--from`` is beside ``--floats-only``.
+    """
+    if request.floats is not None:
+        hint = "leave one of them out"
+        raise SpecError("--from takes floats that are trained already", where="--floats-only", hint=hint)
 
 
 def document(result: FloatResult) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psp_hw.errors import SpecError
 from psp_hw.flow.defaults import RUNS
+from psp_hw.flow.floats import check_floats_only
 from psp_hw.flow.runs import stem_of
 from psp_hw.flow.signals import stopping_at_signals
 from psp_hw.flow.train import (
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 Fact = tuple[str, str]
 
 
-def preview(request: Request) -> tuple[TrainSpec, Preview]:
+def preview(request: Request, *, floats_only: bool = False) -> tuple[TrainSpec, Preview]:
     """What a request asks for, and what it would take; nothing is written.
+
+    Args:
+        request: the options.
+        floats_only: whether the first phase is all that is asked for; Brevitas need not be installed.
 
     Raises:
         PspHwError: bad options or bad data, as the training would say.
@@ -36,15 +41,22 @@ def preview(request: Request) -> tuple[TrainSpec, Preview]:
     if request.resume:
         hint = "leave one of them out; psp-hw train --resume goes on with what the run was started with"
         raise SpecError("--dry-run and --resume exclude each other", where="train", hint=hint)
+    if floats_only:
+        check_floats_only(request)
     spec = training_spec(request)
     check_names(spec)
     check_machine(request)
-    require_brevitas()  # a few steps of fine-tuning are done, too
+    if not floats_only:
+        require_brevitas()  # a few steps of fine-tuning are done, too
     with stopping_at_signals():
         from psp_hw.training import preview as training
 
         found = training.preview(
-            spec, machine=machine_of(request), floats=request.floats, data_dir=request.data_dir
+            spec,
+            machine=machine_of(request),
+            floats=request.floats,
+            floats_only=floats_only,
+            data_dir=request.data_dir,
         )
     return spec, found
 
@@ -60,7 +72,7 @@ def document(request: Request, spec: TrainSpec, found: Preview) -> dict[str, obj
         "alphas": found.alphas,
         "pruned_layers": list(found.pruned),
         "floats": None if found.floats is None else _phase_document(found.floats),
-        "finetune": _phase_document(found.finetune),
+        "finetune": None if found.finetune is None else _phase_document(found.finetune),
         "other_seconds": found.other_seconds,
         "seconds": found.seconds,
         "memory": found.memory,
@@ -99,14 +111,14 @@ def facts(request: Request, spec: TrainSpec, found: Preview, duration: Callable[
         ),
         ("data", _data(spec, found)),
         *_pruning(spec.pruning, found),
-        ("floats", _schedule(spec.training, found.floats, request) + _engine(spec)),
+        ("floats", _floats(spec, found.floats, request)),
         (
             "bits",
             f"weights {quant.weight_bits}, activations {quant.act_bits}; first and last layer at least {quant.edge_bits}, "
             f"input {quant.input_bits}, branches {quant.branch_bits}, behind pooling {quant.pool_bits}, "
             f"gains {quant.affine_bits}; one power-of-two scale per weight {scale}",
         ),
-        ("fine-tuning", _schedule(spec.finetune, found.finetune, request)),
+        ("fine-tuning", _finetuning(spec.finetune, found.finetune)),
         ("seed", str(spec.seed)),
         ("device", _device(request, found)),
         ("memory", _memory(found)),
@@ -179,9 +191,16 @@ def _names(names: tuple[str, ...], most: int = 4) -> str:
     return f"{', '.join(names[: most - 1])}, ..., {names[-1]}"
 
 
-def _schedule(schedule: ScheduleSpec, phase: PhasePreview | None, request: Request) -> str:
-    if phase is None:
-        return f"taken from {request.floats}"
+def _floats(spec: TrainSpec, phase: PhasePreview | None, request: Request) -> str:
+    words = f"taken from {request.floats}" if phase is None else _schedule(spec.training, phase)
+    return words + _engine(spec)
+
+
+def _finetuning(schedule: ScheduleSpec, phase: PhasePreview | None) -> str:
+    return "later, with psp-hw train --resume" if phase is None else _schedule(schedule, phase)
+
+
+def _schedule(schedule: ScheduleSpec, phase: PhasePreview) -> str:
     return (
         f"{phase.epochs} epochs, {phase.steps:,} steps of {schedule.batch_size} images; SGD, {schedule.shape.value} rate "
         f"up to {schedule.rate:g}, momentum {schedule.momentum:g}, weight decay {schedule.weight_decay:g}"
@@ -213,7 +232,8 @@ def _time(found: Preview, duration: Callable[[float], str]) -> str:
     parts = [
         f"{name} {duration(p.seconds)} ({1000 * p.seconds_per_step:.1f} ms per step)" for name, p in known
     ]
-    parts.append(f"calibration and tests {duration(found.other_seconds)}")
+    other = "tests" if found.finetune is None else "calibration and tests"
+    parts.append(f"{other} {duration(found.other_seconds)}")
     steps = " and ".join(str(p.measured) for _, p in known)
     return (
         f"about {duration(found.seconds)}: {', '.join(parts)}; extrapolated from {steps} real steps on this machine, "

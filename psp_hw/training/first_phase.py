@@ -70,7 +70,7 @@ def train_floats(
         check_name(spec.net)
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    _check(spec, training, begun=manner.resume and has_begun(out))
+    check_request(spec, training, begun=manner.resume and has_begun(out))
     with ExitStack() as held:
         if is_leader():
             make_folder(out)
@@ -85,8 +85,8 @@ def train_floats(
     return _result(spec, pruned, testing, out, machine) if is_leader() else None
 
 
-def _check(spec: TrainSpec, training: Split, *, begun: bool) -> None:
-    """Refuse what could not be pruned; and what could not be quantized, where that can be told."""
+def check_request(spec: TrainSpec, training: Split, *, begun: bool) -> None:
+    """Refuse what could not be pruned; and what could not be quantized, where that can be told: Brevitas is installed."""
     if find_spec("brevitas") is None:
         check_floats(spec, training, begun=begun)
         return

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
@@ -21,12 +22,12 @@ from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers
 from psp_hw.pruning.select import prune
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches
+from psp_hw.training.first_phase import check_request
 from psp_hw.training.floats import Pruned, eval_batch, first_layer, fresh_net, is_small, predict
 from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
 from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_steps
 from psp_hw.training.machine import Machine
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase
-from psp_hw.training.phases import CALIBRATION_IMAGES, calibrated, check_net
 from psp_hw.training.reuse import check_reusable
 
 _WARM = 2  # steps that are not counted: memory is found, kernels are chosen or compiled
@@ -69,7 +70,7 @@ class Preview:
         alphas: structure parameters.
         pruned: layers that may be pruned.
         floats: the first phase; None where its result is taken from another run.
-        finetune: the second phase.
+        finetune: the second phase; None where only floats are asked for.
         other_seconds: calibration and evaluation on the test split [s].
         memory: most memory of this process during the steps [bytes], and of a GPU where one is used.
         device: where the steps ran, in words.
@@ -82,7 +83,7 @@ class Preview:
     alphas: int
     pruned: tuple[str, ...]
     floats: PhasePreview | None
-    finetune: PhasePreview
+    finetune: PhasePreview | None
     other_seconds: float
     memory: int
     memory_device: int | None
@@ -91,19 +92,25 @@ class Preview:
     @property
     def seconds(self) -> float:
         """Of the whole training [s]."""
-        first = 0.0 if self.floats is None else self.floats.seconds
-        return first + self.finetune.seconds + self.other_seconds
+        phases = (self.floats, self.finetune)
+        return sum(phase.seconds for phase in phases if phase is not None) + self.other_seconds
 
 
 def preview(
-    spec: TrainSpec, *, machine: Machine, floats: Path | None = None, data_dir: Path | None = None
+    spec: TrainSpec,
+    *,
+    machine: Machine,
+    floats: Path | None = None,
+    floats_only: bool = False,
+    data_dir: Path | None = None,
 ) -> Preview:
-    """Do a few steps of both phases, with one process, and say what the whole would take.
+    """Do a few steps of each phase, with one process, and say what the whole would take.
 
     Args:
         spec: the request.
         machine: what it runs on.
         floats: a run whose pruned floats would be taken.
+        floats_only: whether the first phase is all that is asked for; Brevitas need not be installed.
         data_dir: where fetched data sets are.
 
     Raises:
@@ -113,7 +120,7 @@ def preview(
         check_name(spec.net)
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    check_net(spec, training, begun=floats is not None)
+    check_request(spec, training, begun=floats is not None)
     if floats is not None:
         check_reusable(floats, spec)
     alone = replace(machine, devices=1, nodes=1)
@@ -129,7 +136,11 @@ def preview(
     )
     net.to("cpu", memory_format=torch.contiguous_format).eval()
     pruned = Pruned(net=net, masks=fold(net), record=None)
-    other, finetune_times = _second(spec, training, testing, pruned, alone, small)
+    if floats_only:
+        other, finetune = _evaluation(pruned.net, testing), None
+    else:
+        other, finetune_times = _second(spec, training, testing, pruned, alone, small)
+        finetune = _phase(spec.finetune, training, finetune_times)
     return Preview(
         image=training.image_shape,
         images=(len(training), len(testing)),
@@ -138,7 +149,7 @@ def preview(
         alphas=alphas,
         pruned=tuple(layers),
         floats=None if floats is not None else _phase(spec.training, training, step_times),
-        finetune=_phase(spec.finetune, training, finetune_times),
+        finetune=finetune,
         other_seconds=other,
         memory=_most_memory(),
         memory_device=torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
@@ -150,19 +161,24 @@ def _second(
     spec: TrainSpec, training: Split, testing: Split, pruned: Pruned, machine: Machine, small: bool
 ) -> tuple[float, list[float]]:
     """Seconds of calibration and evaluation together, and of the steps of fine-tuning."""
+    from psp_hw.training.phases import CALIBRATION_IMAGES, calibrated
+
     fewest, few = _first(training, _FEW_IMAGES // 4), _first(training, _FEW_IMAGES)
     once = _seconds_of(lambda: calibrated(spec, fewest, pruned))
     start = time.perf_counter()
     model = calibrated(spec, few, pruned)
     per_image = max(0.0, time.perf_counter() - start - once) / max(1, len(few) - len(fewest))
     seconds = once + per_image * min(CALIBRATION_IMAGES, len(training))
-    images = testing.images[: eval_batch(testing.images.shape)]
-    share = len(testing) / len(images)
-    for net, times in ((pruned.net, 1), (model, 2)):
-        predict(net, images[:8])  # finds its memory
-        seconds += share * times * _seconds_of(lambda net=net: predict(net, images))
+    seconds += _evaluation(pruned.net, testing) + 2 * _evaluation(model, testing)
     phase = QuantizedPhase(model, spec.finetune, 10**9, pruned.masks, spec.engine)
     return seconds, _timed(phase, _batches(spec, training, spec.finetune), machine, small)
+
+
+def _evaluation(net: nn.Module, testing: Split) -> float:
+    """Seconds that the whole test split takes, from one batch of it."""
+    images = testing.images[: eval_batch(testing.images.shape)]
+    predict(net, images[:8])  # finds its memory
+    return len(testing) / len(images) * _seconds_of(lambda: predict(net, images))
 
 
 def _first(split: Split, images: int) -> Split:

@@ -37,6 +37,7 @@ def test_a_dry_run_counts_measures_and_writes_nothing(tmp_path: Path) -> None:
     assert inner + others + norms_and_biases == found.params
     assert (4, 36) == (len(found.pruned), found.alphas)
     assert found.floats is not None
+    assert found.finetune is not None
     assert (3 * 23, 2 * 23) == (found.floats.steps, found.finetune.steps)
     assert min(found.floats.measured, found.finetune.measured) >= 5
     assert 1e-4 < found.floats.seconds_per_step < 5
@@ -50,6 +51,18 @@ def test_a_dry_run_counts_measures_and_writes_nothing(tmp_path: Path) -> None:
     assert "7" == words["seed"]
     assert "real steps on this machine" in words["time"]
     assert words["would write"].endswith("; nothing was written")
+
+
+def test_a_dry_run_of_floats_alone_counts_no_fine_tuning(tmp_path: Path) -> None:
+    spec, found = preview(ASKED, floats_only=True)
+    words = dict(facts(ASKED, spec, found, duration))
+
+    assert found.floats is not None
+    assert found.finetune is None
+    assert document(ASKED, spec, found)["finetune"] is None
+    assert found.seconds == pytest.approx(found.floats.seconds + found.other_seconds)
+    assert "later, with psp-hw train --resume" == words["fine-tuning"]
+    assert "fine-tuning" not in words["time"]
 
 
 def test_a_dry_run_has_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -68,6 +81,7 @@ def test_a_dry_run_has_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
         (["--resume"], "--dry-run and --resume exclude each other"),
         (["--net", "resnet9"], "unknown network 'resnet9'"),
         (["--from", "nowhere"], "nowhere: is not a run of psp-hw"),
+        (["--from", "nowhere", "--floats-only"], "--from takes floats that are trained already"),
         (["--data", "cifar10", "--data-dir", "nowhere"], "cifar10"),
     ],
 )

@@ -150,6 +150,9 @@ def test_a_machine_without_brevitas_and_under_the_other_name_of_lightning(tmp_pa
     tried = bare("--shape", "--dry-run")
     assert (2, "") == (tried.returncode, tried.stdout)
     assert "psp-hw: train: Brevitas is not installed" in tried.stderr
+    planned = bare("--shape", "--dry-run", "--floats-only", "--json")
+    assert 0 == planned.returncode, planned.stderr
+    assert json.loads(planned.stdout)["finetune"] is None
     told = bare(*asked, "--floats-only", "--json")
     assert 0 == told.returncode, told.stderr
     expected = train(Request(**ASKED, out=tmp_path / "one"), progress=False)  # type: ignore[arg-type]
