@@ -7,7 +7,6 @@ product. A sum begins at the lowest bit that any of its operands has; what only 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,7 +58,7 @@ def _constant_sums(values: bytes, inputs: int, fmt: FixedPoint, most: int) -> Co
     adders, live = _trees(matrix, fmt, most)
     return ConstantSums(
         products=products,
-        adders=tuple(adders),
+        adders=adders,
         entering=fmt.width * int(matrix.any(axis=1).sum()),
         live=(bits, *live),
     )
@@ -74,14 +73,23 @@ def _products(matrix: IntArray, fmt: FixedPoint) -> tuple[tuple[Item, ...], int]
     wired = int((powers.any(axis=1)).sum()) * fmt.width
     rich = values[~_powers_of_two(values)]
     bits = wired + int(_widths(*_ranges(rich >> _zeros_below(rich), fmt)).sum())
-    magnitudes, counts = np.unique(np.abs(values), return_counts=True)
-    digits = signed_digits(magnitudes).tolist()
-    found = zip(magnitudes.tolist(), digits, counts.tolist(), strict=True)
-    items = (Item(ConstantMultiply(fmt.width, value.bit_length(), n), count) for value, n, count in found)
-    return tuple(items), bits
+    return _priced(np.abs(values), fmt), bits
 
 
-def _trees(matrix: IntArray, fmt: FixedPoint, most: int) -> tuple[list[Item], list[int]]:
+def _priced(magnitudes: IntArray, fmt: FixedPoint) -> tuple[Item, ...]:
+    """Products of an input with each."""
+    values, counts = np.unique(magnitudes, return_counts=True)
+    found = zip(values.tolist(), signed_digits(values).tolist(), counts.tolist(), strict=True)
+    return tuple(Item(ConstantMultiply(fmt.width, value.bit_length(), n), count) for value, n, count in found)
+
+
+def _adders(widths: IntArray) -> tuple[Item, ...]:
+    """Adders of these widths."""
+    values, counts = np.unique(widths, return_counts=True)
+    return tuple(Item(Add(bits), n) for bits, n in zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _trees(matrix: IntArray, fmt: FixedPoint, most: int) -> tuple[tuple[Item, ...], list[int]]:
     """Adders by width, and the bits behind each level. Constants that are zero leave no place in a tree.
 
     A sum is one bit wider than its wider operand, as the tools have it; what cannot be below zero needs no sign.
@@ -90,7 +98,7 @@ def _trees(matrix: IntArray, fmt: FixedPoint, most: int) -> tuple[list[Item], li
     leaves = np.take_along_axis(matrix, order, axis=0)
     low, high = _ranges(leaves, fmt)
     bits, signed, zeros = _widths(low, high), low < 0, _zeros_below(leaves)
-    adders: Counter[int] = Counter()
+    adders: list[IntArray] = []
     live = []
     while len(bits) > 1:
         if len(bits) % 2:
@@ -102,25 +110,32 @@ def _trees(matrix: IntArray, fmt: FixedPoint, most: int) -> tuple[list[Item], li
         signed, zeros = left_signed | right_signed, np.minimum(zeros[::2], zeros[1::2])
         wider = np.maximum(left + (signed & ~left_signed), right + (signed & ~right_signed)) + 1
         bits = np.where(summed, np.minimum(wider, most), np.maximum(left, right))
-        adders.update((bits - both)[summed].tolist())
+        adders.append(np.maximum(bits - both, 1)[summed])
         live.append(int(np.maximum(bits - zeros, 0).sum()))
-    return [Item(Add(max(1, bits)), count) for bits, count in sorted(adders.items())], live
+    return _adders(np.concatenate(adders) if adders else np.zeros(0, dtype=np.int64)), live
 
 
-def affine_ranges(scale: IntArray, offset: IntArray, fmt: FixedPoint) -> tuple[int, int]:
-    """Bits of the products of every channel with its constant, and of these with their offsets.
+def affine_sums(scale: IntArray, offset: IntArray, fmt: FixedPoint) -> ConstantSums:
+    """Products of every channel with its constant, and of these with their offsets.
 
     Args:
         scale, offset: constants [channels].
         fmt: of every input.
     """
-    zeros = _zeros_below(scale)
-    powers = _powers_of_two(scale)
-    products = np.where(powers, fmt.width, _widths(*_ranges(scale >> np.minimum(zeros, 62), fmt)))
+    zeros, below = _zeros_below(scale), _zeros_below(offset)
+    odd = _widths(*_ranges(scale >> np.minimum(zeros, ALL_ZEROS - 1), fmt))
+    products = np.where(_powers_of_two(scale), fmt.width, odd)
     low, high = _ranges(scale, fmt)
-    common = np.minimum(zeros, _zeros_below(offset))
-    sums = np.maximum(_widths(low + offset, high + offset) - common, 0)
-    return int(products.sum()), int(np.where(offset != 0, sums, products).sum())
+    wide = _widths(low + offset, high + offset)
+    added = (offset != 0) & (scale != 0)
+    sums = np.where(added, np.maximum(wide - np.minimum(zeros, below), 0), products)
+    some = scale[scale != 0]
+    return ConstantSums(
+        products=_priced(np.abs(some), fmt),
+        adders=_adders(np.maximum(wide - np.maximum(zeros, below), 1)[added]),
+        entering=fmt.width * len(some),
+        live=(int(products.sum()), int(sums.sum())),
+    )
 
 
 def _ranges(constants: IntArray, fmt: FixedPoint) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
-from psp_hw.cost.constants import ConstantSums, affine_ranges, constant_sums
+from psp_hw.cost.constants import ConstantSums, affine_sums, constant_sums
 from psp_hw.cost.operators import aligned_bits, pool_sum, quotient_bits, rounded_bits
 from psp_hw.cost.pipeline import Delays, Level
 from psp_hw.cost.pricing import ADDER_PRODUCT_BITS, uses_dsp
@@ -98,6 +98,12 @@ def conv_constants(engine: ConvEngine, graph: Graph) -> ConstantSums:
     return constant_sums(matrix, engine.source.fmt, engine.acc_fmt.width)
 
 
+def affine_constants(engine: AffineEngine, graph: Graph) -> ConstantSums:
+    """Products and sums of a map whose constants are in logic."""
+    scale, offset = (graph.constants[name] for name in (engine.op.scale, engine.op.offset))
+    return affine_sums(scale, offset, engine.source.fmt)
+
+
 def _pool_levels(engine: WindowPoolEngine, delays: Delays) -> Iterator[Level]:
     """Maxima keep their width, sums grow by a bit per level."""
     inputs, channels, bits = len(engine.scan.taps), engine.source.channels, engine.source.fmt.width
@@ -118,8 +124,7 @@ def _affine_levels(engine: AffineEngine, delays: Delays, graph: Graph | None) ->
         in_dsp = uses_dsp(engine.source.fmt.width, engine.scale_fmt.width, engine.multipliers)
     products = sums = engine.fold.pe * engine.acc_fmt.width
     if graph is not None and engine.blocks == 1:
-        scale, offset = graph.constants[engine.op.scale], graph.constants[engine.op.offset]
-        products, sums = affine_ranges(scale, offset, engine.source.fmt)
+        products, sums = affine_constants(engine, graph).live
     delay = delays.dsp_product if in_dsp else delays.lut_product
     yield Level(delay, products, absorbed=in_dsp and engine.blocks > 1)
     yield Level(_adding(delays, engine.acc_fmt.width), sums)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
-
-import numpy as np
 
 from psp_hw.cost.bill import (
     AbsorbedRegister,
     Add,
     Bill,
     Compare,
-    ConstantMultiply,
     Delay,
     Gate,
     Item,
@@ -31,8 +27,7 @@ from psp_hw.cost.bill import (
     StreamPort,
     bill,
 )
-from psp_hw.cost.constants import signed_digits
-from psp_hw.cost.datapath import conv_constants, levels_of
+from psp_hw.cost.datapath import affine_constants, conv_constants, levels_of
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.maps import folded_map
 from psp_hw.cost.operators import Parts, counter, pool_sum, product, requantizers, times, tree
@@ -113,7 +108,8 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
             yield from counter(engine.source.pixels)
             yield from requantizers(engine.op.requantize, engine.acc_fmt, (), channels)
         case AddEngine():
-            yield Item(Add(engine.sum_fmt.width), engine.result.channels)
+            # What one input has below the other's lowest bit passes by the adder.
+            yield Item(Add(engine.sum_fmt.width - max(engine.shifts)), engine.result.channels)
             yield from requantizers(engine.op.requantize, engine.sum_fmt, (), engine.result.channels)
             yield from counter(engine.result.pixels)
         case PointwiseEngine():
@@ -126,7 +122,8 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
             if engine.blocks > 1:
                 yield from folded_map(engine)
             else:
-                yield from _affine(engine, graph)
+                sums = affine_constants(engine, graph)
+                yield from (*sums.products, *sums.adders)
                 yield from requantizers(engine.op.requantize, engine.acc_fmt, (), engine.result.channels)
             yield from counter(engine.result.pixels)
         case ThresholdEngine():
@@ -190,10 +187,12 @@ def conv_selection(engine: ConvEngine) -> Parts:
     padded = reads_padding(engine.scan)
     if padded:
         yield Gate(lanes * entering)  # taps outside the frame read zero
-    if engine.cycles_per_output > 1:
+    if engine.table is not None:
         # Lanes of a table read different taps in a cycle: each selects whether its own lies inside.
-        beside = 1 if padded and engine.table is not None else 0
-        yield Mux(engine.ways, lanes * (entering + beside))
+        for candidates in engine.table.deal.lists:
+            yield Mux(len(candidates), entering + padded)
+    elif engine.cycles_per_output > 1:
+        yield Mux(engine.ways, lanes * entering)
     yield from _block_counters(engine)
 
 
@@ -269,9 +268,13 @@ def _walk(scan: Scan) -> Parts:
     row_bits = max(1, scan.source.height.bit_length())
     column_bits = max(1, scan.pitch.bit_length())
     outside = _outside(scan)
-    for bits, offsets in ((row_bits, {tap.r for tap in outside}), (column_bits, {tap.s for tap in outside})):
-        yield Item(Add(bits + 1), len(offsets))
-        yield Item(Compare(bits + 1, constant=True), 2 * len(offsets))
+    top, left = scan.padding.top, scan.padding.left
+    for bits, offsets in (
+        (row_bits, {tap.r - top for tap in outside}),
+        (column_bits, {tap.s - left for tap in outside}),
+    ):
+        yield Item(Add(bits + 1), len(offsets - {0}))
+        yield Item(Compare(bits + 1, constant=True), len(offsets))  # below zero is a sign
     yield Item(Gate(1), len(outside))
     yield Register(len(outside))
     yield Compare(row_bits, constant=True)  # whether a pixel is read
@@ -295,17 +298,6 @@ def _may_leave(scan: Scan, r: int, s: int) -> bool:
     bottom = top + (scan.out_height - 1) * scan.stride[0]
     right = left + (scan.out_width - 1) * scan.stride[1]
     return top < 0 or left < 0 or bottom >= scan.source.height or right >= scan.source.width
-
-
-def _affine(engine: AffineEngine, graph: Graph) -> Iterator[Item]:
-    """Products of every channel with its own constant, and the offsets that are not zero."""
-    magnitude = np.abs(graph.constants[engine.op.scale])
-    widths = [scale.bit_length() for scale in magnitude.tolist()]
-    alike = Counter(zip(widths, signed_digits(magnitude).tolist(), strict=True))  # in order of first mention
-    for (width, digits), count in alike.items():
-        if digits:
-            yield Item(ConstantMultiply(engine.source.fmt.width, width, digits), count)
-    yield Item(Add(engine.acc_fmt.width), int(np.count_nonzero(graph.constants[engine.op.offset])))
 
 
 def _pool(engine: WindowPoolEngine) -> Parts:

@@ -19,6 +19,8 @@ SRL_PAIR_WORDS = 16
 LUTRAM_WORDS = 64
 # What is shorter than this stays in flip-flops: the default of Vivado's -shreg_min_size (UG901).
 SRL_LEAST_WORDS = 3
+# More words than this have more different columns than any word has bits.
+FEW_WORDS = 20
 # Ways of a multiplexer in a LUT6, and of one in a slice (UG474, "Multiplexers").
 MUX_WAYS, SLICE_MUX_WAYS = 4, 16
 
@@ -95,6 +97,11 @@ def _table_luts(words: int, bits: int) -> int:
     return mux_luts(4 * math.ceil(words / LUTRAM_WORDS), bits)
 
 
+def _different(words: int) -> int:
+    """Different columns that so few words can have, constant ones apart: RTL synthesis keeps one register of equal ones."""
+    return (1 << min(words, FEW_WORDS)) - 2
+
+
 def roms(words: IntArray, bits: IntArray, kind: MemoryKind) -> IntArray:
     """What ROMs take after RTL synthesis, many at once: ``rom`` for each.
 
@@ -112,7 +119,8 @@ def roms(words: IntArray, bits: IntArray, kind: MemoryKind) -> IntArray:
     few = words <= SRL_WORDS
     shared = -(-np.minimum(bits, 1 << np.where(few, words - 1, 0)) // 2)
     luts = np.where(few, shared, _muxes_luts(4 * -(-words // LUTRAM_WORDS), bits))
-    return np.stack([none, luts, bits, none, none], axis=1)
+    registers = np.minimum(bits, (1 << np.minimum(words, FEW_WORDS)) - 2)
+    return np.stack([none, luts, registers, none, none], axis=1)
 
 
 def _muxes_luts(ways: IntArray, bits: IntArray) -> IntArray:
@@ -134,8 +142,10 @@ def rom(words: int, bits: int, kind: MemoryKind, prices: Prices, *, rtl: bool = 
     match kind:
         case MemoryKind.REGISTERS | MemoryKind.LUTRAM:
             luts = math.ceil(prices.values["lut_rom"] * words * bits / LUTRAM_WORDS)
-            ff = bits if kind is MemoryKind.LUTRAM else 0
-            return Resources(lut=_table_luts(words, bits) if rtl else luts, ff=ff)
+            registered = bits if kind is MemoryKind.LUTRAM else 0
+            if not rtl:
+                return Resources(lut=luts, ff=registered)
+            return Resources(lut=_table_luts(words, bits), ff=min(registered, _different(words)))
         case MemoryKind.BRAM:
             return Resources(bram18=blocks18(words, bits))
         case MemoryKind.URAM:

@@ -10,11 +10,12 @@ from psp_hw.cost.devices import FABRICS, TABLE, Fabric, Family
 from psp_hw.cost.packages import advice, is_package, is_speed
 from psp_hw.cost.resources import Resources
 from psp_hw.errors import SpecError
+from psp_hw.spec.target import check_part_name
 
 # What may follow the device: package, speed grade, temperature grade, with or without dashes: clg400-1, -ffvc1156-2-e,
 # ticsg324-1L (the low-power Artix writes the temperature grade before the package), -flga2104-2L-e.
 _REST = re.compile(
-    r"(?P<grade>i|l|li)?-?(?P<package>[a-z]{2,4}\d{2,4})?(?:-?(?P<speed>[123](?:lv?|h)?))?(?:-(?P<temp>[ceim]))?"
+    r"(?P<grade>i|l|li)?-?(?P<package>[a-z]{2,4}[0-9]{2,4})?(?:-?(?P<speed>[123](?:lv?|h)?))?(?:-(?P<temp>[ceim]))?"
 )
 
 
@@ -40,6 +41,9 @@ class Part:
     resources: Resources
     source: str
 
+    def __post_init__(self) -> None:
+        check_part_name(self.name)
+
     @property
     def fabric(self) -> Fabric:
         """The kind of fabric, by which prices are kept."""
@@ -60,6 +64,9 @@ def _part(family: Family, source: str, row: tuple[str, int, int, int, int]) -> P
 PARTS: tuple[Part, ...] = tuple(_part(family, source, row) for family, source, rows in TABLE for row in rows)
 
 _BY_DEVICE = {part.device: part for part in PARTS}
+# How the devices of a family begin, the longest first: xc7z, xczu, xcku, ..., xcu, xck.
+_STEMS = ("xc7z", "xc7s", "xc7a", "xc7k", "xc7v", "xczu", "xcku", "xcvu", "xcau", "xcu", "xck")
+MOST_LETTERS = 9  # of a device without its package
 
 
 def find_part(name: str) -> Part:
@@ -78,7 +85,7 @@ def find_part(name: str) -> Part:
             part = _named(_BY_DEVICE[device], candidate)
             if part is not None:
                 return part
-    raise SpecError(f"the part {name!r} is not known", where="part", hint=_nearest(text))
+    raise SpecError(f"the part {name!r} is not known", where="part", hint=nearest(text))
 
 
 def _named(part: Part, text: str) -> Part | None:
@@ -97,15 +104,25 @@ def _named(part: Part, text: str) -> Part | None:
     return replace(part, name=name, package=package, speed=speed)
 
 
-def _nearest(text: str) -> str:
+def nearest(name: str) -> str:
+    """What was probably meant by a name that is not in the table, as a hint: parts of the family that it begins like first."""
+    text = name.strip().lower()
     for candidate in (text, f"xc{text}"):
         for device in sorted(_BY_DEVICE, key=len, reverse=True):
             if candidate.startswith(device):
                 return advice(_BY_DEVICE[device].family, device, candidate[len(device) :])
-    head = text.split("-", 1)[0]
-    near = difflib.get_close_matches(head, _BY_DEVICE, n=3, cutoff=0.5)
-    if not near:
-        near = difflib.get_close_matches(head[:9], _BY_DEVICE, n=3, cutoff=0.3)
+    near = _similar(text.split("-", 1)[0])
     if near:
         return f"did you mean {' or '.join(near)}? `psp-hw parts` lists all"
     return "`psp-hw parts` lists all"
+
+
+def _similar(head: str) -> list[str]:
+    """Devices that are written alike, at most 3; of one family where the name begins as they do."""
+    for text in (head, f"xc{head}"):
+        stem = next((one for one in _STEMS if text.startswith(one)), None)
+        if stem is not None:
+            family = [device for device in _BY_DEVICE if device.startswith(stem)]
+            return difflib.get_close_matches(text[: MOST_LETTERS + 2], family, n=3, cutoff=0.3)
+    near = difflib.get_close_matches(head, _BY_DEVICE, n=3, cutoff=0.5)
+    return near or difflib.get_close_matches(head[:MOST_LETTERS], _BY_DEVICE, n=3, cutoff=0.3)
