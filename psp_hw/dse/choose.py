@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
-from psp_hw.dse.options import CostArray, Options
+from psp_hw.dse.options import CostArray, Options, undominated
 from psp_hw.dse.relax import Choosing, Relaxing, least_excess, search
 from psp_hw.dse.repair import Walk
+from psp_hw.dse.shelf import Shelf, Shown
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,6 +33,7 @@ class Problem:
         budget: resources that may be taken [5].
         capacity: resources of the whole part, by which cost is measured [5].
         beside: what is chosen whatever the interval, one of each: resources beyond ``fixed`` [ways, 5].
+        shelves: where ``shelf`` is kept; problems of the same options share it.
     """
 
     options: tuple[Options, ...]
@@ -39,7 +41,15 @@ class Problem:
     budget: CostArray
     capacity: CostArray
     beside: tuple[CostArray, ...] = ()
+    shelves: list[Shelf] = field(default_factory=list)
     known: dict[int, _Known] = field(init=False, default_factory=dict)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The options one below the other."""
+        if not self.shelves or not self.shelves[0].holds(self.options):
+            self.shelves[:] = [Shelf(self.options)]
+        return self.shelves[0]
 
     @property
     def prices(self) -> FloatArray:
@@ -71,13 +81,15 @@ def cheapest(problem: Problem, interval: int) -> Choice | None:
 
     Cost is a sum over engines, so the cheapest of each is the cheapest of all.
     """
+    return _cheapest(problem, problem.shelf.at(interval))
+
+
+def _cheapest(problem: Problem, shown: Shown) -> Choice | None:
+    if not shown.whole:
+        return None
     prices = problem.prices
-    picks = []
-    for costs in _lists(problem, interval):
-        if not len(costs):
-            return None
-        picks.append(int(np.argmin(costs @ prices)))
-    return chosen(problem, tuple(picks))
+    beside = [int(np.argmin(ways @ prices)) for ways in problem.beside]
+    return chosen(problem, shown.picks([*shown.cheapest(prices), *beside]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +116,7 @@ class _Known:
     """What was found out about an interval so far.
 
     Args:
+        shown: the options that matter.
         settled: the answer where no relaxation is needed.
         relaxing: the relaxation where one is, and its problem.
         good: a good choice, and the bound then.
@@ -111,6 +124,7 @@ class _Known:
         closest: a choice that passes the budget by little.
     """
 
+    shown: Shown
     settled: Answer | None
     relaxing: tuple[Choosing, Relaxing] | None = None
     good: Answer | None = None
@@ -137,15 +151,15 @@ def affordable(problem: Problem, interval: int, *, thorough: bool = True) -> Ans
     if known.best is not None:
         return known.best
     if known.good is None:
-        known.good = _good(problem, interval, known)
+        known.good = _good(problem, known)
     if thorough and not known.good.ruled_out:
         known.best = _best(problem, known, known.good)
     return known.best or known.good
 
 
-def _good(problem: Problem, interval: int, known: _Known) -> Answer:
+def _good(problem: Problem, known: _Known) -> Answer:
     """A good choice, and a bound."""
-    choosing, relaxing = _relaxing(problem, interval, known)
+    choosing, relaxing = _relaxing(problem, known)
     relaxed = relaxing.run()
     if math.isinf(relaxed.bound):
         return NONE
@@ -153,12 +167,12 @@ def _good(problem: Problem, interval: int, known: _Known) -> Answer:
     if not walk.into_budget():
         walk = Walk(choosing, least_excess(choosing))
     if not walk.into_budget():
-        merged = _merged(problem, interval)
+        merged = _merged(choosing)
         if merged is None:
             return Answer(None, relaxed.bound)
         walk = Walk(choosing, merged)
     walk.cheaper()
-    return Answer(chosen(problem, walk.picks), relaxed.bound)
+    return Answer(chosen(problem, known.shown.picks(walk.picks)), relaxed.bound)
 
 
 def _best(problem: Problem, known: _Known, good: Answer) -> Answer:
@@ -168,7 +182,9 @@ def _best(problem: Problem, known: _Known, good: Answer) -> Answer:
     cost = cost_of(problem, good.choice) if good.choice is not None else math.inf
     relaxing.know(cost)
     proof = search(choosing, relaxing.run(), cost)
-    return Answer(chosen(problem, proof.picks) if proof.picks is not None else good.choice, proof.bound)
+    if proof.picks is None:
+        return Answer(good.choice, proof.bound)
+    return Answer(chosen(problem, known.shown.picks(proof.picks)), proof.bound)
 
 
 def possible(problem: Problem, interval: int) -> bool:
@@ -177,7 +193,7 @@ def possible(problem: Problem, interval: int) -> bool:
     answer = known.settled or known.best or known.good
     if answer is not None:
         return answer.choice is not None
-    _, relaxing = _relaxing(problem, interval, known)
+    _, relaxing = _relaxing(problem, known)
     relaxed = relaxing.run(until_met=True)
     if relaxed.picks is not None or math.isinf(relaxed.bound):
         return relaxed.picks is not None
@@ -190,7 +206,7 @@ def ruled_out(problem: Problem, interval: int) -> bool:
     answer = known.settled or known.best
     if answer is not None:
         return answer.ruled_out
-    choosing, relaxing = _relaxing(problem, interval, known)
+    choosing, relaxing = _relaxing(problem, known)
     relaxed = relaxing.run(until_met=True)
     if relaxed.picks is not None or math.isinf(relaxed.bound):
         return relaxed.picks is None
@@ -199,14 +215,14 @@ def ruled_out(problem: Problem, interval: int) -> bool:
 
 def _known(problem: Problem, interval: int) -> _Known:
     if interval not in problem.known:
-        first, settled = _quickly(problem, interval)
-        problem.known[interval] = _Known(first if settled else None)
+        shown = problem.shelf.at(interval)
+        problem.known[interval] = _Known(shown, _quickly(problem, shown))
     return problem.known[interval]
 
 
-def _relaxing(problem: Problem, interval: int, known: _Known) -> tuple[Choosing, Relaxing]:
+def _relaxing(problem: Problem, known: _Known) -> tuple[Choosing, Relaxing]:
     if known.relaxing is None:
-        choosing = _choosing(problem, interval)
+        choosing = _choosing(problem, known.shown)
         known.relaxing = choosing, Relaxing(choosing)
     return known.relaxing
 
@@ -217,7 +233,8 @@ def closest(problem: Problem, interval: int) -> Choice:
     if known.settled is not None and known.settled.choice is not None:
         return known.settled.choice
     if known.closest is None:
-        known.closest = chosen(problem, least_excess(_choosing(problem, interval)))
+        picks = least_excess(_choosing(problem, known.shown))
+        known.closest = chosen(problem, known.shown.picks(picks))
     return known.closest
 
 
@@ -226,24 +243,28 @@ def cost_of(problem: Problem, choice: Choice) -> float:
     return float(choice.whole @ problem.prices)
 
 
-def _quickly(problem: Problem, interval: int) -> tuple[Answer, bool]:
-    """The answer where the cheapest choice is within the budget, or one resource alone rules all out; and whether that is so."""
-    first = cheapest(problem, interval)
+def _quickly(problem: Problem, shown: Shown) -> Answer | None:
+    """The answer where the cheapest choice is within the budget, or one resource alone rules all out."""
+    first = _cheapest(problem, shown)
     if first is None:
-        return NONE, True
+        return NONE
     if (first.whole <= problem.budget).all():
-        return Answer(first, cost_of(problem, first)), True
-    return NONE, not _least_fits(problem, interval)
+        return Answer(first, cost_of(problem, first))
+    return None if (_least(problem, shown) <= problem.budget).all() else NONE
 
 
-def _lists(problem: Problem, interval: int) -> list[CostArray]:
-    """The options of every engine that meet an interval, then what is chosen beside them [options, 5]."""
-    within = [options.costs[: options.within(interval)] for options in problem.options]
-    return [*within, *problem.beside]
+def least_of(problem: Problem, interval: int) -> CostArray:
+    """The least of every resource for itself that any choice takes which meets an interval [5]: necessary, quick."""
+    return _least(problem, problem.shelf.at(interval))
 
 
-def _choosing(problem: Problem, interval: int) -> Choosing:
-    return Choosing(_lists(problem, interval), problem.fixed, problem.budget, problem.prices)
+def _least(problem: Problem, shown: Shown) -> CostArray:
+    beside = sum((ways.min(axis=0) for ways in problem.beside), start=problem.fixed)
+    return np.asarray(beside + shown.least, dtype=np.int64)
+
+
+def _choosing(problem: Problem, shown: Shown) -> Choosing:
+    return Choosing([*shown.lists, *problem.beside], problem.fixed, problem.budget, problem.prices)
 
 
 def chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:
@@ -258,23 +279,14 @@ def chosen(problem: Problem, picks: tuple[int, ...]) -> Choice:
     return Choice(picks[:count], total, beside)
 
 
-def _least_fits(problem: Problem, interval: int) -> bool:
-    """Whether the least of every resource for itself is within the budget: necessary, quick."""
-    least = problem.fixed.copy()
-    for costs in _lists(problem, interval):
-        least += costs.min(axis=0)
-    return bool((least <= problem.budget).all())
-
-
-def _merged(problem: Problem, interval: int) -> tuple[int, ...] | None:
+def _merged(problem: Choosing) -> tuple[int, ...] | None:
     """A choice within the budget by dynamic programming over the engines; None where it finds none.
 
     After each engine, of all partial sums that can still fit, those of one step of DSP and of block RAM are represented by the
     one of fewest LUTs. Prices move all engines alike, this lets some take DSPs and others LUTs.
     """
-    fronts = [options.front(options.within(interval)) for options in problem.options]
-    fronts += [np.arange(len(ways)) for ways in problem.beside]
-    lists = [costs[front] for costs, front in zip(_lists(problem, interval), fronts, strict=True)]
+    fronts = [undominated(costs) for costs in problem.lists]
+    lists = [costs[front] for costs, front in zip(problem.lists, fronts, strict=True)]
     least = [costs.min(axis=0) for costs in lists]
     rest = np.sum(least, axis=0)
     sums = problem.fixed[None, :]

@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from psp_hw.cost.bill import Gate, MultiplyPair
+from psp_hw.cost.bill import MultiplyPair
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import reads_padding
 from psp_hw.cost.memories import roms
 from psp_hw.cost.pricing import fits_dsp, packed_bits, uses_dsp
-from psp_hw.cost.resources import Resource
+from psp_hw.dse.beaten import Indices
 from psp_hw.dse.paths import CostArray, Datapaths
 from psp_hw.dse.prices import Amounts, Site
 from psp_hw.dse.tables import MAX_PRODUCTS
@@ -28,17 +27,8 @@ from psp_hw.folding.engine import ConvEngine, signed_width
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors
 from psp_hw.folding.ports import MOST_BITS
 
-Indices = npt.NDArray[np.intp]
-
 # Where the weight words of a folded engine may be kept. UltraRAM holds no constants (``psp_hw.folding.ports``).
 MEMORIES = (MemoryKind.LUTRAM, MemoryKind.BRAM)
-
-# Rows that are compared with each other at once.
-RANKED_AT_ONCE = 128
-
-MOST_INT32 = np.iinfo(np.int32).max
-
-NOTHING: Amounts = (0,) * len(Resource)
 
 
 def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, ...]:
@@ -57,31 +47,31 @@ def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, 
 
 
 def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> Datapaths:
-    """Folds that go through all taps and channels, the whole pixel at once apart, that no other beats.
+    """Folds that go through all taps and channels, the whole pixel at once apart, with each kind of multipliers and memory.
 
     Args:
         engine: its fold and multipliers are not looked at.
         kinds: multipliers that the back end can bind.
 
     Returns:
-        those that no other beats in words, depth and every resource.
+        by ascending words, depth and resources, the first before the others.
     """
     grid = _Grid.of(replace(engine, table=None, multipliers=MultiplierKind.TOOL), site)
     possible = [kind for kind in grid.kinds(site.fabric) if kind in kinds]
-    found = [row for kind in possible for row in grid.rows(kind, site)]
+    found = list(grid.rows(possible, site))
     if not found:
         return Datapaths.of([])
     rows = np.concatenate([numbers for _, _, numbers, _ in found])
     places = np.concatenate([where for _, _, _, where in found])
     source = np.repeat(np.arange(len(found)), [len(where) for _, _, _, where in found])
-    kept = unbeaten(rows)
-    places, source = places[kept], source[kept]
+    order = np.lexsort(rows.T[::-1])
+    places, source = places[order], source[order]
 
     def way(at: int) -> tuple[Fold, MultiplierKind, MemoryKind]:
         kind, memory, _, _ = found[int(source[at])]
         return grid.fold(*places[at].tolist()), kind, memory
 
-    return Datapaths(rows[kept], way)
+    return Datapaths(rows[order], way)
 
 
 # Multipliers, where the weights are, (words, depth, resources) [n, 7], and (place among pe, place among inner folds) [n, 2].
@@ -160,33 +150,34 @@ class _Grid:
         # The even pe may be all there is of the pixel: what one output at a time can have, some fold can.
         return tuple(dict.fromkeys((*multipliers_of(_folded(self.engine, 1, (1, 1)), fabric), *kinds)))
 
-    def rows(self, kind: MultiplierKind, site: Site) -> Iterator[_Rows]:
-        """Every fold with one kind of multiplier, for each memory of the weights."""
-        paired = kind is MultiplierKind.DSP_PAIR
-        some = np.flatnonzero(self.pes % 2 == 0) if paired else np.arange(len(self.pes))
-        at = np.stack(np.meshgrid(some, np.arange(len(self.inner)), indexing="ij"), axis=-1).reshape(-1, 2)
-        products = self.pes[at[:, 0]] * self.operands[at[:, 1]]
+    def rows(self, kinds: Sequence[MultiplierKind], site: Site) -> Iterator[_Rows]:
+        """Every fold with each of some kinds of multipliers, for each memory of the weights."""
+        at = np.indices((len(self.pes), len(self.inner))).reshape(2, -1)
+        products = self.pes[at[0]] * self.operands[at[1]]
         bits = products * self.engine.weight_fmt.width
         words = self.engine.out_channels * self.whole // products
         able = (products <= MAX_PRODUCTS) & (bits <= MOST_BITS) & (words > 1)
-        at, products, words = at[able], products[able], words[able]
-        if not len(at):
-            return
-        pe, place = self.pes[at[:, 0]], self.place[at[:, 1]]
-        least = int(self.pes[some][0])
-        paths = site.paths(self.engine, kind, least, self.distinct.tolist())
-        cost = (
-            paths.sums[place] * (pe // least)[:, None]
-            + self.outputs[at[:, 0], (self.distinct[place] < self.whole).astype(np.intp)]
-            + self.selection[at[:, 1]]
-            + self.counters[at[:, 0]]
-            + paths.fixed[place]
-            + paths.more[place] * pe[:, None]
+        at, words, which = at[:, able], words[able], np.searchsorted(self.sizes, products[able])
+        beside = (
+            self.outputs[at[0], (self.operands[at[1]] < self.whole).astype(np.intp)]
+            + self.selection[at[1]]
+            + self.counters[at[0]]
         )
-        head = np.stack([words, paths.depth[place]], axis=1)
-        which = np.searchsorted(self.sizes, products)
-        for memory, taken in zip(MEMORIES, self.roms, strict=True):
-            yield kind, memory, np.concatenate([head, cost + taken[which]], axis=1), at
+        even = np.flatnonzero(self.pes[at[0]] % 2 == 0)
+        for kind in kinds:
+            paired = kind is MultiplierKind.DSP_PAIR
+            some = even if paired else np.arange(len(words))
+            if not len(some):
+                continue
+            pe, place = self.pes[at[0, some]], self.place[at[1, some]]
+            least = int(self.pes[self.pes % 2 == 0][0]) if paired else int(self.pes[0])
+            paths = site.paths(self.engine, kind, least, self.distinct.tolist())
+            cost = paths.sums[place] * (pe // least)[:, None] + paths.more[place] * pe[:, None]
+            cost += paths.fixed[place]
+            cost += beside[some]
+            head = np.stack([words[some], paths.depth[place]], axis=1)
+            for memory, taken in zip(MEMORIES, self.roms, strict=True):
+                yield kind, memory, np.concatenate([head, cost + taken[which[some]]], axis=1), at[:, some].T
 
 
 def _inner_folds(engine: ConvEngine, site: Site, most: int) -> tuple[list[tuple[int, int]], CostArray]:
@@ -201,13 +192,16 @@ def _inner_folds(engine: ConvEngine, site: Site, most: int) -> tuple[list[tuple[
             if simd * taps <= most or simd * taps == 1:
                 alike.setdefault(simd * taps, []).append((simd, taps))
     padded, whole = reads_padding(engine.scan), channels * taps_all
+    by_simd = {simd: site.counter(channels // simd) for simd in divisors(channels)}
+    by_taps = {taps: site.counter(taps_all // taps) for taps in divisors(taps_all)}
     inner: list[tuple[int, int]] = []
     common, counters = [], []
     for operands, some in sorted(alike.items()):
-        costs = [_plus(site.counter(taps_all // taps), site.counter(channels // simd)) for simd, taps in some]
-        gate = site.one(Gate(operands * entering)) if padded else NOTHING
-        shared = _plus(gate, site.mux(whole // operands, operands * entering))
-        for place in _unbeaten_few(costs):
+        costs = [_plus(by_taps[taps], by_simd[simd]) for simd, taps in some]
+        shared = site.mux(whole // operands, operands * entering)
+        if padded:
+            shared = _plus(site.gate(operands * entering), shared)
+        for place in _unbeaten_few(costs) if len(some) > 1 else (0,):
             inner.append(some[place])
             common.append(shared)
             counters.append(costs[place])
@@ -225,38 +219,6 @@ def _folded(engine: ConvEngine, pe: int, inner: tuple[int, int]) -> ConvEngine:
     return replace(engine, fold=_fold(pe, *inner))
 
 
-def unbeaten(rows: CostArray) -> Indices:
-    """Indices of the rows than which no other has less of something and no more of the rest; of equals the first.
-
-    In order of their columns, the first before the others, a row can only be beaten by an earlier one.
-
-    Args:
-        rows: [n, columns].
-
-    Returns:
-        by ascending columns, the first before the others.
-    """
-    if len(rows) < 2:
-        return np.arange(len(rows))
-    order = np.lexsort(rows.T[::-1])
-    columns = [column[order] for column in rows.T[1:] if (column != column[0]).any()]
-    ranked = np.array(columns, dtype=np.int64).reshape(len(columns), len(rows))
-    if ranked.max(initial=0) <= MOST_INT32:  # half as wide is compared twice as fast
-        ranked = ranked.astype(np.int32)
-    kept, count = np.empty_like(ranked), 0
-    found: list[Indices] = []
-    for start in range(0, len(rows), RANKED_AT_ONCE):
-        block = ranked[:, start : start + RANKED_AT_ONCE]
-        places = np.flatnonzero(~_no_more(kept[:, :count], block).any(axis=0))
-        block = block[:, places]
-        earlier = ~np.tri(len(places), dtype=np.bool_)
-        some = np.flatnonzero(~(_no_more(block, block) & earlier).any(axis=0))
-        kept[:, count : count + len(some)] = block[:, some]
-        count += len(some)
-        found.append(order[start + places[some]])
-    return np.concatenate(found)
-
-
 def _unbeaten_few(rows: Sequence[Amounts]) -> list[int]:
     """``unbeaten`` of a few rows."""
     found: list[int] = []
@@ -268,11 +230,3 @@ def _unbeaten_few(rows: Sequence[Amounts]) -> list[int]:
 
 def _plus(one: Amounts, other: Amounts) -> Amounts:
     return tuple(map(int.__add__, one, other))
-
-
-def _no_more(some: CostArray, others: CostArray) -> npt.NDArray[np.bool_]:
-    """Whether each of some rows has no more of anything than each of others, columns first [some, others]."""
-    found = np.ones((some.shape[1], others.shape[1]), dtype=np.bool_)
-    for one, other in zip(some, others, strict=True):
-        found &= one[:, None] <= other
-    return found

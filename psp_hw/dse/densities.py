@@ -18,8 +18,13 @@ DENSITIES = (1.0, 2 / 3, 4 / 9, 2 / 9, 1 / 9)
 def densities_below(graph: Graph) -> list[float]:
     """Those of ``DENSITIES`` that leave a network fewer kernel positions than it has, largest first."""
     kept = sum(len(op.taps) for op in graph.convolutions if op.kernel != (1, 1))
-    areas = [op.kernel[0] * op.kernel[1] for op in graph.convolutions if op.kernel != (1, 1)]
-    return [d for d in DENSITIES if sum(max(1, round(d * area)) for area in areas) < kept]
+    kernels = [op for op in graph.convolutions if op.kernel != (1, 1)]
+    return [density for density in DENSITIES if sum(taps_at(op, density) for op in kernels) < kept]
+
+
+def taps_at(op: Conv2d, density: float) -> int:
+    """Kernel positions that a convolution keeps at a density: at least one."""
+    return max(1, round(density * op.kernel[0] * op.kernel[1]))
 
 
 def at_density(graph: Graph, density: float) -> Graph:
@@ -32,8 +37,7 @@ def at_density(graph: Graph, density: float) -> Graph:
     ops: list[Op] = []
     for op in graph.ops:
         if isinstance(op, Conv2d) and op.kernel != (1, 1):
-            area = op.kernel[0] * op.kernel[1]
-            taps, weight = _with_taps(op, graph.constants[op.weight], max(1, round(density * area)))
+            taps, weight = _with_taps(op, graph.constants[op.weight], taps_at(op, density))
             constants[op.weight] = weight
             ops.append(replace(op, taps=taps))
         else:

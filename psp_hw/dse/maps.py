@@ -13,7 +13,8 @@ from psp_hw.cost.maps import map_lanes
 from psp_hw.cost.memories import roms
 from psp_hw.cost.operators import counter
 from psp_hw.cost.pricing import price_bill, uses_dsp
-from psp_hw.dse.dense import MEMORIES, unbeaten
+from psp_hw.dse.beaten import unbeaten
+from psp_hw.dse.dense import MEMORIES
 from psp_hw.dse.options import Options
 from psp_hw.dse.paths import CostArray
 from psp_hw.dse.prices import Site

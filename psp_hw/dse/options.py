@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -22,7 +22,8 @@ from psp_hw.cost.engines import (
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.dense import dense_datapaths, multipliers_of, unbeaten
+from psp_hw.dse.beaten import matters_until, unbeaten
+from psp_hw.dse.dense import dense_datapaths, multipliers_of
 from psp_hw.dse.paths import Datapath, Datapaths
 from psp_hw.dse.prices import Site
 from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
@@ -85,24 +86,18 @@ class Options:
         plans: the choices [n].
         intervals: cycles from frame to frame when nothing waits [n], ascending.
         costs: resources in the order of ``Resource`` [n, 5].
-        fronts: what ``front`` found so far.
+        until: the interval from which on another takes no more of anything, where that is known [n] (``matters_until``).
     """
 
     name: str
     plans: Sequence[NodePlan]
     intervals: CostArray
     costs: CostArray
-    fronts: dict[int, npt.NDArray[np.intp]] = field(default_factory=dict)
+    until: CostArray | None = None
 
     def within(self, interval: int) -> int:
         """How many of the choices, from the first, meet an interval."""
         return int(np.searchsorted(self.intervals, interval, side="right"))
-
-    def front(self, count: int) -> npt.NDArray[np.intp]:
-        """Indices of those of the first ``count`` choices that take less of something than any other that takes no more of the rest."""
-        if count not in self.fronts:
-            self.fronts[count] = undominated(self.costs[:count])
-        return self.fronts[count]
 
 
 def undominated(costs: CostArray) -> npt.NDArray[np.intp]:
@@ -133,6 +128,7 @@ class Catalog:
         graph: where the weights are.
         part, clock: what is built for.
         multipliers: kinds that the back end can bind.
+        interval: the one interval that will be asked for; None where it may be any.
     """
 
     def __init__(
@@ -141,7 +137,10 @@ class Catalog:
         part: Part,
         clock: Clock,
         multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+        *,
+        interval: int | None = None,
     ) -> None:
+        self._interval = interval
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
         self.site = Site(graph, part.fabric, clock)
@@ -152,7 +151,7 @@ class Catalog:
         self._pipelines: dict[tuple[object, ...], tuple[int, Resources]] = {}
 
     def options(self, engine: ConvEngine, fold: Fold | None = None) -> Options:
-        """All choices of an engine, or those of one fold; data paths that another beats in everything are left out.
+        """All choices of an engine, or those of one fold; those that another beats in everything are left out.
 
         Raises:
             SpecError: the fold that was asked for cannot be fed with weights.
@@ -249,13 +248,19 @@ class Catalog:
             chained = with_delays_by_size(self._folded(engine, some[0].fold))
             words, depths = some.rows[:, 0], some.rows[:, 1]
             takes = engine.scan.steps + engine.scan.outputs * (words - 1) + depths + RESTART_CYCLES
+            if self._interval is not None:
+                places = _at_one(takes, some.rows[:, 2:], self._interval)
+                some, takes = some.only(places), takes[places]
             for kinds, amounts in self._chains(chained):
                 costs.append(some.rows[:, 2:] + amounts)
                 intervals.append(takes)
                 plans.append(_Kept(some, kinds))
         every = np.concatenate(intervals)
         order = np.argsort(every, kind="stable")
-        return Options(engine.name, Plans(plans, order), every[order], np.concatenate(costs)[order])
+        every, taken = every[order], np.concatenate(costs)[order]
+        until = matters_until(every, taken)
+        ever = until > every
+        return Options(engine.name, Plans(plans, order[ever]), every[ever], taken[ever], until[ever])
 
     def _chains(self, engine: ConvEngine) -> Iterator[tuple[tuple[MemoryKind, ...], CostArray]]:
         """Every way to keep the delay chain, and what window, walk and chain then take [5]."""
@@ -264,6 +269,13 @@ class Catalog:
         for kinds in delay_choices(engine):
             chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
             yield kinds, np.array(chain.amounts, dtype=np.int64)
+
+
+def _at_one(intervals: CostArray, costs: CostArray, interval: int) -> npt.NDArray[np.intp]:
+    """Indices of the choices that matter for one interval, of the fastest and of the slowest."""
+    some = np.flatnonzero(intervals <= interval)
+    ends = [int(intervals.argmin()), int(intervals.argmax())]
+    return np.unique(np.concatenate([some[unbeaten(costs[some])], ends]))
 
 
 def delay_choices(engine: ConvEngine) -> list[tuple[MemoryKind, ...]]:

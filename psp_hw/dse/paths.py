@@ -57,6 +57,10 @@ class Datapaths(Sequence[Datapath]):
             lambda at: self.way(at) if at < count else others.way(at - count),
         )
 
+    def only(self, places: npt.NDArray[np.intp]) -> Datapaths:
+        """Some of these."""
+        return Datapaths(self.rows[places], lambda at: self.way(int(places[at])))
+
     def way(self, at: int) -> tuple[Fold, MultiplierKind, MemoryKind]:
         """Fold, multipliers and memory of one."""
         return self._way(at)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from psp_hw.cost.bill import AbsorbedRegister, Item, LoopControl, Mux, Operator, Register
+from psp_hw.cost.bill import AbsorbedRegister, Gate, Item, LoopControl, Mux, Operator, Register
 from psp_hw.cost.datapath import Step, conv_steps, path_key
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_outputs, pipeline_parts, product_of
@@ -68,6 +68,8 @@ class _Known:
     outputs: dict[tuple[object, ...], dict[tuple[int, bool], Amounts]] = field(default_factory=dict)
     operators: dict[Operator, Amounts] = field(default_factory=dict)
     counters: dict[int, Amounts] = field(default_factory=dict)
+    gates: dict[int, Amounts] = field(default_factory=dict)
+    loops: dict[int, Amounts] = field(default_factory=dict)
     muxes: dict[tuple[int, int], Amounts] = field(default_factory=dict)
     trees: dict[tuple[int, int, int], Amounts] = field(default_factory=dict)
     controls: dict[tuple[Item | Operator, ...], CostArray] = field(default_factory=dict)
@@ -85,6 +87,8 @@ class Site:
         self.graph, self.fabric, self.clock = graph, fabric, clock
         self._known = _known(fabric, clock)
         self._nothing: Amounts = (0,) * len(Resource)
+        # A bit of a register, and of one that is absorbed [2, 5].
+        self._bits = np.array([self.one(Register(1)), self.one(AbsorbedRegister(1))], dtype=np.int64)
 
     def price(self, parts: Iterable[Item | Operator]) -> CostArray:
         """What parts take [5]."""
@@ -104,6 +108,20 @@ class Site:
             known[ways, bits] = price(Mux(ways, bits), self.fabric).amounts
         return known[ways, bits]
 
+    def gate(self, bits: int) -> Amounts:
+        """What a gate takes."""
+        known = self._known.gates
+        if bits not in known:
+            known[bits] = price(Gate(bits), self.fabric).amounts
+        return known[bits]
+
+    def _loop(self, depth: int) -> Amounts:
+        """What the control of a loop takes whose pipeline has such a depth [cycles]."""
+        known = self._known.loops
+        if depth not in known:
+            known[depth] = price(LoopControl(depth + 1), self.fabric).amounts
+        return known[depth]
+
     def counter(self, extent: int) -> Amounts:
         """What a counter of so many values takes; nothing where there is one only."""
         known, bits = self._known.counters, (extent - 1).bit_length()
@@ -119,7 +137,7 @@ class Site:
         known = self._known.controls
         if others not in known:
             known[others] = self.price(others)
-        return known[others] + bits * np.array(self.one(Register(1)), dtype=np.int64)
+        return np.asarray(known[others] + bits * self._bits[0], dtype=np.int64)
 
     def outputs(self, engine: ConvEngine, pes: Sequence[int]) -> list[tuple[Amounts, Amounts]]:
         """What makes the output at each ``pe``: sums complete at once, and carried from cycle to cycle; the fold is not looked at."""
@@ -157,22 +175,19 @@ class Site:
         known = self._known.paths.setdefault(base, {})
         whole = engine.in_channels * len(engine.op.taps)
         some = replace(engine, multipliers=kind, table=None)
-        for n in operands:
-            if (n, n < whole) not in known:
-                chain = self._chain(some, base, (n - 1).bit_length(), n < whole)
-                known[n, n < whole] = self._path(some, chain, n)
-        rows = np.array([known[n, n < whole] for n in operands], dtype=np.int64)
+        keys = [(n, n < whole) for n in operands]
+        for key in keys:
+            if key not in known:
+                n, folded = key
+                known[key] = self._path(some, self._chain(some, base, (n - 1).bit_length(), folded), n)
+        rows = np.array([known[key] for key in keys], dtype=np.int64)
         product, makes = product_of(some)
         products = np.array(operands, dtype=np.int64) * least // makes
-        # Bits of registers and of those that are absorbed: of the engine, of an output channel.
-        bit = np.array([self.one(Register(1)), self.one(AbsorbedRegister(1))], dtype=np.int64)
-        depths = rows[:, 0].tolist()
-        control = np.array([self.one(LoopControl(depth + 1)) for depth in depths], dtype=np.int64)
         return Paths(
             depth=rows[:, 0],
-            sums=products[:, None] * np.array(self.one(product), dtype=np.int64) + least * rows[:, 5:],
-            fixed=control + rows[:, 1:3] @ bit,
-            more=rows[:, 3:5] @ bit,
+            sums=products[:, None] * np.array(self.one(product), dtype=np.int64) + least * rows[:, 5:10],
+            fixed=rows[:, 10:] + rows[:, 1:3] @ self._bits,
+            more=rows[:, 3:5] @ self._bits,
         )
 
     def _chain(self, engine: ConvEngine, base: tuple[object, ...], halvings: int, folded: bool) -> _Chain:
@@ -189,13 +204,14 @@ class Site:
         return known[halvings, folded]
 
     def _path(self, engine: ConvEngine, chain: _Chain, operands: int) -> Amounts:
-        """Depth, bits of registers and of absorbed ones beside all output channels and in each, and the tree of each [5 + 5]."""
+        """Depth, bits of registers and of absorbed ones beside all output channels and in each, the tree of each, the control [5 + 5 + 5]."""
         beside, more = [0, 0], [0, 0]
         for step, count in chain.cuts:
             beside[step.absorbed] += count * step.beside(operands)
             more[step.absorbed] += count * step.per_output(operands)
         bits = engine.source.fmt.width + engine.weight_fmt.width
-        return chain.depth, *beside, *more, *self._tree(operands, bits, engine.acc_fmt.width)
+        tree_of = self._tree(operands, bits, engine.acc_fmt.width)
+        return chain.depth, *beside, *more, *tree_of, *self._loop(chain.depth)
 
     def _tree(self, inputs: int, bits: int, most: int) -> Amounts:
         """What the adders of a tree take (``psp_hw.cost.operators.tree``): its first level, and the tree behind that."""

@@ -6,24 +6,31 @@ Nothing here is a rule of thumb: a part or density is named only where a search 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+
+import numpy as np
 
 from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, shortages
 from psp_hw.dse.branches import least_depths
-from psp_hw.dse.choose import Choice, closest, possible
-from psp_hw.dse.densities import at_density, densities_below
+from psp_hw.dse.choose import Choice, Problem, closest, least_of, possible, ruled_out
+from psp_hw.dse.densities import at_density, densities_below, taps_at
 from psp_hw.dse.fifos import COMMON_DEPTHS
-from psp_hw.dse.options import CostArray
+from psp_hw.dse.options import CostArray, Options
 from psp_hw.dse.space import Design, Space, array, fifo_needs, quick_depths, search_space
 from psp_hw.errors import DoesNotFitError
+from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.target import Fps, Latency
 
 # Kinds of engines that are named as those that take most.
 NAMED = 3
+
+# Taps that a convolution costs as much as beside its own.
+TAPS_BESIDE = 2
 
 # No clock is proposed that FPGAs do not reach [ns].
 SHORTEST_NS = 1.5
@@ -69,31 +76,44 @@ def too_large(space: Space, goal: Fps, wanted: int, nearest: tuple[Choice, Desig
     )
 
 
-def nothing_fits(space: Space) -> str:
-    """Where the least design has what binds, and what would do; how much is missing an estimate says."""
-    return _said(space, space.intervals[-1], "", amounts=False)
+def nothing_fits(space: Space, depths: Mapping[str, int] | None = None) -> str:
+    """Where the least design has what binds, and what would do; how much is missing an estimate says.
+
+    Args:
+        depths: of its FIFOs [tokens], by channel, where they are known.
+    """
+    return _said(space, space.intervals[-1], "", depths, amounts=False)
 
 
-def _said(space: Space, interval: int, slower: str, *, amounts: bool = True) -> str:
+def _said(
+    space: Space,
+    interval: int,
+    slower: str,
+    depths: Mapping[str, int] | None = None,
+    *,
+    amounts: bool = True,
+) -> str:
     ways = [slower] if slower else []
-    part = larger_part(space, interval)
+    known = quick_depths(space, closest(space.problem, interval)) if depths is None else depths
+    part = larger_part(space, interval, known)
     if part is not None:
         ways.append(f"a larger part ({part.device} is enough)")
     thinner = densities_below(space.graph)
     density = lower_density(space, interval, thinner)
     if density is not None:
         ways.append(f"a density of {density:.0%} in every layer")
-    text = f"{_lacking(space, interval, amounts=amounts)}; "
+    text = f"{_lacking(space, interval, known, amounts=amounts)}; "
     text += f"what helps: {', or '.join(ways)}" if ways else "no part of this fabric is enough"
     if density is None and thinner:
         text += f"; no density down to {thinner[-1]:.0%} is enough"
     return text
 
 
-def _lacking(space: Space, interval: int, *, amounts: bool) -> str:
+def _lacking(space: Space, interval: int, depths: Mapping[str, int], *, amounts: bool) -> str:
     """What binds in the design that comes closest, and what takes most of it."""
     choice = closest(space.problem, interval)
-    needed = choice.total + fifo_needs(space, choice, space.problem.budget)
+    fifos = fifo_needs(space, choice, space.problem.budget, depths)
+    needed = choice.total + fifos
     worst = _shortages(needed, space.part)
     if (
         not worst
@@ -101,7 +121,7 @@ def _lacking(space: Space, interval: int, *, amounts: bool) -> str:
         return "resources bind together"
     first = worst[0].resource
     missing = f": {' and '.join(str(shortage) for shortage in worst)}" if amounts else ""
-    return f"{first.value} binds{missing}; most of it in {_where(space, choice, first)}"
+    return f"{first.value} binds{missing}; most of it in {_where(space, choice, fifos, first)}"
 
 
 def _shortages(needed: CostArray, part: Part) -> tuple[Shortage, ...]:
@@ -109,13 +129,13 @@ def _shortages(needed: CostArray, part: Part) -> tuple[Shortage, ...]:
     return shortages(Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram), part.resources)
 
 
-def _where(space: Space, choice: Choice, resource: Resource) -> str:
+def _where(space: Space, choice: Choice, fifos: CostArray, resource: Resource) -> str:
     """The kinds of engines that take most of a resource, how much, and the largest single engine."""
     at = list(Resource).index(resource)
     picked = zip(space.problem.options, choice.picks, strict=True)
     taken = {options.name: int(options.costs[pick][at]) for options, pick in picked}
     taken |= {name: int(cost[at]) for name, cost in space.others.items()}
-    kinds: dict[str, list[int]] = {"FIFO": [_fifos(space, choice, at)]}
+    kinds: dict[str, list[int]] = {"FIFO": [int((space.fifos.least + fifos)[at])]}
     for engine in space.flow.engines:
         kinds.setdefault(op_kind(engine), []).append(taken[engine.name])
     largest = sorted(kinds.items(), key=lambda one: (-sum(one[1]), one[0]))[:NAMED]
@@ -129,41 +149,82 @@ def _where(space: Space, choice: Choice, resource: Resource) -> str:
     return f"{', '.join(named)}{single}"
 
 
-def _fifos(space: Space, choice: Choice, at: int) -> int:
-    """What all FIFOs take of a resource."""
-    return int((space.fifos.least + fifo_needs(space, choice, space.problem.budget))[at])
-
-
-def larger_part(space: Space, interval: int) -> Part | None:
+def larger_part(space: Space, interval: int, depths: Mapping[str, int]) -> Part | None:
     """The part with the fewest LUTs on which a design meets an interval; of the same family where one does.
 
     Prices are kept per fabric, so what was found for one part of it holds for all.
+
+    Args:
+        depths: of FIFOs [tokens], by channel.
     """
-    depths = quick_depths(space, closest(space.problem, interval))
+    ways = space.fifos.ways(depths)
+    least = least_of(replace(space.problem, beside=ways), interval)
     others = [p for p in PARTS if p.fabric is space.part.fabric and p.device != space.part.device]
     others.sort(key=lambda part: (part.family is not space.part.family, part.resources.lut))
-    return next((part for part in others if _fits(space, interval, array(part.resources), depths)), None)
+    for part in others:
+        capacity = array(part.resources)
+        if (least <= capacity).all() and _fits(space, interval, capacity, ways):
+            return part
+    return None
 
 
 def lower_density(space: Space, interval: int, densities: Sequence[float]) -> float | None:
     """The first of some shares of kernel positions, descending, with which a design fits; None where none does."""
+    some = [density for density in densities if not _surely_too_dense(space, interval, density)]
+    if not some:
+        return None
     spaces: dict[float, Space] = {}
-    low, high = 0, len(densities)  # none before ``low`` is enough, ``high`` is where there is one
-    middle = high - 1  # the last first: mostly it is not enough either
+    low, high = 0, len(some)  # none before ``low`` is enough, ``high`` is where there is one
+    at = _likely(space, interval, some)
     while low < high:
-        if _is_enough(_thinner(space, densities[middle], spaces), space, interval):
-            high = middle
+        if _is_enough(_thinner(space, interval, some[at], spaces), space, interval):
+            high, at = at, at - 1
         else:
-            low = middle + 1
-        middle = (low + high) // 2
-    for density in densities[high:]:
-        if _is_enough(_thinner(space, density, spaces), space, interval, simulated=True):
+            low = at = at + 1
+    for density in some[high:]:
+        if _is_enough(_thinner(space, interval, density, spaces), space, interval, simulated=True):
             return density
     return None
 
 
-def _thinner(space: Space, density: float, spaces: dict[float, Space]) -> Space:
-    """The space of the network with a share of its kernel positions."""
+def _as_if(space: Space, interval: int, share: Callable[[Conv2d], float]) -> Problem:
+    """What is chosen in a part as if convolutions with a kernel took a share of what they take; FIFOs of the common depth."""
+    kernels = {op.name: op for op in space.graph.convolutions if op.kernel != (1, 1)}
+    shown = space.problem.shelf.at(interval)
+    options = []
+    for one, costs in zip(space.problem.options, shown.lists, strict=True):
+        op = kernels.get(one.name)
+        taken = costs if op is None else np.floor(costs * share(op)).astype(np.int64)
+        options.append(Options(one.name, one.plans, np.full(len(taken), interval), taken))
+    ways = space.fifos.ways({channel.name: COMMON_DEPTHS[0] for channel in space.flow.channels})
+    capacity = space.problem.capacity
+    return Problem(tuple(options), space.problem.fixed, capacity, capacity, ways)
+
+
+def _surely_too_dense(space: Space, interval: int, density: float) -> bool:
+    """Whether a part is too small even if convolutions with a kernel took as much less as they have fewer taps.
+
+    They hardly ever do: some of what they take is there whatever the taps, and larger multiplexers take less per input.
+    """
+    if any(op.requantize is None for op in space.graph.convolutions if op.kernel != (1, 1)):
+        return False  # then what follows may change too
+    return ruled_out(_as_if(space, interval, lambda op: taps_at(op, density) / len(op.taps)), interval)
+
+
+def _likely_share(density: float, op: Conv2d) -> float:
+    return (taps_at(op, density) + TAPS_BESIDE) / (len(op.taps) + TAPS_BESIDE)
+
+
+def _likely(space: Space, interval: int, densities: Sequence[float]) -> int:
+    """Where the density is that may well be the first to fit: convolutions take in proportion to their taps and a few more."""
+    for at, density in enumerate(densities[:-1]):
+        if possible(_as_if(space, interval, partial(_likely_share, density)), interval):
+            return at
+    return len(densities) - 1
+
+
+def _thinner(space: Space, interval: int, density: float, spaces: dict[float, Space]) -> Space:
+    """The space of the network with a share of its kernel positions, for one interval."""
     if density not in spaces:
         spaces[density] = search_space(
             at_density(space.graph, density),
@@ -173,6 +234,7 @@ def _thinner(space: Space, density: float, spaces: dict[float, Space]) -> Space:
             space.multipliers,
             maps=space.maps,
             like=space,
+            interval=interval,
         )
     return spaces[density]
 
@@ -194,10 +256,9 @@ def _is_enough(thinner: Space, space: Space, interval: int, *, simulated: bool =
             channel.name: max(COMMON_DEPTHS[0], least.get(channel.name, 0))
             for channel in thinner.flow.channels
         }
-    return _fits(thinner, within, space.problem.capacity, depths)
+    return _fits(thinner, within, space.problem.capacity, thinner.fifos.ways(depths))
 
 
-def _fits(space: Space, interval: int, capacity: CostArray, depths: Mapping[str, int]) -> bool:
-    """Whether a design meets an interval with so much of everything, FIFOs of some depths included."""
-    beside = space.fifos.ways(depths)
-    return possible(replace(space.problem, budget=capacity, capacity=capacity, beside=beside), interval)
+def _fits(space: Space, interval: int, capacity: CostArray, ways: tuple[CostArray, ...]) -> bool:
+    """Whether a design meets an interval with so much of everything, FIFOs in one of some ways included."""
+    return possible(replace(space.problem, budget=capacity, capacity=capacity, beside=ways), interval)

@@ -235,7 +235,9 @@ def _least(space: Space) -> Found:
     """The least design where nothing fits."""
     choice = cheapest(space.problem, space.intervals[-1])
     assert choice is not None
-    return Found(plan=finish(space, choice).plan, optimality=None, remedy=refusals.nothing_fits(space))
+    design = finish(space, choice)
+    remedy = refusals.nothing_fits(space, design.depths)
+    return Found(plan=design.plan, optimality=None, remedy=remedy)
 
 
 def _for_latency(space: Space, goal: Latency) -> Found:

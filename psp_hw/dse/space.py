@@ -110,6 +110,7 @@ def search_space(
     *,
     maps: bool = True,
     like: Space | None = None,
+    interval: int | None = None,
 ) -> Space:
     """Price everything once: options per convolution and map, and the sum of all that has none.
 
@@ -118,9 +119,10 @@ def search_space(
         multipliers: kinds that the back end can bind.
         maps: whether the back end can fold maps (``psp_hw.folding.maps``).
         like: a space of the same fabric, clock, multipliers and folds; engines that it has too are not priced again.
+        interval: the one interval that will be asked for; None where it may be any.
     """
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
-    catalog = Catalog(graph, part, clock, multipliers)
+    catalog = Catalog(graph, part, clock, multipliers, interval=interval)
     known = _same_engines(flow, graph, like) if like is not None else {}
     options = []
     fixed = price(ControlPort(), part.fabric)
@@ -214,9 +216,15 @@ def by_size(space: Space, choice: Choice, budget: CostArray) -> bool:
     return bool((choice.total + space.fifos.beyond(quick_depths(space, choice)) <= budget).all())
 
 
-def fifo_needs(space: Space, choice: Choice, budget: CostArray) -> CostArray:
-    """What the FIFOs of a choice take beyond the least depth [5]: depths by a quick rule, memories so that they fit if they can."""
-    known = quick_depths(space, choice)
+def fifo_needs(
+    space: Space, choice: Choice, budget: CostArray, depths: Mapping[str, int] | None = None
+) -> CostArray:
+    """What the FIFOs of a choice take beyond the least depth [5], in memories so that they fit if they can.
+
+    Args:
+        depths: of them [tokens], by channel; by a quick rule where none are given.
+    """
+    known = quick_depths(space, choice) if depths is None else depths
     return space.fifos.beyond(known, fifo_memories(space, choice, known, budget) or NO_MEMORIES)
 
 
@@ -236,11 +244,12 @@ def quick_depths(space: Space, choice: Choice) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """A plan with its FIFOs sized, its interval as simulated [cycles], and what it takes in all [5]."""
+    """A plan with its FIFOs sized, its interval as simulated [cycles], what it takes in all [5], and the depth of every FIFO [tokens]."""
 
     plan: FoldPlan
     interval: int
     total: CostArray
+    depths: Mapping[str, int]
 
 
 def folded(space: Space, choice: Choice) -> Folded:
@@ -283,6 +292,7 @@ def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Des
         plan=FoldPlan(nodes=one.nodes, fifo_depths=deep, fifo_memories=memories),
         interval=max(least, fifos.timeline.interval),
         total=choice.total + space.fifos.beyond(fifos.depths, memories),
+        depths=fifos.depths,
     )
 
 
@@ -291,10 +301,7 @@ def settle(space: Space, choice: Choice, budget: CostArray) -> Design | None:
     design = finish(space, choice, budget)
     if (design.total <= budget).all():
         return design
-    space.depths[choice.picks] = {
-        channel.name: design.plan.fifo_depths.get(channel.name, DEFAULT_FIFO_DEPTH)
-        for channel in space.flow.channels
-    }
+    space.depths[choice.picks] = design.depths
     return None
 
 

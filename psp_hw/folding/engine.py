@@ -8,6 +8,7 @@ every output at its end. Loops are flat: a step's cycles follow the previous ste
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from psp_hw.folding.connections import ConnectionTable
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind
 from psp_hw.folding.scan import Scan
-from psp_hw.folding.schedule import Schedule, token_per_cycle
+from psp_hw.folding.schedule import KEPT_SCHEDULES, Schedule, token_per_cycle
 from psp_hw.ir.ops import Add, AvgPool, Concat, Conv2d, MaxPool, Relu, Requantize
 from psp_hw.ir.types import TensorType
 
 
+@lru_cache(maxsize=KEPT_SCHEDULES)
 def _walk(scan: Scan, cycles_per_output: int) -> Schedule:
     writes = scan.writes()
     return Schedule(scan.reads(), writes, np.where(writes, cycles_per_output, 1).astype(np.int64))

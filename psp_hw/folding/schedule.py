@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from psp_hw.folding.scan import BoolArray
 
+# Schedules that are kept: engines of a network share most of theirs.
+KEPT_SCHEDULES = 4096
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Steps of one frame.
+    """Steps of one frame; equal only to itself. Its arrays are not to be written to.
 
     Args:
         reads: whether the step takes a token [steps].
@@ -35,7 +39,8 @@ def token_per_cycle(tokens: int) -> Schedule:
     return blocks_per_token(tokens, 1)
 
 
+@lru_cache(maxsize=KEPT_SCHEDULES)
 def blocks_per_token(tokens: int, blocks: int) -> Schedule:
-    """A token taken, worked on for some cycles and given."""
+    """A token taken, worked on for some cycles and given; the same schedule for the same numbers."""
     every = np.ones(tokens, dtype=np.bool_)
     return Schedule(every, every, np.full(tokens, blocks, dtype=np.int64))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from psp_hw.folding.dataflow import Channel
 from psp_hw.folding.engine import Engine
+from psp_hw.folding.schedule import Schedule
 
 # Cycles between the last position of a frame and the first of the next: the state before the loop and the one after it.
 # In published reports of one-loop processes, latency = trips + depth of the pipeline for 145 of 145 (docs/estimate.md),
@@ -45,9 +46,9 @@ class Depths:
         return self.pipelines.get(engine.name, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Program:
-    """One frame of an engine on its own clock.
+    """One frame of an engine on its own clock; equal only to itself.
 
     Args:
         at: position of each action [actions], ascending, in cycles.
@@ -62,14 +63,17 @@ class Program:
     length: int
 
 
-# A search simulates the same engines again and again.
-@lru_cache(maxsize=4096)
 def program(engine: Engine, depth: int) -> Program:
     """The actions of an engine whose pipeline is ``depth`` cycles deep; its arrays are not to be written to.
 
     A step reads at its first cycle; what it gives appears ``depth`` cycles after its last.
     """
-    schedule = engine.schedule()
+    return _program(engine.schedule(), depth)
+
+
+# A search simulates the same schedules again and again, and engines of a network share them.
+@lru_cache(maxsize=4096)
+def _program(schedule: Schedule, depth: int) -> Program:
     ends = np.cumsum(schedule.cycles)
     reading = (ends - schedule.cycles)[schedule.reads]
     writing = (ends - 1 + depth)[schedule.writes]

@@ -15,6 +15,7 @@ few sweeps do.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,12 @@ def _places(taken: npt.NDArray[np.bool_]) -> _Places:
     if len(places) and int(places[-1]) - int(places[0]) + 1 == len(places):
         return slice(int(places[0]), int(places[-1]) + 1)
     return places
+
+
+@lru_cache(maxsize=4096)
+def _read_and_written(steps: Program) -> tuple[_Places, _Places]:
+    """The actions that take and that give tokens; engines share programs."""
+    return _places(steps.reads), _places(steps.writes)
 
 
 class Link:
@@ -78,7 +85,7 @@ class Track:
         self.at: CycleArray = (
             steps.at - steps.length
         )  # of the frame that comes next, once ``enter`` has moved it on
-        self.reads, self.writes = _places(steps.reads), _places(steps.writes)
+        self.reads, self.writes = _read_and_written(steps)
         self.inputs: list[Link] = []
         self.outputs: list[Link] = []
         self.late = 0
@@ -90,7 +97,10 @@ class Track:
         self.written: list[CycleArray] = []
 
     def enter(self) -> None:
-        """Begin a frame, with its times guessed: as far behind the last frame as that was behind the one before it."""
+        """Begin a frame, with its times guessed: as far behind the last frame as that was behind the one before it.
+
+        A guess that is too early is put right quickly; tokens and slots that are guessed too late hold each other up.
+        """
         pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
         self.late = int(self.times[-1] - self.at[-1])
         for own in (self.at, self.read_early, self.write_early):
@@ -146,25 +156,36 @@ class Sweeps:
         return True
 
     def _update(self, track: Track, stale: list[bool]) -> None:
-        """Work one engine out anew; whom that concerns becomes stale."""
+        """Work one engine out anew; whom that concerns becomes stale.
+
+        What asks for more than before, and no more than a neighbour grants already, leaves the neighbour as it is.
+        """
         stalls = self._stalls(track)
         np.maximum.accumulate(stalls, out=stalls)
         stalls += track.at
         track.times = stalls
         if track.inputs:
-            read = stalls[track.reads]
-            if np.count_nonzero(read != track.read[-1]):
+            read, guess = stalls[track.reads], track.read[-1]
+            if np.count_nonzero(read != guess):
                 track.read[-1] = read
+                later = not np.count_nonzero(read < guess)
                 for link in track.inputs:
                     # A FIFO that holds a whole frame is freed by frames that no longer change.
-                    if link.depth is not None and link.depth < len(read):
-                        stale[link.source] = True
+                    if link.depth is None or link.depth >= len(read) or stale[link.source]:
+                        continue
+                    full = (
+                        self._tracks[link.source].written[-1][link.depth :] <= read[: len(read) - link.depth]
+                    )
+                    stale[link.source] = not later or bool(np.count_nonzero(full))
         if track.outputs:
-            written = stalls[track.writes]
-            if np.count_nonzero(written != track.written[-1]):
+            written, guess = stalls[track.writes], track.written[-1]
+            if np.count_nonzero(written != guess):
                 track.written[-1] = written
+                later = not np.count_nonzero(written < guess)
                 for link in track.outputs:
-                    stale[link.target] = True
+                    if not stale[link.target]:
+                        empty = self._tracks[link.target].read[-1] <= written
+                        stale[link.target] = not later or bool(np.count_nonzero(empty))
 
     def _stalls(self, track: Track) -> CycleArray:
         """Least stall that each action of the frame asks for [actions], in cycles; the first no less than the last frame's."""
@@ -257,14 +278,11 @@ def _wait_for_slots(stalls: CycleArray, track: Track, read: Sequence[CycleArray]
     tokens = len(read[-1])
     whole, part = divmod(depth, tokens)
     frame = len(read) - 1 - whole
-    if frame >= 0:
-        _raise(stalls, track, slice(part, None), read[frame][: tokens - part])
-    if part and frame >= 1:
-        _raise(stalls, track, slice(0, part), read[frame - 1][tokens - part :])
-
-
-def _raise(stalls: CycleArray, track: Track, some: slice, freed: CycleArray) -> None:
-    """Stalls of some writes, where their slots were freed later."""
+    if frame < 0:
+        return
+    freed, some = read[frame][: tokens - part], slice(part, None)
+    if part and frame:
+        freed, some = np.concatenate((read[frame - 1][tokens - part :], freed)), slice(None)
     asked = freed - track.write_early[some]
     if isinstance(track.writes, slice):
         written = stalls[track.writes][some]

@@ -20,7 +20,8 @@ from psp_hw.cost.engines import engine_bill
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.pricing import price_bill
-from psp_hw.dse.dense import MEMORIES, unbeaten
+from psp_hw.dse.beaten import unbeaten
+from psp_hw.dse.dense import MEMORIES
 from psp_hw.dse.maps import map_options
 from psp_hw.dse.prices import Site
 from psp_hw.dse.search import plan
