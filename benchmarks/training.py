@@ -14,7 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
+import shlex
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,8 +41,10 @@ from psp_hw.training.loop import run_phase
 from psp_hw.training.machine import Accelerator, Machine
 from psp_hw.training.modules import PruningPhase
 
+ROOT = Path(__file__).resolve().parents[1]
 GOAL = 0.95  # images per second of psp-hw as a share of the bare loop's
 WARM = 4  # steps that do not count
+SEED = 1  # of the images, their order and the initial weights
 
 
 class TimedBatches(Batches):
@@ -61,7 +68,7 @@ def now(device: torch.device) -> float:
 
 def made_up_split(spec: TrainSpec, images: int) -> Split:
     """Random images of the size of CIFAR-10."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(SEED)
     return Split(
         name="train",
         images=rng.normal(size=(images, 3, 32, 32)).astype(np.float32),
@@ -73,7 +80,7 @@ def made_up_split(spec: TrainSpec, images: int) -> Split:
 
 def engine_step(spec: TrainSpec, split: Split, machine: Machine) -> float:
     """Seconds of one step of psp-hw."""
-    batches = TimedBatches(split, spec.data, batch_size=spec.training.batch_size, seed=1)
+    batches = TimedBatches(split, spec.data, batch_size=spec.training.batch_size, seed=SEED)
     phase = PruningPhase(fresh_net(spec, split), spec.training, len(batches), spec.pruning, spec.engine)
     with tempfile.TemporaryDirectory() as scratch:
         run_phase(phase, batches, machine, name="train", run=Path(scratch))
@@ -119,10 +126,10 @@ def main() -> None:
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     base = preset(given.net)
-    base = replace(base, training=replace(base.training, batch_size=given.batch, epochs=1))
+    base = replace(base, seed=SEED, training=replace(base.training, batch_size=given.batch, epochs=1))
     split = made_up_split(base, given.batch * (given.steps + WARM))
     machine = Machine(accelerator=Accelerator(given.accelerator))
-    result = {
+    result = provenance(sys.argv[1:], given.accelerator) | {
         "net": given.net,
         "batch": given.batch,
         "accelerator": given.accelerator,
@@ -147,6 +154,35 @@ def main() -> None:
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "engine.json").write_text(text + "\n")
+
+
+def provenance(words: list[str], accelerator: str) -> dict[str, str | int]:
+    """Where figures come from: the command, the checkout, the machine.
+
+    Args:
+        words: of the command line.
+        accelerator: what the steps ran on.
+    """
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    device = torch.cuda.get_device_name() if accelerator == "cuda" else _processor()
+    return {
+        "command": shlex.join(["python", "benchmarks/training.py", *words]),
+        "commit": done.stdout.strip() or "unknown",
+        "hardware": f"{device}, {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "seed": SEED,
+    }
+
+
+def _processor() -> str:
+    """Name of the processor, and whether it multiplies bfloat16 itself; the architecture where the system does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    named = next((line.partition(":")[2] for line in text.splitlines() if line.startswith("model name")), "")
+    return (named.strip() or platform.machine()) + (" with AVX512-BF16" if "avx512_bf16" in text else "")
 
 
 def compare(spec: TrainSpec, split: Split, machine: Machine, rounds: int) -> dict[str, float]:
