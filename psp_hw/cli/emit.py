@@ -112,6 +112,8 @@ def command(
         if as_json:
             console.show_json(flow.refusal(request))
         raise
+    for sentence in result.notes:
+        console.note(sentence)
     console.say_rounding(source)
     if as_json:
         console.show_json(flow.document(result))

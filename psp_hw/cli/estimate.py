@@ -74,6 +74,8 @@ def command(
             exact=exact,
             progress=steps,
         )
+    for sentence in result.notes:
+        console.note(sentence)
     console.say_rounding(source)
     if as_json:
         console.show_json(flow.document(result))

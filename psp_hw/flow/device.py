@@ -9,24 +9,31 @@ from pathlib import Path
 
 from psp_hw.cost.boards import find_board
 from psp_hw.cost.devices import Family
-from psp_hw.cost.parts import Part, find_part
+from psp_hw.cost.parts import Part, find_part, nearest
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.errors import SpecError
+from psp_hw.spec.target import check_part_name
 
-_ITEM = re.compile(r"\s*([a-z0-9]+)\s*=\s*(-?\d+)\s*", re.IGNORECASE)
+_ITEM = re.compile(r"\s*([a-z0-9]+)\s*=\s*(-?[0-9]{1,15})\s*", re.IGNORECASE | re.ASCII)
 _NAMES = {resource.value.lower(): resource for resource in Resource} | {"bram": Resource.BRAM18}
 # What an unknown part must say for itself; flip-flops are twice the LUTs on every device of the table.
 _NEEDED = (Resource.DSP, Resource.LUT, Resource.BRAM18)
-# Families by how a part string begins, the longest first: whose LUTs, DSPs and delays an unknown part has.
-_BEGINNINGS = (
-    ("xc7z", Family.ZYNQ),
-    ("xc7", Family.ARTIX7),
-    ("xczu", Family.ZYNQUPLUS),
-    ("xck2", Family.ZYNQUPLUS),
-    ("xcau", Family.ARTIXUPLUS),
-    ("xcku", Family.KINTEXUPLUS),
-    ("xcvu", Family.VIRTEXUPLUS),
-    ("xcu", Family.VIRTEXUPLUS),
+# Families by how a part is called: whose LUTs, DSPs and delays an unknown part has. An UltraScale+ device has a p behind its
+# number, which an UltraScale device has not: xcku5p and xcku040.
+_FAMILIES = (
+    ("xc7z", r"xc7z", Family.ZYNQ),
+    ("xc7s", r"xc7s", Family.SPARTAN7),
+    ("xc7a", r"xc7a", Family.ARTIX7),
+    ("xc7k", r"xc7k", Family.KINTEX7),
+    ("xc7v", r"xc7v", Family.VIRTEX7),
+    ("xczu", r"xczu", Family.ZYNQUPLUS),
+    ("xck2", r"xck2", Family.ZYNQUPLUS),
+    ("xcau", r"xcau", Family.ARTIXUPLUS),
+    ("xcku5p", r"xcku[0-9]+p", Family.KINTEXUPLUS),
+    ("xcvu9p", r"xcvu[0-9]+p", Family.VIRTEXUPLUS),
+    ("xcku040", r"xcku[0-9]", Family.KINTEXU),
+    ("xcvu095", r"xcvu[0-9]", Family.VIRTEXU),
+    ("xcu", r"xcu[0-9]", Family.VIRTEXUPLUS),
 )
 
 
@@ -50,21 +57,56 @@ class DeviceRequest:
 NOTHING_MORE = DeviceRequest()
 
 
-def choose_part(name: str, request: DeviceRequest, *, recorded: Mapping[Resource, int] | None = None) -> Part:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A part and how it was asked for.
+
+    Args:
+        part: with no more of each resource than the budget allows.
+        budget: what was given.
+        note: a sentence where the part is not in the table; else empty.
+    """
+
+    part: Part
+    budget: Mapping[Resource, int]
+    note: str = ""
+
+
+def choose_part(
+    name: str,
+    request: DeviceRequest,
+    *,
+    recorded: Mapping[Resource, int] | None = None,
+    kept: Mapping[Resource, int] | None = None,
+) -> Chosen:
     """The part that is asked for, with no more of each resource than the budget allows.
 
     Args:
         recorded: what a design says its part has; it counts where the table does not know the part.
+        kept: the budget of a design, which counts where none is given.
 
     Raises:
-        SpecError: an unknown part without a full budget; a budget that is zero, negative or no budget.
+        SpecError: no name of a part; an unknown part without a full budget; a budget that is zero, negative or no budget.
     """
-    limits = _limits(request)
+    check_part_name(name.strip())
+    limits = _limits(request) or dict(kept or {})
     try:
         part = find_part(name)
     except SpecError:
-        return _unknown(name, {**(recorded or {}), **limits}, _family(name))
-    return replace(part, resources=_limited(part.resources, limits)) if limits else part
+        part = _unknown(name, {**(recorded or {}), **limits})
+        return Chosen(part=part, budget=limits, note="" if recorded else _stranger(part))
+    return Chosen(
+        part=replace(part, resources=_limited(part.resources, limits)) if limits else part, budget=limits
+    )
+
+
+def _stranger(part: Part) -> str:
+    """What is said of a part that nobody knows but whoever gave its budget."""
+    amounts = ", ".join(f"{amount:,} {resource.value}" for resource, amount in part.resources)
+    return (
+        f"the part {part.name!r} is not in the table: taken for a part of {part.family.value} with {amounts} "
+        f"({nearest(part.name)})"
+    )
 
 
 def board_of(part: str | None, request: DeviceRequest) -> tuple[str | None, float | None]:
@@ -117,10 +159,10 @@ def _limited(resources: Resources, limits: Mapping[Resource, int]) -> Resources:
 def _family(name: str) -> Family | None:
     plain = name.strip().lower()
     plain = plain if plain.startswith("xc") else f"xc{plain}"
-    return next((family for start, family in _BEGINNINGS if plain.startswith(start)), None)
+    return next((family for _, pattern, family in _FAMILIES if re.match(pattern, plain)), None)
 
 
-def _unknown(name: str, limits: Mapping[Resource, int], family: Family | None) -> Part:
+def _unknown(name: str, limits: Mapping[Resource, int]) -> Part:
     """A part that is not in the table, made of its budget.
 
     Raises:
@@ -128,11 +170,12 @@ def _unknown(name: str, limits: Mapping[Resource, int], family: Family | None) -
     """
     if not limits:
         return find_part(name)
+    family = _family(name)
     if family is None:
         raise SpecError(
             f"the part {name!r} is not known, nor the family it is of",
             where="part",
-            hint=f"describe a part whose name begins with {', '.join(start for start, _ in _BEGINNINGS)}",
+            hint=f"describe a part whose name begins with {', '.join(start for start, _, _ in _FAMILIES)}",
         )
     lacking = [resource.value.lower() for resource in _NEEDED if resource not in limits]
     if lacking:

@@ -12,6 +12,7 @@ from psp_hw.backends.folder import check_replaceable
 from psp_hw.backends.hls import emit as emit_hls
 from psp_hw.backends.hls4ml import Backend, IoType
 from psp_hw.backends.hls4ml import emit as emit_hls4ml
+from psp_hw.backends.made_for import MadeFor
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
@@ -52,6 +53,7 @@ class EmitSummary:
         design: the folder.
         files: relative to it, sorted.
         hardware: what it costs and how fast it is.
+        notes: what is to be known of part and calibration.
     """
 
     design: Path
@@ -60,6 +62,7 @@ class EmitSummary:
     clock_ns: float
     files: tuple[str, ...]
     hardware: HardwareSummary
+    notes: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -123,6 +126,12 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
         vectors=golden(source, planned.graph),
         out=out,
         report_files=render(_report(source, planned, hardware, request.goal)),
+        made_for=MadeFor(
+            available=settings.part.resources,
+            budget=settings.budget,
+            calibration=settings.constants,
+            optimality=planned.estimate.optimality,
+        ),
     )
     files = _write(planned, common, target, hls4ml)
     return EmitSummary(
@@ -132,6 +141,7 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
         clock_ns=settings.clock.period_ns,
         files=tuple(sorted(path.relative_to(out).as_posix() for path in files)),
         hardware=hardware,
+        notes=settings.notes,
     )
 
 
@@ -144,6 +154,7 @@ class Common:
     vectors: Vectors
     out: Path
     report_files: Mapping[str, str | bytes]
+    made_for: MadeFor
 
 
 def _write(
@@ -158,6 +169,7 @@ def _write(
             vectors=common.vectors,
             out=common.out,
             report_files=common.report_files,
+            made_for=common.made_for,
             backend=hls4ml[0],
             io_type=hls4ml[1],
         )
@@ -170,6 +182,7 @@ def _write(
         vectors=common.vectors,
         out=common.out,
         report_files=common.report_files,
+        made_for=common.made_for,
     )
 
 

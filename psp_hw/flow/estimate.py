@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from psp_hw.backends.base import Target
+from psp_hw.backends.folder import MANIFEST
+from psp_hw.backends.made_for import MadeFor, read_made_for
 from psp_hw.backends.plan_file import PLAN_NAME, load_plan
-from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration, load_calibration
+from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration, load_calibration, print_calibration
 from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
+from psp_hw.cost.optimality import Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource
 from psp_hw.dse import search
@@ -19,35 +26,41 @@ from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_par
 from psp_hw.flow.goal import GoalRequest, parse_folds
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.source import Source, SourceKind, number_at, read_graph, read_json, resolve, text_at
+from psp_hw.flow.source import Source, SourceKind, number_at, read_graph, resolve, text_at
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.report.model import HardwareSummary
 from psp_hw.units import Clock
 
-REPORT_NAME = "report.json"
+# Clocks are written with six digits.
+SAME_CLOCK = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A graph with the plan that was found for it, and what that costs.
-
-    Args:
-        optimality: how near the plan comes to the best, in words; of a design, what its own search found.
-    """
+    """A graph with the plan that was found for it, and what that costs."""
 
     graph: Graph
     plan: FoldPlan
     estimate: Estimate
-    optimality: str = ""
+
+    @property
+    def optimality(self) -> str:
+        """How near the plan comes to the best, in words; empty where nobody knows."""
+        return "" if self.estimate.optimality is None else str(self.estimate.optimality)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimateSummary:
-    """What ``psp-hw estimate`` says."""
+    """What ``psp-hw estimate`` says.
+
+    Args:
+        notes: what is to be known of part and calibration.
+    """
 
     planned: Planned
     hardware: HardwareSummary
+    notes: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -57,16 +70,30 @@ class EstimateSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The part, the clock, and the constants of the site."""
+    """The part, the clock, and the constants of the site.
+
+    Args:
+        budget: what limits the part; nothing where its whole is meant.
+        notes: what is to be known of part and calibration: a part that nobody knows, constants that are not given again.
+    """
 
     part: Part
     clock: Clock
     calibration: Calibration = NOT_CALIBRATED
+    budget: Mapping[Resource, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def searched(self) -> Part:
         """The part as the search sees it: calibration makes resources scarcer or ampler there."""
         return self.calibration.shrink(self.part) if self.calibration.factors else self.part
+
+    @property
+    def constants(self) -> str | None:
+        """Digest of the constants of the site; None where there are none."""
+        if not self.calibration.factors:
+            return None
+        return hashlib.sha256(print_calibration(self.calibration).encode()).hexdigest()[:16]
 
 
 def settings_of(
@@ -74,8 +101,11 @@ def settings_of(
 ) -> Settings:
     """What was asked; else, for a design, its own; else the defaults. A board brings its clock.
 
+    A design's own part is what its budget left of it, unless part, board or budget are asked for.
+
     Raises:
         SpecError: no such part, board or clock; a bad budget.
+        RunError: a design that does not say what it was made for.
     """
     part, usual = board_of(part, device)
     clock_ns = usual if clock_ns is None else clock_ns
@@ -84,49 +114,89 @@ def settings_of(
     period = clock_ns if clock_ns is not None else number_at(own, "clock_ns")
     period = DEFAULT_CLOCK_NS if period is None else period
     calibration = load_calibration(device.calibration) if device.calibration is not None else NOT_CALIBRATED
-    recorded = _recorded(source, name) if own else None
-    return Settings(
-        part=choose_part(name, device, recorded=recorded),
-        clock=Clock(period_ns=period),
-        calibration=calibration,
+    made_for = made_for_of(source)
+    known = made_for if made_for is not None and name == text_at(own, "part") else None
+    chosen = choose_part(
+        name,
+        device,
+        recorded=dict(known.available) if known is not None else None,
+        kept=known.budget if known is not None and part is None else None,
     )
+    found = Settings(
+        part=chosen.part, clock=Clock(period_ns=period), calibration=calibration, budget=chosen.budget
+    )
+    return replace(found, notes=tuple(_notes(found, chosen.note, made_for)))
 
 
-def _recorded(source: Source, part: str) -> dict[Resource, int]:
-    """What the report of a design says its part has; nothing where it has no report, or one of another part."""
-    file = source.path / REPORT_NAME
-    if not file.is_file():
-        return {}
-    report = read_json(file)
-    if text_at(report, "hardware", "part") != part:
-        return {}
-    amounts = ((one, number_at(report, "hardware", "available", one.value)) for one in Resource)
-    return {one: int(amount) for one, amount in amounts if amount is not None and amount >= 0}
+def _notes(found: Settings, of_part: str, made_for: MadeFor | None) -> Iterator[str]:
+    if of_part:
+        yield of_part
+    if made_for is not None and made_for.calibration is not None and made_for.calibration != found.constants:
+        given = (
+            "other constants are given"
+            if found.constants
+            else "without them estimates are those of the price list"
+        )
+        yield (
+            f"the design was searched with constants of its site (digest {made_for.calibration}): {given}; "
+            "--calibration FILE names them"
+        )
 
 
-def _recorded_optimality(source: Source, settings: Settings) -> str:
-    """What the report of a design says of its folds; nothing for another part or clock, for which they were not chosen."""
-    file = source.path / REPORT_NAME
-    report = read_json(file) if file.is_file() else {}
-    part, clock_ns = text_at(report, "hardware", "part"), number_at(report, "hardware", "clock_ns")
-    same = part == settings.part.name and clock_ns == settings.clock.period_ns
-    return (text_at(report, "hardware", "optimality") or "") if same else ""
+def made_for_of(source: Source) -> MadeFor | None:
+    """What a design remembers of its making; None for anything else, and where it remembers nothing.
+
+    Raises:
+        RunError: it does not read.
+    """
+    if source.kind is not SourceKind.DESIGN:
+        return None
+    return read_made_for(source.manifest, str(source.path / MANIFEST))
+
+
+def _own_optimality(source: Source, settings: Settings, maps: bool) -> Optimality | None:
+    """What the search for a design found; None for any part, clock, budget, constants or folding of maps but its own."""
+    own = made_for_of(source)
+    clock_ns = number_at(source.manifest, "clock_ns")
+    if own is None or clock_ns is None or maps is not folds_maps(source):
+        return None
+    same = (
+        settings.part.name == text_at(source.manifest, "part")
+        and settings.part.resources == own.available
+        and math.isclose(settings.clock.period_ns, clock_ns, rel_tol=SAME_CLOCK)
+        and settings.constants == own.calibration
+    )
+    return own.optimality if same else None
+
+
+def _of_budget(found: Optimality | None, settings: Settings) -> Optimality | None:
+    """The same with its limits called by their name: a search knows a part alone."""
+    if found is None or not settings.budget:
+        return found
+    return replace(found, within=found.within.replace("the part", "the budget"))
+
+
+def folds_maps(source: Source) -> bool:
+    """Whether affine maps and thresholds are folded where nobody names a back end: those of hls4ml do not fold them."""
+    own = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
+    return own != Target.HLS4ML.value
 
 
 def plan_for(
-    source: Source, settings: Settings, goal: GoalRequest, progress: Progress, *, maps: bool = True
+    source: Source, settings: Settings, goal: GoalRequest, progress: Progress, *, maps: bool | None = None
 ) -> Planned:
     """Find a plan for the goal and estimate it; a design keeps its own plan where nothing else is asked.
 
     Args:
-        maps: whether the back end can fold affine maps and thresholds.
+        maps: whether the back end can fold affine maps and thresholds; None: that of the design can, or any can.
     """
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
+    maps = folds_maps(source) if maps is None else maps
     own = source.path / PLAN_NAME
-    searched: search.Found | None = None
+    optimality, remedy = None, ""
     if source.kind is SourceKind.DESIGN and not goal.asked and own.is_file():
-        plan = load_plan(own)
+        plan, optimality = load_plan(own), _own_optimality(source, settings, maps)
     elif goal.point is not None:
         progress.step("searching the front", 0, None)
         plan = point_plan(graph, settings.searched, settings.clock, goal.point, maps=maps)
@@ -134,17 +204,12 @@ def plan_for(
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)
         searched = search.search(graph, settings.searched, settings.clock, goal.goal, folds=folds, maps=maps)
-        plan = searched.plan
+        plan, optimality, remedy = searched.plan, _of_budget(searched.optimality, settings), searched.remedy
     if goal.least_fifos:
         progress.step("making FIFOs shallower", 0, None)
         plan = least_fifos(graph, plan, settings.part, settings.clock)
     found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
-    if searched is not None:
-        found = replace(found, optimality=searched.optimality, remedy=searched.remedy)
-    known = "" if found.optimality is None else str(found.optimality)
-    if searched is None and source.kind is SourceKind.DESIGN and not goal.asked:
-        known = _recorded_optimality(source, settings)
-    return Planned(graph=graph, plan=plan, estimate=found, optimality=known)
+    return Planned(graph=graph, plan=plan, estimate=replace(found, optimality=optimality, remedy=remedy))
 
 
 def estimate(
@@ -163,11 +228,12 @@ def estimate(
         PspHwError: a bad part, clock, fold or source; a frame rate that the part does not reach.
     """
     source = resolve(path, exact=exact)
-    planned = plan_for(source, settings_of(source, part, clock_ns, device), goal, progress or Silent())
+    settings = settings_of(source, part, clock_ns, device)
+    planned = plan_for(source, settings, goal, progress or Silent())
     hardware = summarize(
         planned.graph, planned.plan, planned.estimate, target="", optimality=planned.optimality
     )
-    return EstimateSummary(planned=planned, hardware=hardware)
+    return EstimateSummary(planned=planned, hardware=hardware, notes=settings.notes)
 
 
 def document(result: EstimateSummary) -> dict[str, object]:

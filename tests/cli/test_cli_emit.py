@@ -152,7 +152,7 @@ def test_estimate_says_what_emit_reports(
     assert all({"name", "op", "taps", "cycles", "resources"} <= set(layer) for layer in made["layers"])  # type: ignore[attr-defined]
     assert made["fps"] >= 5000  # type: ignore[operator]
     assert made["optimality"]["measure"] == "cost"  # type: ignore[index]
-    assert made | {"optimality": None} == of_design  # a design keeps its plan; nothing is searched
+    assert made == of_design  # a design keeps its plan and what was found of it; nothing is searched
     report = json.loads((tmp_path / "d" / "report.json").read_text())["hardware"]
     for key in ("cycles", "fps", "resources", "utilization", "fits"):
         assert made[key] == report[key]

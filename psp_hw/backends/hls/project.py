@@ -17,6 +17,7 @@ from psp_hw.backends.hls.layers import layer, template_of, token
 from psp_hw.backends.hls.literals import int_type
 from psp_hw.backends.hls.render import render
 from psp_hw.backends.hls.storage import fifo_pragmas
+from psp_hw.backends.made_for import KEY, MadeFor, to_json
 from psp_hw.backends.names import identifiers, pascal
 from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.backends.templates import template_dir
@@ -29,6 +30,7 @@ from psp_hw.folding.ports import check_ports
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.store import files_of
 from psp_hw.ir.types import TensorType
+from psp_hw.spec.target import check_part_name
 from psp_hw.units import Clock
 
 SCRIPTS = {Target.VIVADO: "vivado_hls.tcl", Target.VITIS: "vitis_hls.tcl"}
@@ -46,6 +48,7 @@ def emit(
     vectors: Vectors,
     out: Path,
     report_files: Mapping[str, str | bytes] | None = None,
+    made_for: MadeFor | None = None,
 ) -> tuple[Path, ...]:
     """Write the design folder of a graph under a plan.
 
@@ -58,6 +61,7 @@ def emit(
         vectors: golden vectors for the testbench.
         out: the folder; a design of ours that stands there is replaced in one step.
         report_files: further files by name, such as ``report.html``.
+        made_for: what the manifest remembers of the request.
 
     Returns:
         The files written, sorted.
@@ -68,7 +72,14 @@ def emit(
     """
     check_replaceable(out)
     files = design_files(
-        graph, plan, part=part, clock=clock, target=target, vectors=vectors, report_files=report_files or {}
+        graph,
+        plan,
+        part=part,
+        clock=clock,
+        target=target,
+        vectors=vectors,
+        report_files=report_files or {},
+        made_for=made_for,
     )
     return write_folder(out, files)
 
@@ -82,8 +93,10 @@ def design_files(
     target: Target,
     vectors: Vectors,
     report_files: Mapping[str, str | bytes],
+    made_for: MadeFor | None = None,
 ) -> dict[str, bytes]:
     """Content of every file of a design, by path relative to its folder; the same bytes for the same arguments."""
+    check_part_name(part)
     vectors.check(graph)
     dataflow = build(graph, plan)
     check_ports(dataflow)
@@ -99,7 +112,7 @@ def design_files(
     files["tb/vectors/outputs.txt"] = print_vectors(vectors.outputs).encode()
     for name, content in report_files.items():
         files[name] = content.encode() if isinstance(content, str) else content
-    files[MANIFEST] = _manifest(design, graph, channels, files).encode()
+    files[MANIFEST] = _manifest(design, graph, channels, files, made_for).encode()
     return files
 
 
@@ -300,7 +313,11 @@ def ap_types_dir() -> Path:
 
 
 def _manifest(
-    design: c.DesignContext, graph: Graph, channels: Mapping[str, Channel], files: Mapping[str, bytes]
+    design: c.DesignContext,
+    graph: Graph,
+    channels: Mapping[str, Channel],
+    files: Mapping[str, bytes],
+    made_for: MadeFor | None,
 ) -> str:
     document = {
         "kind": DESIGN_KIND,
@@ -311,6 +328,7 @@ def _manifest(
         "target": design.target,
         "part": design.part,
         "clock_ns": float(design.clock_ns),
+        KEY: None if made_for is None else to_json(made_for),
         "source_hash": design.source_hash,
         "input": _port(graph.input.type),
         "output": _port(graph.types[graph.output.name]),

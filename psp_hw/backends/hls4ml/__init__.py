@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from psp_hw.backends.hls4ml.project import Backend, IoType, emit
+from psp_hw.backends.hls4ml.project import emit
+from psp_hw.backends.hls4ml.settings import Backend, IoType
 
 __all__ = ["Backend", "IoType", "emit"]

@@ -11,7 +11,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors, so
 from psp_hw.backends.folder import MANIFEST, check_replaceable, write_folder
 from psp_hw.backends.hls.project import print_vectors
 from psp_hw.backends.hls4ml.model import layer_names, layer_specs
+from psp_hw.backends.hls4ml.settings import Backend, IoType, Settings
 from psp_hw.backends.hls4ml.specs import INPUT_NAME, LayerSpec, layer_list, precision_config
+from psp_hw.backends.made_for import KEY, MadeFor, to_json
 from psp_hw.backends.names import identifiers
 from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.backends.templates import template_dir
@@ -42,67 +43,6 @@ STAMP_LETTER = "p"  # no number in YAML begins with it, nor has a hexadecimal st
 HERE = "."
 
 
-class Backend(Enum):
-    """The back end of hls4ml; the value is its name there."""
-
-    VIVADO = "Vivado"
-    VITIS = "Vitis"
-
-    @classmethod
-    def parse(cls, word: str) -> Backend:
-        """The back end of a word, in letters of any size.
-
-        Raises:
-            SpecError: there is no such back end.
-        """
-        for backend in cls:
-            if backend.value.lower() == word.lower():
-                return backend
-        known = ", ".join(backend.value.lower() for backend in cls)
-        raise SpecError(
-            f"hls4ml has no back end {word!r} that we write for", where="--backend", hint=f"there are {known}"
-        )
-
-
-class IoType(Enum):
-    """How layers of hls4ml are joined: streams of pixels, or arrays of whole frames."""
-
-    STREAM = "io_stream"
-    PARALLEL = "io_parallel"
-
-    @classmethod
-    def parse(cls, word: str) -> IoType:
-        """The member of a word, as ``io_stream`` or ``stream``.
-
-        Raises:
-            SpecError: there is none.
-        """
-        for io_type in cls:
-            if word in (io_type.value, io_type.value.removeprefix("io_")):
-                return io_type
-        known = ", ".join(io_type.value for io_type in cls)
-        raise SpecError(
-            f"hls4ml joins layers in no way {word!r}", where="--io-type", hint=f"there are {known}"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a project is made for.
-
-    Args:
-        part: full name of the part.
-        clock: the clock to aim at.
-        io_type: how layers are joined.
-        backend: the back end of hls4ml.
-    """
-
-    part: str
-    clock: Clock
-    io_type: IoType = IoType.STREAM
-    backend: Backend = Backend.VITIS
-
-
 def emit(
     graph: Graph,
     plan: FoldPlan,
@@ -114,6 +54,7 @@ def emit(
     io_type: IoType = IoType.STREAM,
     backend: Backend = Backend.VITIS,
     report_files: Mapping[str, str | bytes] | None = None,
+    made_for: MadeFor | None = None,
 ) -> tuple[Path, ...]:
     """Write the hls4ml project of a graph under a plan.
 
@@ -127,6 +68,7 @@ def emit(
         io_type: how layers are joined.
         backend: the back end of hls4ml.
         report_files: further files by name, such as ``report.html``.
+        made_for: what the manifest remembers of the request.
 
     Returns:
         The files written, sorted.
@@ -137,7 +79,7 @@ def emit(
     """
     check_replaceable(out)
     settings = Settings(part=part, clock=clock, io_type=io_type, backend=backend)
-    return write_folder(out, project_files(graph, plan, settings, vectors, report_files or {}))
+    return write_folder(out, project_files(graph, plan, settings, vectors, report_files or {}, made_for))
 
 
 def project_files(
@@ -146,6 +88,7 @@ def project_files(
     settings: Settings,
     vectors: Vectors,
     report_files: Mapping[str, str | bytes],
+    made_for: MadeFor | None = None,
 ) -> dict[str, bytes]:
     """Content of every file of a project, by path relative to its folder; the same bytes for the same arguments."""
     vectors.check(graph)
@@ -175,7 +118,7 @@ def project_files(
         name: content.encode() if isinstance(content, str) else content
         for name, content in report_files.items()
     }
-    manifest = _manifest(about, graph, files).encode()  # reports are written again later
+    manifest = _manifest(about, graph, files, made_for).encode()  # reports are written again later
     return {**files, **reports, MANIFEST: manifest}
 
 
@@ -378,7 +321,7 @@ def _render(template: str, about: About) -> str:
     return environment.get_template(template).render(design=about)
 
 
-def _manifest(about: About, graph: Graph, files: Mapping[str, bytes]) -> str:
+def _manifest(about: About, graph: Graph, files: Mapping[str, bytes], made_for: MadeFor | None) -> str:
     document = {
         "kind": DESIGN_KIND,
         "format": DESIGN_FORMAT,
@@ -388,6 +331,7 @@ def _manifest(about: About, graph: Graph, files: Mapping[str, bytes]) -> str:
         "target": Target.HLS4ML.value,
         "part": about.part,
         "clock_ns": about.clock_ns,
+        KEY: None if made_for is None else to_json(made_for),
         "io_type": about.io_type,
         "backend": about.backend,
         "source_hash": about.source_hash,

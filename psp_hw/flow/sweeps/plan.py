@@ -129,7 +129,7 @@ def planned(request: SweepRequest) -> Plan:
         name=request.name or folder.resolve().name,
         folder=folder,
         storage=shown_storage(request.storage, folder),
-        part=choose_part(part or DEFAULT_PART, request.device).name,
+        part=choose_part(part or DEFAULT_PART, request.device).part.name,
         clock_ns=clock,
     )
 

@@ -65,6 +65,9 @@ def test_part_strings_of_every_form_are_read(name, device, package, speed, writt
     [
         ("xc7z02clg400-1", "did you mean xc7z020"),
         ("xczu9-ffvb1156", "did you mean xczu9eg"),
+        ("xc7z999", "did you mean xc7z"),
+        ("7z999", "did you mean xc7z"),
+        ("xcku77p", "did you mean xcku"),
         ("xc7z020clg40q0", "'clg40q0' after xc7z020 is no package"),
         ("xc7z020clg4001", "did you mean xc7z020clg400-1?"),
         ("7z020clg4001", "did you mean xc7z020clg400-1?"),

@@ -41,14 +41,14 @@ def test_a_board_brings_part_and_clock():
 
 
 def test_a_budget_limits_the_part_and_never_enlarges_it():
-    whole = choose_part("xc7z020", DeviceRequest()).resources
-    part = choose_part("xc7z020", DeviceRequest(budget="lut=20000, bram18=100000", dsp=120)).resources
+    whole = choose_part("xc7z020", DeviceRequest()).part.resources
+    part = choose_part("xc7z020", DeviceRequest(budget="lut=20000, bram18=100000", dsp=120)).part
 
-    assert (120, 20000, whole.ff, whole.bram18, 0) == part.amounts
+    assert (120, 20000, whole.ff, whole.bram18, 0) == part.resources.amounts
 
 
 def test_an_unknown_part_is_its_budget():
-    part = choose_part("xczu99eg", DeviceRequest(budget="dsp=500,lut=60000,bram18=300"))
+    part = choose_part("xczu99eg", DeviceRequest(budget="dsp=500,lut=60000,bram18=300")).part
 
     assert Family.ZYNQUPLUS is part.family
     assert (500, 60000, 120000, 300, 0) == part.resources.amounts
@@ -56,13 +56,13 @@ def test_an_unknown_part_is_its_budget():
 
 def test_an_unknown_part_of_a_design_has_what_its_report_says():
     recorded = {Resource.DSP: 500, Resource.LUT: 60000, Resource.BRAM18: 300, Resource.FF: 90000}
-    part = choose_part("xczu99eg", DeviceRequest(budget="lut=50000"), recorded=recorded)
+    part = choose_part("xczu99eg", DeviceRequest(budget="lut=50000"), recorded=recorded).part
 
     assert (500, 50000, 90000, 300, 0) == part.resources.amounts
 
 
 def test_the_table_counts_more_than_what_a_report_says():
-    part = choose_part("xc7z020", DeviceRequest(), recorded={Resource.LUT: 1})
+    part = choose_part("xc7z020", DeviceRequest(), recorded={Resource.LUT: 1}).part
 
     assert find_part("xc7z020") == part
 
@@ -75,6 +75,8 @@ def test_the_table_counts_more_than_what_a_report_says():
         ("xc7z020", DeviceRequest(budget="lut=0"), "a budget of 0 LUT"),
         ("xc7z020", DeviceRequest(budget="dsp=1.5"), "is no budget"),
         ("xc7z020", DeviceRequest(budget=""), "is no budget"),
+        ("xc7z020", DeviceRequest(budget="dsp=١٢"), "is no budget"),
+        ("xc7z020", DeviceRequest(budget="d\u017fp=12"), "is no budget"),
         ("xc7z020", DeviceRequest(budget="luts=5"), "unknown resource 'luts'"),
         ("xc7z020", DeviceRequest(budget="dsp=1,dsp=2"), "dsp is given twice"),
         ("xc7z020", DeviceRequest(budget="dsp=1", dsp=2), "dsp is given twice"),
@@ -110,6 +112,71 @@ def test_a_part_of_no_known_family_says_how_names_begin() -> None:
     budget = DeviceRequest(budget="dsp=100,lut=50000,bram18=100")
 
     with pytest.raises(
-        SpecError, match=r"'5cgx' is not known, nor the family it is of .* begins with xc7z, xc7, xczu"
+        SpecError, match=r"'5cgx' is not known, nor the family it is of .* begins with xc7z, xc7s, xc7a"
     ):
         choose_part("5cgx", budget)
+
+
+def test_the_budget_of_a_design_counts_where_none_is_given() -> None:
+    kept = {Resource.DSP: 40, Resource.LUT: 20000}
+
+    assert choose_part("xc7z020", DeviceRequest(), kept=kept).part.resources.dsp == 40
+    other = choose_part("xc7z020", DeviceRequest(dsp=30), kept=kept)
+    assert (30, 53200) == (other.part.resources.dsp, other.part.resources.lut)
+    assert {Resource.DSP: 30} == other.budget
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("xcku041-ffva1156-2-e", Family.KINTEXU),
+        ("xcku7p-ffva676-1-e", Family.KINTEXUPLUS),
+        ("ku7p", Family.KINTEXUPLUS),
+        ("xcvu100", Family.VIRTEXU),
+        ("xcvu17p", Family.VIRTEXUPLUS),
+        ("xcu999", Family.VIRTEXUPLUS),
+        ("xc7k999t", Family.KINTEX7),
+    ],
+)
+def test_an_unknown_part_is_of_the_family_that_its_name_says(name: str, family: Family) -> None:
+    budget = DeviceRequest(budget="dsp=500,lut=60000,bram18=300")
+
+    assert family is choose_part(name, budget).part.family
+
+
+def test_a_part_that_only_its_budget_describes_is_said_with_the_nearest_of_the_table() -> None:
+    chosen = choose_part("xc7z02", DeviceRequest(budget="dsp=10,lut=90000,bram18=100"))
+
+    assert (
+        "the part 'xc7z02' is not in the table: taken for a part of zynq with 10 DSP, 90,000 LUT, 180,000 FF, 100 BRAM18, 0 URAM "
+        "(did you mean xc7z020 or xc7z012s or xc7z100? `psp-hw parts` lists all)"
+    ) == chosen.note
+    assert choose_part("xc7z020", DeviceRequest(dsp=5)).note == ""
+
+
+def test_nothing_is_noted_of_a_part_that_a_design_remembers() -> None:
+    recorded = {Resource.DSP: 500, Resource.LUT: 60000, Resource.BRAM18: 300}
+
+    assert choose_part("xczu99eg", DeviceRequest(), recorded=recorded).note == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xc7z}; exec touch pwn; list {",
+        "xc7z020\n#include <pwn>",
+        "xc7z[exec touch pwn]",
+        "xc7z$HOME",
+        "xc7z020\\",
+        "xc7z٠٢٠",
+        "xc7z" + "0" * 37,
+        "",
+    ],
+)
+def test_what_is_no_name_of_a_part_is_refused_whatever_its_budget(name: str) -> None:
+    budget = DeviceRequest(budget="dsp=220,lut=53200,bram18=280")
+
+    with pytest.raises(
+        SpecError, match=r"is no name of a part .*letters, digits and dashes alone, at most 40"
+    ):
+        choose_part(name, budget)

@@ -5,43 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from sample_graphs import Builder
+from small_designs import small_design
 
-from psp_hw.backends.base import Target, Vectors
-from psp_hw.backends.hls import emit
 from psp_hw.cli.main import run
-from psp_hw.cost.parts import find_part
-from psp_hw.dse.search import plan
 from psp_hw.errors import SpecError
 from psp_hw.flow.goal import GoalRequest
-from psp_hw.sim.values import Simulator
-from psp_hw.units import Clock
-
-PART = "xc7z020clg400-1"
-CLOCK = Clock(period_ns=10.0)
 
 
 @pytest.fixture
 def design(tmp_path: Path) -> Path:
-    make = Builder(6, 6, 2)
-    make.conv(4, source="image")
-    make.conv(4)
-    graph = make.graph()
-    codes = np.random.default_rng(1).integers(0, 4, size=(1, 6, 6, 2))
-    vectors = Vectors(inputs=codes, outputs=Simulator(graph).run(codes))
-    emit(
-        graph,
-        plan(graph, find_part(PART), CLOCK),
-        part=PART,
-        clock=CLOCK,
-        target=Target.VIVADO,
-        vectors=vectors,
-        out=tmp_path / "design",
-        report_files={},
-    )
-    return tmp_path / "design"
+    return small_design(tmp_path / "design")
 
 
 def test_a_picture_a_table_and_json_are_written(design, capsys):
