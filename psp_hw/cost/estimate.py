@@ -301,6 +301,7 @@ class OptimalityJson(TypedDict):
     bound: float
     gap: float
     proven: bool
+    within: str
 
 
 class EstimateJson(TypedDict):
@@ -363,6 +364,7 @@ def optimality_json(found: Optimality) -> OptimalityJson:
         bound=found.bound,
         gap=found.gap,
         proven=found.proven,
+        within=found.within,
     )
 
 

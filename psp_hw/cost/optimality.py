@@ -25,7 +25,7 @@ class Optimality:
         measure: of what.
         reached: by the plan.
         bound: no choice has less.
-        within: the budget, in words.
+        within: the budget and what else was given, in words: every claim is about the designs within.
     """
 
     measure: Measure
@@ -54,11 +54,11 @@ class Optimality:
                     f"{self.gap:.2%} is left to gain."
                 )
             case Measure.COST if self.proven:
-                return "Folds: proven to be the cheapest that meet the goal."
+                return f"Folds: proven to be the cheapest within {self.within} that meet the goal."
             case Measure.COST:
                 return (
-                    f"Folds: they take {self.reached:.1%} of the part, resources added up; nothing that meets the goal takes under "
-                    f"{self.bound:.1%}."
+                    f"Folds: they take {self.reached:.1%} of the part, resources added up; nothing within {self.within} that meets the "
+                    f"goal takes under {self.bound:.1%}."
                 )
             case _:
                 assert_never(self.measure)
