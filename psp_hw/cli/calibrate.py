@@ -23,7 +23,7 @@ def command(
     """Learn from synthesis reports of your own designs.
 
     Reads csynth reports of Vivado HLS and Vitis HLS and utilization reports of Vivado, shows estimate beside synthesis, and writes a
-    file that estimate, emit, explore and report take with --calibration.
+    file that estimate, emit, explore, sweep and report take with --calibration.
     """
     from psp_hw.cost.resources import Resource
     from psp_hw.flow import calibrate as flow
@@ -36,7 +36,7 @@ def command(
     head = ("Module", "Stage", *(resource.value for resource in Resource))
     rows = [
         (
-            sample.module or "(the design)",
+            f"{sample.module} (the whole design)" if sample.whole else sample.module,
             sample.stage.value,
             *(f"{guess:,} / {sample.reported.of(resource):,}" for resource, guess in sample.estimated),
         )
@@ -44,11 +44,6 @@ def command(
     ]
     console.show("estimated / reported:")
     console.show_table(head, rows, text_columns=2)
-    for (stage, resource), factor in found.calibration.factors.items():
-        console.show(
-            f"{resource.value} in {stage.value}: times {factor.value:g} (median error then {factor.error:.0%}, "
-            f"{factor.samples} modules)"
-        )
-    for path in found.ignored:
-        console.show(f"of no engine: {path}")
+    for line in flow.lines(found):
+        console.show(line)
     console.next_step("use it", f"psp-hw estimate SOURCE --calibration {as_word(found.file)}")

@@ -1,20 +1,20 @@
 """Constants of a site: how much its tools' reports differ from the price list, as one factor per stage and resource.
 
-A factor scales what every engine takes. So a plan is searched on a part with that much less of the resource, and the estimate
-says that much more: the same designs, compared as the site's tools see them.
+A factor scales the total of a resource. So a plan is searched on a part with that much less of it, and the estimate says that
+much more: the same designs, compared as the site's tools see them. Both are exact: what fits the one fits the other.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
+from psp_hw.cost.devices import Fabric
 from psp_hw.cost.parts import Part
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource, Resources
@@ -22,21 +22,12 @@ from psp_hw.errors import DataError, reason
 
 KIND = "psp-hw calibration"
 MAX_BYTES = 1 << 20
-# Estimates below this say too little of a resource to learn from.
-LEAST_AMOUNT = 10
 # A factor beyond these is a report of something else.
 LEAST, MOST = 0.1, 10.0
 MOST_ERROR = 1000.0  # that a calibration says of itself
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """What was estimated for a module and what its report says."""
-
-    stage: Stage
-    module: str
-    estimated: Resources
-    reported: Resources
+MOST_MODULES = 10**9
+# Modules from which the error of a factor is known well enough to rely on it.
+LEAST_MODULES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +35,22 @@ class Factor:
     """reported / estimated of a resource.
 
     Args:
+        value: what an estimate is multiplied with.
         samples: modules behind it.
-        error: median absolute error that remains [share].
+        error: median absolute error of a module under the factor of the others [share]; None where there is no other.
+        worst: what modules that hold nine tenths of the amount need at most, as a multiple of their estimate under the factor of the
+            others, 1 or more; None where there are too few modules to know.
     """
 
     value: float
     samples: int
-    error: float
+    error: float | None = None
+    worst: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there are enough modules to say how far off it is."""
+        return self.worst is not None and self.samples >= LEAST_MODULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +59,12 @@ class Calibration:
 
     Args:
         tools: that the reports are from.
+        fabric: of the devices that the reports are of; None where nobody says.
     """
 
     factors: Mapping[tuple[Stage, Resource], Factor]
     tools: tuple[str, ...] = ()
+    fabric: Fabric | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", MappingProxyType(dict(self.factors)))
@@ -72,102 +74,106 @@ class Calibration:
         found = self.factors.get((stage, resource))
         return found.value if found is not None else 1.0
 
-    def apply(self, resources: Resources, stage: Stage) -> Resources:
-        """An estimate as this site's reports would have it, rounded down so that what was searched to fit fits."""
-        return _scaled(resources, lambda resource: self.factor(stage, resource))
+    def is_of(self, part: Part) -> bool:
+        """Whether the reports are of such devices, as far as the calibration says."""
+        return self.fabric is None or self.fabric is part.fabric
 
-    def shrink(self, part: Part) -> Part:
-        """The part as it looks to the uncalibrated price list: what it has, divided by the factors of RTL synthesis."""
-        return replace(
-            part,
-            resources=_scaled(
-                part.resources, lambda resource: 1.0 / self.factor(Stage.RTL_SYNTHESIS, resource)
-            ),
+    def apply(self, resources: Resources, stage: Stage = Stage.RTL_SYNTHESIS) -> Resources:
+        """A total as this site's reports would have it, rounded up: it fits a part if and only if it fits the part as seen."""
+        return _resources([math.ceil(amount) for amount in self._scaled(resources, stage)])
+
+    def shrink(self, part: Part) -> SeenPart:
+        """The part as it looks to the price list: what it has, divided by the factors of RTL synthesis, rounded down."""
+        room = [
+            math.floor(amount / self._exact(Stage.RTL_SYNTHESIS, resource))
+            for resource, amount in part.resources
+        ]
+        return SeenPart(
+            name=part.name,
+            device=part.device,
+            family=part.family,
+            package=part.package,
+            speed=part.speed,
+            source=part.source,
+            resources=_resources(room),
+            real=part,
+            calibration=self,
         )
 
-    @property
-    def expected_factors(self) -> Mapping[Resource, float]:
-        """What RTL synthesis needs of a calibrated resource at the median error of the reports, as a multiple of its estimate."""
-        return {
-            resource: 1.0 + factor.error
-            for (stage, resource), factor in self.factors.items()
-            if stage is Stage.RTL_SYNTHESIS
-        }
+    def shares(self, parts: Sequence[Resources], stage: Stage = Stage.RTL_SYNTHESIS) -> list[Resources]:
+        """What each part of a design takes: their sum is what ``apply`` says of the whole, each within one of its own.
 
-    @property
-    def statement(self) -> str:
-        """How far off calibrated numbers were on the reports that they were fitted to."""
-        words = [
-            f"{resource.value} {factor.error:.0%} ({factor.samples} modules)"
-            for (stage, resource), factor in self.factors.items()
-            if stage is Stage.RTL_SYNTHESIS
+        All are rounded down, then those with the largest remainders up until the sum is reached.
+        """
+        total = self.apply(Resources.total(list(parts)), stage)
+        exact = [self._scaled(part, stage) for part in parts]
+        columns = [
+            _rounded([amounts[at] for amounts in exact], whole) for at, whole in enumerate(total.amounts)
         ]
-        if not words:
-            return "Resources after RTL synthesis are not calibrated: the reports were of C synthesis alone."
-        return f"Resources are calibrated; on the reports they were fitted to the median error is {', '.join(words)}."
+        return [_resources([column[row] for column in columns]) for row in range(len(parts))]
+
+    def _scaled(self, resources: Resources, stage: Stage) -> list[Fraction]:
+        return [amount * self._exact(stage, resource) for resource, amount in resources]
+
+    def _exact(self, stage: Stage, resource: Resource) -> Fraction:
+        """A factor as the decimal number that it is written as."""
+        return Fraction(repr(self.factor(stage, resource)))
 
 
 NOT_CALIBRATED = Calibration(factors={})
 
 
-def calibrate(samples: Sequence[Sample], tools: Sequence[str] = ()) -> Calibration:
-    """One factor per stage and resource: the weighted median of reported / estimated, large modules counting more.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPart(Part):
+    """A part as the price list sees it, for a search to compare amounts of the list with.
 
-    It makes the sum of the absolute errors least.
-
-    Raises:
-        DataError: nothing can be learnt, or a factor is beyond reason.
+    Args:
+        real: what it has in truth.
+        calibration: what makes the difference.
     """
-    factors = {}
-    for stage in Stage:
-        for resource in Resource:
-            pairs = [
-                (sample.estimated.of(resource), sample.reported.of(resource))
-                for sample in samples
-                if sample.stage is stage and sample.estimated.of(resource) >= LEAST_AMOUNT
-            ]
-            if pairs:
-                factors[stage, resource] = _factor(pairs, stage, resource)
-    if not factors:
-        raise DataError(
-            f"the reports hold nothing to learn from: every estimate is below {LEAST_AMOUNT}",
-            where="calibrate",
-        )
-    return Calibration(factors=factors, tools=tuple(sorted({tool for tool in tools if tool})))
+
+    real: Part
+    calibration: Calibration = field(hash=False)
 
 
-def _factor(pairs: list[tuple[int, int]], stage: Stage, resource: Resource) -> Factor:
-    estimated = np.array([pair[0] for pair in pairs], dtype=np.float64)
-    reported = np.array([pair[1] for pair in pairs], dtype=np.float64)
-    ratios = reported / estimated
-    order = np.argsort(ratios, kind="stable")
-    weights = np.cumsum(estimated[order])
-    value = float(ratios[order][np.searchsorted(weights, weights[-1] / 2)])
-    if not LEAST <= value <= MOST:
-        raise DataError(
-            f"{resource.value} in {stage.value}: reports say {value:.3g} times the estimate",
-            where="calibrate",
-            hint="are these the reports of this design, whole and for this part?",
-        )
-    errors = np.abs(estimated * value - reported) / np.maximum(reported, 1.0)
-    return Factor(
-        value=round(value, 4), samples=len(pairs), error=round(min(MOST_ERROR, float(np.median(errors))), 4)
-    )
+def _rounded(amounts: Sequence[Fraction], total: int) -> list[int]:
+    """Whole numbers with a given sum, each next to its amount."""
+    found = [math.floor(amount) for amount in amounts]
+    order = sorted(range(len(amounts)), key=lambda at: (found[at] - amounts[at], at))
+    for at in order[: total - sum(found)]:
+        found[at] += 1
+    return found
 
 
-def print_calibration(found: Calibration) -> str:
-    """The calibration as JSON text."""
-    entries = [
+def _resources(amounts: Sequence[int]) -> Resources:
+    dsp, lut, ff, bram18, uram = amounts
+    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+
+
+def entries(found: Calibration) -> list[dict[str, str | int | float | None]]:
+    """Every factor as plain values."""
+    return [
         {
             "stage": stage.value,
             "resource": resource.value,
             "factor": factor.value,
             "samples": factor.samples,
             "error": factor.error,
+            "worst": factor.worst,
         }
         for (stage, resource), factor in found.factors.items()
     ]
-    return json.dumps({"kind": KIND, "tools": list(found.tools), "factors": entries}, indent=2) + "\n"
+
+
+def print_calibration(found: Calibration) -> str:
+    """The calibration as JSON text."""
+    document = {
+        "kind": KIND,
+        "tools": list(found.tools),
+        "fabric": found.fabric.value if found.fabric is not None else None,
+        "factors": entries(found),
+    }
+    return json.dumps(document, indent=2) + "\n"
 
 
 def load_calibration(path: Path) -> Calibration:
@@ -184,32 +190,45 @@ def load_calibration(path: Path) -> Calibration:
         document = json.loads(content.decode("utf-8"))
         if document["kind"] != KIND:
             raise ValueError(f"kind is {document['kind']!r}, expected {KIND!r}")
-        factors = {
-            (Stage(entry["stage"]), Resource(entry["resource"])): Factor(
-                value=_number(entry["factor"], LEAST, MOST),
-                samples=int(entry["samples"]),
-                error=_number(entry["error"], 0.0, MOST_ERROR),
-            )
-            for entry in document["factors"]
-        }
-        return Calibration(factors=factors, tools=tuple(str(tool) for tool in document["tools"]))
+        fabric = document.get("fabric")
+        return Calibration(
+            factors=_factors(document["factors"]),
+            tools=tuple(str(tool) for tool in document["tools"]),
+            fabric=None if fabric is None else Fabric(fabric),
+        )
     except OSError as error:
         raise DataError(
             error.strerror or str(error), where=str(path), hint="psp-hw calibrate writes one"
         ) from error
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"holds no calibration: {reason(error)}", where=str(path), hint="psp-hw calibrate writes one"
         ) from error
+
+
+def _factors(listed: Sequence[Mapping[str, object]]) -> dict[tuple[Stage, Resource], Factor]:
+    factors: dict[tuple[Stage, Resource], Factor] = {}
+    for entry in listed:
+        stage, resource = Stage(entry["stage"]), Resource(entry["resource"])
+        if (stage, resource) in factors:
+            raise ValueError(f"{resource.value} in {stage.value} stands twice")
+        samples = _number(entry["samples"], 1, MOST_MODULES)
+        if samples != int(samples):
+            raise ValueError(f"{samples!r} modules")
+        factors[stage, resource] = Factor(
+            value=_number(entry["factor"], LEAST, MOST),
+            samples=int(samples),
+            error=_optional(entry.get("error"), 0.0, MOST_ERROR),
+            worst=_optional(entry.get("worst"), 1.0, MOST_ERROR),
+        )
+    return factors
+
+
+def _optional(value: object, least: float, most: float) -> float | None:
+    return None if value is None else _number(value, least, most)
 
 
 def _number(value: object, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
         raise ValueError(f"{value!r} is outside {least:g} .. {most:g}")
     return float(value)
-
-
-def _scaled(resources: Resources, factor: Callable[[Resource], float]) -> Resources:
-    amounts = (math.floor(round(amount * factor(resource), 6)) for resource, amount in resources)
-    dsp, lut, ff, bram18, uram = amounts
-    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TypedDict
 
 from psp_hw.cost.bill import ControlPort, Fifo
@@ -18,6 +17,7 @@ from psp_hw.cost.prices import Stage
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, advice, shortages
+from psp_hw.cost.trust import EXPECTED_ERROR, EXPECTED_FACTORS, expected_error, expected_factors
 from psp_hw.folding.dataflow import Channel, Dataflow, build
 from psp_hw.folding.engine import ConvEngine, Engine
 from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
@@ -25,15 +25,6 @@ from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind
 from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import Timeline, simulate
 from psp_hw.units import Clock
-
-CYCLES_ERROR = "Cycles: those of loops with II = 1 as scheduled; pipeline depths are modelled, within about 2 cycles per engine."
-EXPECTED_ERROR = (
-    f"{CYCLES_ERROR} Resources: no synthesis report of these engines exists yet. On published hls4ml layers, with factors fitted on "
-    "other repositories, the median error is under 1 % (DSP, block RAM) and 12 % (LUT, FF), but 32 % (LUT) and 41 % (FF) and more for one layer in ten; "
-    "expect a factor of 1.5 to 2 for LUT and FF until a report of your own says more."
-)
-# The worse end of that: what synthesis may need of a resource, as a multiple of its estimate.
-EXPECTED_FACTORS: Mapping[Resource, float] = MappingProxyType({Resource.LUT: 2.0, Resource.FF: 2.0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +81,7 @@ class Estimate:
         part, clock: what it was estimated for.
         layers: engines in topological order.
         fifos: channels, in the order of the dataflow.
-        control: what belongs to no engine: the AXI4-Lite port.
+        control, control_c_synthesis: what belongs to no engine: the AXI4-Lite port, after RTL and in C synthesis.
         latency: first cycle to the end of the last cycle of a lone first frame [cycles].
         interval: between frames in the steady state [cycles].
         simulated: whether latency and interval come from the dataflow simulation; else they are those of a design whose
@@ -106,6 +97,7 @@ class Estimate:
     layers: tuple[LayerEstimate, ...]
     fifos: tuple[FifoEstimate, ...]
     control: Resources
+    control_c_synthesis: Resources
     latency: int
     interval: int
     simulated: bool
@@ -122,7 +114,7 @@ class Estimate:
     @property
     def c_synthesis(self) -> Resources:
         """Everything together as the C synthesis report will say."""
-        return Resources.total([self.control, *(layer.c_synthesis for layer in self.layers)])
+        return Resources.total([self.control_c_synthesis, *(layer.c_synthesis for layer in self.layers)])
 
     @property
     def fps(self) -> float:
@@ -167,7 +159,7 @@ def estimate(
     """Cycles and resources of a graph under a plan.
 
     Args:
-        calibration: of the site whose tools will build it.
+        calibration: of the site whose tools will build it. It scales totals; what engines take is rounded so that it adds up to them.
         simulated: simulate the dataflow in time (resnet20: tenths of a second); else latency and interval are those of
             a design whose FIFOs are never full (resnet20: milliseconds).
 
@@ -175,41 +167,36 @@ def estimate(
         SpecError: the plan does not suit the graph, or the dataflow deadlocks.
     """
     flow = build(graph, plan)
-    layers, fifos = [], []
+    fifos = [_fifo(channel, part) for channel in flow.channels]
+    rtl, c_synthesis = [price(ControlPort(), part.fabric)], [price(ControlPort(), part.fabric)]
     cycles: dict[str, EngineCycles] = {}
-    for channel in flow.channels:
-        fifos.append(_fifo(channel, part))
     for engine in flow.engines:
         found = engine_bill(engine, graph, part.fabric, clock)
         cycles[engine.name] = engine_cycles(engine, found.pipeline.depth)
         read = [fifo for fifo in fifos if fifo.target == engine.name]
-        rtl = price_bill(found.items, part.fabric, Stage.RTL_SYNTHESIS)
-        c_synthesis = price_bill(found.items, part.fabric, Stage.C_SYNTHESIS)
-        layers.append(
-            _layer(
-                engine,
-                cycles[engine.name],
-                resources=calibration.apply(
-                    Resources.total([rtl, *(fifo.resources for fifo in read)]), Stage.RTL_SYNTHESIS
-                ),
-                c_synthesis=calibration.apply(
-                    Resources.total([c_synthesis, *(fifo.c_synthesis for fifo in read)]), Stage.C_SYNTHESIS
-                ),
-            )
-        )
+        for amounts, stage in ((rtl, Stage.RTL_SYNTHESIS), (c_synthesis, Stage.C_SYNTHESIS)):
+            own = price_bill(found.items, part.fabric, stage)
+            amounts.append(Resources.total([own, *(_of_stage(fifo, stage) for fifo in read)]))
+    control, *left = calibration.shares(rtl, Stage.RTL_SYNTHESIS)
+    control_in_c, *said = calibration.shares(c_synthesis, Stage.C_SYNTHESIS)
+    layers = tuple(
+        _layer(engine, cycles[engine.name], resources=resources, c_synthesis=in_c)
+        for engine, resources, in_c in zip(flow.engines, left, said, strict=True)
+    )
     depths = {name: one.depth for name, one in cycles.items()}
     latency, interval = _times(flow, depths, simulated=simulated)
     return Estimate(
         part=part,
         clock=clock,
-        layers=tuple(layers),
+        layers=layers,
         fifos=tuple(fifos),
-        control=calibration.apply(price(ControlPort(), part.fabric), Stage.RTL_SYNTHESIS),
+        control=control,
+        control_c_synthesis=control_in_c,
         latency=latency,
         interval=max(interval, least_interval(list(cycles.values()))),
         simulated=simulated,
-        expected_error=f"{CYCLES_ERROR} {calibration.statement}" if calibration.factors else EXPECTED_ERROR,
-        expected_factors={**EXPECTED_FACTORS, **calibration.expected_factors},
+        expected_error=expected_error(calibration, part),
+        expected_factors=expected_factors(calibration, part),
     )
 
 
@@ -219,6 +206,10 @@ def _times(flow: Dataflow, depths: Mapping[str, int], *, simulated: bool) -> tup
         return timeline.latency, timeline.interval
     every = frozenset(channel.name for channel in flow.channels)
     return simulate(flow, depths=depths, unbounded=every, max_frames=1).latency, 0
+
+
+def _of_stage(fifo: FifoEstimate, stage: Stage) -> Resources:
+    return fifo.resources if stage is Stage.RTL_SYNTHESIS else fifo.c_synthesis
 
 
 def _fifo(channel: Channel, part: Part) -> FifoEstimate:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from psp_hw.cost.estimate import CYCLES_ERROR, EXPECTED_ERROR
+from psp_hw.cost import trust
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
@@ -167,8 +167,7 @@ def left_to_save(front: Front) -> str:
 
 def expected_error(settings: Settings) -> str:
     """How far off the points may be."""
-    calibration = settings.calibration
-    return f"{CYCLES_ERROR} {calibration.statement}" if calibration.factors else EXPECTED_ERROR
+    return trust.expected_error(settings.calibration, settings.part)
 
 
 def document(found: Exploration) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from psp_hw import __version__
 from psp_hw.backends.base import source_hash
 from psp_hw.backends.plan_file import PLAN_NAME
+from psp_hw.cost.calibration import Calibration
 from psp_hw.flow.calibrate import synthesis_of
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
@@ -57,7 +58,8 @@ def make_report(
 ) -> Report:
     """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
     goal = GoalRequest()
-    planned = plan_for(source, settings_of(source, part, clock_ns, device), goal, Silent())
+    settings = settings_of(source, part, clock_ns, device)
+    planned = plan_for(source, settings, goal, Silent())
     target = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
     training = training_of(source)
     return Report(
@@ -74,12 +76,12 @@ def make_report(
         ),
         checks=() if source.kind is SourceKind.ONNX else checks_of(source.path),
         provenance=provenance(source, goal),
-        synthesis=_synthesis(source),
+        synthesis=_synthesis(source, settings.calibration),
     )
 
 
-def _synthesis(source: Source) -> tuple[SynthesisRow, ...]:
-    """Estimate beside synthesis, where a design holds reports of its tools."""
+def _synthesis(source: Source, calibration: Calibration) -> tuple[SynthesisRow, ...]:
+    """Estimate, as calibrated, beside synthesis, where a design holds reports of its tools."""
     if source.kind is not SourceKind.DESIGN or not (source.path / PLAN_NAME).is_file():
         return ()
     return tuple(
@@ -90,5 +92,5 @@ def _synthesis(source: Source) -> tuple[SynthesisRow, ...]:
                 (resource.value, guess, sample.reported.of(resource)) for resource, guess in sample.estimated
             ),
         )
-        for sample in synthesis_of(source)
+        for sample in synthesis_of(source, calibration)
     )

@@ -177,7 +177,7 @@ class CheckSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisRow:
-    """What the price list says of a module, without calibration, beside what a tool's report says.
+    """What was estimated for a module, calibrated where the report is, beside what a tool's report says.
 
     Args:
         module: an engine, or the whole design.

@@ -63,6 +63,7 @@ _HIERARCHY = {
 _CELLS = ("tableheader", "tablecell")
 # What a report may say: no part holds, and no design takes, more than so many digits can.
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_PART = re.compile(r"[A-Za-z0-9-]{1,40}")
 _CYCLES = re.compile(r"[0-9]{1,18}")
 # How an export names the module of a cell, the most telling first.
 _MODULE_NAMES = ("ORIG_REF_NAME", "REF_NAME", "CELL")
@@ -77,6 +78,8 @@ class SynthesisReport:
         stage: which synthesis.
         module: the module that it is about, as the tool calls it; empty where the report does not say.
         tool: as ``Vitis HLS 2023.2``; empty where the report does not say.
+        part: as the tool writes it; empty where the report does not say.
+        clock_ns: period that was aimed at [ns]; None where the report does not say.
         resources: what the module takes.
         latency, interval: of C synthesis [cycles], the worst case; None where the tool knows none.
     """
@@ -88,6 +91,8 @@ class SynthesisReport:
     resources: Resources
     latency: int | None
     interval: int | None
+    part: str = ""
+    clock_ns: float | None = None
 
 
 def read_report(path: Path) -> SynthesisReport:
@@ -119,7 +124,7 @@ def read_reports(path: Path) -> tuple[SynthesisReport, ...]:
         return _xml(path, text)
     if "== Utilization Estimates" in text:
         return (_csynth_text(path, text),)
-    if found := _of_vivado(path, list(_rows(text)), _design(text), _vivado(text)):
+    if found := _of_vivado(path, list(_rows(text)), _design(text), _vivado(text), _device(text)):
         return found
     raise DataError(
         "is no synthesis report",
@@ -143,7 +148,7 @@ def _xml(path: Path, text: str) -> tuple[SynthesisReport, ...]:
         [cell.get("contents", "").strip() for cell in row if cell.tag in _CELLS]
         for row in root.iter("tablerow")
     ]
-    if reports := _of_vivado(path, [cells for cells in rows if cells], "", "Vivado"):
+    if reports := _of_vivado(path, [cells for cells in rows if cells], "", "Vivado", ""):
         return reports
     raise DataError(
         "has neither AreaEstimates nor AreaReport nor a table of utilization",
@@ -164,6 +169,8 @@ def _csynth_xml(path: Path, root: ElementTree.Element, found: ElementTree.Elemen
         resources=_resources(amounts, path),
         latency=_cycles(root.findtext(f"{overall}Worst-caseLatency")),
         interval=_cycles(root.findtext(f"{overall}Interval-max")),
+        part=_part(root.findtext("UserAssignments/Part")),
+        clock_ns=_period(root.findtext("UserAssignments/TargetClockPeriod")),
     )
 
 
@@ -172,7 +179,8 @@ def _export(path: Path, root: ElementTree.Element, found: ElementTree.Element) -
     version = (root.findtext("RunData/VIVADO_VERSION") or "").strip().removeprefix("v.")
     tool = f"Vivado {version}" if version else ""
     amounts = {_EXPORTED[child.tag]: _whole(child.text, path) for child in found if child.tag in _EXPORTED}
-    reports = [_left(path, "", tool, _resources(amounts, path))]
+    clock_ns = _period(root.findtext("TimingReport/TargetClockPeriod"))
+    reports = [_left(path, "", tool, _resources(amounts, path), clock_ns=clock_ns)]
     for module in root.iterfind("RtlModules/RtlModule"):
         listed = module.find("Resources")
         name = next((module.get(key, "") for key in _MODULE_NAMES if module.get(key)), "")
@@ -182,11 +190,20 @@ def _export(path: Path, root: ElementTree.Element, found: ElementTree.Element) -
             _EXPORTED[key]: _whole(value, path) for key, value in listed.attrib.items() if key in _EXPORTED
         }
         none = dict.fromkeys(_NEEDED, 0)
-        reports.append(_left(path, name.rpartition("/")[2], tool, _resources(none | parts, path)))
+        resources = _resources(none | parts, path)
+        reports.append(_left(path, name.rpartition("/")[2], tool, resources, clock_ns=clock_ns))
     return tuple(reports)
 
 
-def _left(path: Path, module: str, tool: str, resources: Resources) -> SynthesisReport:
+def _left(
+    path: Path,
+    module: str,
+    tool: str,
+    resources: Resources,
+    *,
+    part: str = "",
+    clock_ns: float | None = None,
+) -> SynthesisReport:
     """What RTL synthesis or implementation left of a module."""
     return SynthesisReport(
         path=path,
@@ -196,6 +213,8 @@ def _left(path: Path, module: str, tool: str, resources: Resources) -> Synthesis
         resources=resources,
         latency=None,
         interval=None,
+        part=part,
+        clock_ns=clock_ns,
     )
 
 
@@ -209,6 +228,7 @@ def _csynth_text(path: Path, text: str) -> SynthesisReport:
             pairs = zip(columns[1:], cells[1:], strict=False)
             amounts = {_COLUMNS[name]: _whole(cell, path) for name, cell in pairs if name in _COLUMNS}
     version = re.search(r"^\* Version:\s*(\S+)", text, re.MULTILINE)
+    part = re.search(r"^\* Target device:\s*(\S+)", text, re.MULTILINE)
     module = re.search(r"Report for '([^']+)'", text)
     return SynthesisReport(
         path=path,
@@ -218,19 +238,31 @@ def _csynth_text(path: Path, text: str) -> SynthesisReport:
         resources=_resources(amounts, path),
         latency=None,
         interval=None,
+        part=_part(part[1]) if part else "",
+        clock_ns=_aimed_at(text),
     )
 
 
-def _of_vivado(path: Path, rows: list[list[str]], design: str, tool: str) -> tuple[SynthesisReport, ...]:
+def _aimed_at(text: str) -> float | None:
+    """The period of the table of clocks [ns]."""
+    rows = iter(_rows(text))
+    if not any(cells[:2] == ["Clock", "Target"] for cells in rows):
+        return None
+    return _period(next(rows, ["", ""])[1])
+
+
+def _of_vivado(
+    path: Path, rows: list[list[str]], design: str, tool: str, part: str
+) -> tuple[SynthesisReport, ...]:
     """What tables of ``report_utilization`` say; nothing where they are no such tables."""
     if any(cells[0] == "Site Type" for cells in rows):
-        return (_utilization(path, rows, design, tool),)
+        return (_utilization(path, rows, design, tool, part),)
     if any(cells[:2] == ["Instance", "Module"] for cells in rows):
-        return _hierarchy(path, rows, tool)
+        return _hierarchy(path, rows, tool, part)
     return ()
 
 
-def _utilization(path: Path, rows: list[list[str]], design: str, tool: str) -> SynthesisReport:
+def _utilization(path: Path, rows: list[list[str]], design: str, tool: str, part: str) -> SynthesisReport:
     amounts: dict[Resource, int] = {}
     for cells in rows:
         resource = _SITES.get(cells[0].rstrip("*"))
@@ -240,10 +272,10 @@ def _utilization(path: Path, rows: list[list[str]], design: str, tool: str) -> S
             amounts[resource] = round(2 * _number(cells[1], path))
         else:
             amounts[resource] = _whole(cells[1], path)
-    return _left(path, design, tool, _resources(amounts, path))
+    return _left(path, design, tool, _resources(amounts, path), part=part)
 
 
-def _hierarchy(path: Path, rows: list[list[str]], tool: str) -> tuple[SynthesisReport, ...]:
+def _hierarchy(path: Path, rows: list[list[str]], tool: str, part: str) -> tuple[SynthesisReport, ...]:
     """Every module with what it holds in all; lines in brackets are what a module holds beside its children."""
     columns: list[str] = []
     reports: list[SynthesisReport] = []
@@ -257,7 +289,7 @@ def _hierarchy(path: Path, rows: list[list[str]], tool: str) -> tuple[SynthesisR
                     resource, each = _HIERARCHY[column]
                     amounts[resource] = amounts.get(resource, 0) + each * _whole(cell, path)
             module = cells[0] if cells[1] == "(top)" else cells[1]
-            reports.append(_left(path, module, tool, _resources(amounts, path)))
+            reports.append(_left(path, module, tool, _resources(amounts, path), part=part))
     if not reports:
         raise DataError("lists no module", where=str(path))
     return tuple(reports)
@@ -267,6 +299,12 @@ def _design(text: str) -> str:
     """The design that a text of Vivado is about."""
     found = re.search(r"^\|?\s*Design\s*:\s*(\S+)", text, re.MULTILINE)
     return found[1] if found else ""
+
+
+def _device(text: str) -> str:
+    """The device that a text of Vivado is about, as ``7z020clg400-1``."""
+    found = re.search(r"^\|?\s*Device\s*:\s*(\S+)", text, re.MULTILINE)
+    return _part(found[1]) if found else ""
 
 
 def _vivado(text: str) -> str:
@@ -306,6 +344,18 @@ def _number(text: str | None, path: Path) -> float:
 
 def _whole(text: str | None, path: Path) -> int:
     return round(_number(text, path))
+
+
+def _part(text: str | None) -> str:
+    """A part string; empty where the text is none."""
+    plain = (text or "").strip()
+    return plain if _PART.fullmatch(plain) else ""
+
+
+def _period(text: str | None) -> float | None:
+    """A clock period [ns], with or without its unit; None where the text is none."""
+    plain = (text or "").strip().removesuffix("ns").strip()
+    return float(plain) if _AMOUNT.fullmatch(plain) and float(plain) > 0 else None
 
 
 def _cycles(text: str | None) -> int | None:
