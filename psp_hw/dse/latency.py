@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from psp_hw.dse.choose import Choice, Problem, affordable, chosen
+from psp_hw.dse.choose import Choice, Problem, affordable, chosen, cost_of
 from psp_hw.dse.options import CostArray, Options
-from psp_hw.dse.space import Design, Space, alone, fit, interval_of, settle
+from psp_hw.dse.space import Design, Space, alone, fit, interval_of, settle, with_least_fifos
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import FoldPlan, NodePlan, extents
 from psp_hw.folding.schedule import Schedule
@@ -33,23 +33,48 @@ def slowed(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> tup
     Args:
         fastest: a choice that is fast enough and fits.
     """
+    found = _together(space, fastest, wanted, budget)
+    return _cheapest(space, (_one_by_one(space, found, wanted, budget), found, fastest), budget)
+
+
+def _cheapest(space: Space, choices: Sequence[Choice], budget: CostArray) -> tuple[Choice, Design]:
+    """The choice that costs least with its FIFOs sized; those that cost more even with the least FIFOs are not looked at."""
+    prices = space.problem.prices
+    least = {one.picks: cost_of(space.problem, with_least_fifos(space, one, budget)) for one in choices}
+    best: tuple[Choice, Design] | None = None
+    cost = math.inf
+    for choice in sorted({one.picks: one for one in choices}.values(), key=lambda one: least[one.picks]):
+        design = settle(space, choice, budget) if least[choice.picks] < cost else None
+        if design is not None and design.total @ prices < cost:
+            best, cost = (choice, design), float(design.total @ prices)
+    assert best is not None, "the fastest was settled before"
+    return best
+
+
+def _together(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> Choice:
+    """The choice of the longest interval that is in time and fits with its FIFOs, as far as found.
+
+    Bisection asks good choices whose FIFOs are as deep as every choice needs them; from where that ends, steps of growing length
+    lead back to one that fits.
+    """
     reached = interval_of(space, fastest)
-    slower = [interval for interval in space.intervals if interval >= reached]
-    found, low, high = fastest, 0, len(slower) - 1
+    slower = [interval for interval in space.intervals if interval > reached]
+    problem = space.within(budget)
+    low, high = 0, len(slower)
     while low < high:
-        middle = (low + high + 1) // 2
-        choice = fit(space, budget, slower[middle])
+        middle = (low + high) // 2
+        choice = affordable(problem, slower[middle], thorough=False).choice
         if choice is not None and alone(space, choice) <= wanted:
-            found, low = choice, middle
+            low = middle + 1
         else:
-            high = middle - 1
-    designs = [
-        (choice, design)
-        for choice in dict.fromkeys((_one_by_one(space, found, wanted, budget), found, fastest))
-        if (design := settle(space, choice, budget)) is not None
-    ]
-    assert designs, "the fastest was settled before"
-    return min(designs, key=lambda one: float(one[1].total @ space.problem.prices))
+            high = middle
+    step = 1
+    while low > 0:
+        choice = fit(space, budget, slower[low - 1])
+        if choice is not None and alone(space, choice) <= wanted:
+            return choice
+        low, step = low - step, 2 * step
+    return fastest
 
 
 def _one_by_one(space: Space, found: Choice, wanted: int, budget: CostArray) -> Choice:

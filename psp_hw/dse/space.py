@@ -33,8 +33,8 @@ from psp_hw.folding.plan import (
 )
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import op_constants
-from psp_hw.sim.cycles import simulate
-from psp_hw.sim.process import RESTART_CYCLES
+from psp_hw.sim.cycles import Running
+from psp_hw.sim.process import RESTART_CYCLES, Depths
 from psp_hw.units import Clock
 
 # Channels of a graph whose FIFOs are sized, and chosen with all else, in a few milliseconds.
@@ -80,6 +80,8 @@ class Space:
     multipliers: frozenset[MultiplierKind]  # that the back end can bind
     maps: bool  # whether it can fold maps
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
+    latencies: dict[tuple[int, ...], int] = field(default_factory=dict)  # of a lone frame, by choice
+    pipelines: dict[tuple[str, NodePlan | None], int] = field(default_factory=dict)  # their depths
     flows: dict[tuple[int, ...], Folded] = field(default_factory=dict)  # by choice, the last few
     problems: dict[tuple[int, ...], Problem] = field(default_factory=dict)  # by budget
 
@@ -183,9 +185,13 @@ def interval_of(space: Space, choice: Choice) -> int:
 
 def alone(space: Space, choice: Choice) -> int:
     """Latency of a lone frame where no FIFO is full [cycles]."""
-    one = folded(space, choice)
-    every = frozenset(channel.name for channel in one.flow.channels)
-    return simulate(one.flow, depths=one.depths, unbounded=every, max_frames=1).latency
+    if choice.picks not in space.latencies:
+        one = folded(space, choice)
+        every = frozenset(channel.name for channel in one.flow.channels)
+        run = Running(one.flow, Depths(pipelines=one.depths, unbounded=every))
+        run.advance(1)
+        space.latencies[choice.picks] = run.interval
+    return space.latencies[choice.picks]
 
 
 def fit(space: Space, budget: CostArray, interval: int) -> Choice | None:
@@ -271,7 +277,12 @@ def _fold(space: Space, choice: Choice) -> Folded:
         if nodes[engine.name].fold.pe == engine.result.channels:
             del nodes[engine.name]
     flow = build(space.graph, FoldPlan(nodes=nodes))
-    depths = {engine.name: pipeline_depth(engine, space.part.fabric, space.clock) for engine in flow.engines}
+    depths = {}
+    for engine in flow.engines:
+        key = engine.name, nodes.get(engine.name)
+        if key not in space.pipelines:
+            space.pipelines[key] = pipeline_depth(engine, space.part.fabric, space.clock)
+        depths[engine.name] = space.pipelines[key]
     return Folded(flow, depths, nodes, Sizing(flow, depths, space.regions))
 
 
