@@ -26,6 +26,8 @@ from psp_hw.ir.graph import Graph
 from psp_hw.sim.cycles import Timeline, simulate
 from psp_hw.units import Clock
 
+UNSETTLED = "Interval: as the last simulated frames came; it is not proven that later ones come as fast."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerEstimate:
@@ -83,7 +85,8 @@ class Estimate:
         fifos: channels, in the order of the dataflow.
         control, control_c_synthesis: what belongs to no engine: the AXI4-Lite port, after RTL and in C synthesis.
         latency: first cycle to the end of the last cycle of a lone first frame [cycles].
-        interval: between frames in the steady state [cycles].
+        interval: between frames in the steady state, on the average [cycles].
+        proven: whether it is proven that later frames take no longer than the interval, on the average.
         simulated: whether latency and interval come from the dataflow simulation; else they are those of a design whose
             FIFOs never make an engine wait.
         expected_error: how far off this may be, in words.
@@ -101,6 +104,7 @@ class Estimate:
     latency: int
     interval: int
     simulated: bool
+    proven: bool = True
     expected_error: str = EXPECTED_ERROR
     expected_factors: Mapping[Resource, float] = field(default_factory=lambda: EXPECTED_FACTORS)
     optimality: Optimality | None = None
@@ -139,7 +143,7 @@ class Estimate:
     @property
     def statement(self) -> str:
         """What was predicted, and how far off it may be."""
-        return self.expected_error
+        return self.expected_error if self.proven else f"{UNSETTLED} {self.expected_error}"
 
     @property
     def bottleneck(self) -> LayerEstimate:
@@ -184,7 +188,7 @@ def estimate(
         for engine, resources, in_c in zip(flow.engines, left, said, strict=True)
     )
     depths = {name: one.depth for name, one in cycles.items()}
-    latency, interval = _times(flow, depths, simulated=simulated)
+    times, slowest = _times(flow, depths, simulated=simulated), least_interval(list(cycles.values()))
     return Estimate(
         part=part,
         clock=clock,
@@ -192,20 +196,20 @@ def estimate(
         fifos=tuple(fifos),
         control=control,
         control_c_synthesis=control_in_c,
-        latency=latency,
-        interval=max(interval, least_interval(list(cycles.values()))),
+        latency=times.latency,
+        interval=max(times.interval, slowest) if simulated else slowest,
         simulated=simulated,
+        proven=times.proven or not simulated,
         expected_error=expected_error(calibration, part),
         expected_factors=expected_factors(calibration, part),
     )
 
 
-def _times(flow: Dataflow, depths: Mapping[str, int], *, simulated: bool) -> tuple[int, int]:
+def _times(flow: Dataflow, depths: Mapping[str, int], *, simulated: bool) -> Timeline:
     if simulated:
-        timeline: Timeline = simulate(flow, depths=depths)
-        return timeline.latency, timeline.interval
+        return simulate(flow, depths=depths)
     every = frozenset(channel.name for channel in flow.channels)
-    return simulate(flow, depths=depths, unbounded=every, max_frames=1).latency, 0
+    return simulate(flow, depths=depths, unbounded=every, max_frames=1)
 
 
 def _of_stage(fifo: FifoEstimate, stage: Stage) -> Resources:

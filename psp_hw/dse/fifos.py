@@ -32,6 +32,9 @@ FRAMES = 4
 QUICK_FRAMES = 2
 BOUNDED_FRAMES = 8
 
+# Frames after which FIFOs that still fill are left as deep as they are.
+MOST_FRAMES = 256
+
 # The shallowest pipeline of a process: it reads in one cycle and writes in the next.
 SHALLOWEST = 1
 
@@ -160,8 +163,19 @@ class Sizing:
     def _freely(self, common: int, frames: int) -> Running:
         if common not in self._free:
             self._free[common] = self._running(common, self._depths)
-        self._free[common].advance(frames)
-        return self._free[common]
+        run = self._free[common]
+        run.advance(frames)
+        while self._fills(run) and run.frames < MOST_FRAMES:
+            run.advance(run.frames + 1)
+        return run
+
+    def _fills(self, run: Running) -> bool:
+        """Whether an early channel may hold still more: it held all frames but the last, so that none had left when that one came."""
+        if run.settled:
+            return False
+        tokens = {channel.name: channel.type.pixels for channel in self._flow.channels}
+        held = run.held(self.early)
+        return any(most >= (run.frames - 1) * tokens[name] for name, most in held.items())
 
     def _early_depths(self, common: int, frames: int) -> dict[str, int]:
         """Early channels as deep as they were, were late branches deeper too; all others at a common depth."""
@@ -185,6 +199,8 @@ class Sizing:
             self._deeper[common] = self._running(common, depths)
         run = self._deeper[common]
         run.advance(frames)
+        while self._fills(run) and run.frames < MOST_FRAMES:
+            run.advance(run.frames + 1)
         return run.held(self.early)
 
     def _early_path(self) -> frozenset[str]:
@@ -207,7 +223,7 @@ class Sizing:
         chosen = self._early_depths(common, FRAMES)
         run.bound(chosen)
         timeline = run.until(BOUNDED_FRAMES)
-        if timeline.steady:  # no FIFO will ever hold more than it held so far
+        if timeline.regime is not None:  # no FIFO will ever hold more than it held so far
             chosen = {
                 use.name: chosen[use.name]
                 if use.name in self.early
@@ -267,4 +283,4 @@ def _as_fast(flow: Dataflow, depths: Mapping[str, int], channels: Mapping[str, i
         found = simulate(flow, depths=depths, fifo_depths=channels)
     except DeadlockError:
         return False
-    return found.interval <= goal.interval and found.latency <= goal.latency
+    return found.mean <= goal.mean and found.proven >= goal.proven and found.latency <= goal.latency

@@ -209,7 +209,11 @@ def plan_for(
         progress.step("making FIFOs shallower", 0, None)
         plan = least_fifos(graph, plan, settings.part, settings.clock)
     found = estimate_graph(graph, plan, settings.part, settings.clock, calibration=settings.calibration)
-    return Planned(graph=graph, plan=plan, estimate=replace(found, optimality=optimality, remedy=remedy))
+    return Planned(
+        graph=graph,
+        plan=plan,
+        estimate=replace(found, optimality=optimality if found.proven else None, remedy=remedy),
+    )
 
 
 def estimate(

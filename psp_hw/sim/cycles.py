@@ -18,17 +18,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.sim.process import CycleArray, Depths, Fifo, Process, Wait, program
+from psp_hw.sim.regime import DeepFifo, Regime, lag_of, regime_of
 from psp_hw.sim.sweeps import Sweeps, occupancy
 
 NO_DEPTHS: Mapping[str, int] = {}
 
+# Frames after which the search for a steady state ends, and how many more for each further frame that FIFOs hold: a pattern may
+# be as long as they hold frames, and is proven by as many more.
 MAX_FRAMES = 12
+PATTERNS = 4
+
+# An interval this little above that of the slowest engine is not looked at more closely.
+SLACK = 0.005
 
 
 class DeadlockError(SpecError):
@@ -68,9 +76,10 @@ class Timeline:
 
     Args:
         latency: from the first cycle to the end of the last cycle in which frame 0 leaves [cycles].
-        interval: between frames in the steady state [cycles].
-        steady: whether two successive frames moved every token exactly ``interval`` cycles apart, which proves that
-            all later frames will.
+        interval: between frames in the steady state, on the average and rounded up [cycles]; where no steady state was reached,
+            over the later half of the frames.
+        proven: whether it is proven that frames to come take no longer than the interval, on the average.
+        regime: the pattern that all later frames are proven to follow; None where it was not reached.
         frames: frames simulated.
         finished: end of every frame at the output [frames], in cycles.
         channels: use of every channel, in the order of the dataflow.
@@ -79,11 +88,17 @@ class Timeline:
 
     latency: int
     interval: int
-    steady: bool
+    proven: bool
+    regime: Regime | None
     frames: int
     finished: tuple[int, ...]
     channels: tuple[ChannelUse, ...]
     stalls: Mapping[str, int]
+
+    @property
+    def mean(self) -> Fraction:
+        """The interval, not rounded [cycles]."""
+        return Fraction(self.interval) if self.regime is None else self.regime.mean
 
 
 class Clockwork:
@@ -143,18 +158,27 @@ class Clockwork:
         return tuple(last.times[len(last.gaps) * (frame + 1) - 1] + 1 for frame in range(self.frames))
 
     @property
-    def period(self) -> int | None:
-        """The one distance between all actions of the last two frames; None where they are not equally far apart."""
-        if self.frames < 2:
-            return None
-        period = self.finished[-1] - self.finished[-2]
+    def lag(self) -> int:
+        """How many frames back the times of a frame depend on."""
+        bounded = ((fifo.depth, len(fifo.read) // self.frames) for fifo in self._fifos)
+        return max((lag_of(depth, tokens) for depth, tokens in bounded if depth is not None), default=1)
+
+    def later(self, frame: int, before: int, cycles: int) -> bool:
+        """Whether every action of a frame comes so many cycles later than in an earlier one."""
         for process in self._processes.values():
-            count = len(process.gaps)
-            last = np.asarray(process.times[-count:], dtype=np.int64)
-            before = np.asarray(process.times[-2 * count : -count], dtype=np.int64)
-            if not np.array_equal(last, before + period):
-                return None
-        return period
+            times, count = process.times, len(process.gaps)
+            this, that = (times[count * one : count * (one + 1)] for one in (frame, before))
+            if any(now - then != cycles for now, then in zip(this, that, strict=True)):
+                return False
+        return True
+
+    def deep_fifos(self) -> list[DeepFifo]:
+        """The bounded FIFOs that hold more than a frame."""
+        return [
+            DeepFifo(fifo.depth, np.asarray(fifo.written), np.asarray(fifo.read))
+            for fifo in self._fifos
+            if fifo.depth is not None and fifo.depth > len(fifo.read) // self.frames
+        ]
 
     def stalls(self) -> dict[str, int]:
         """Cycles that each engine stood still within the last frame."""
@@ -208,16 +232,17 @@ def simulate(
     depths: Mapping[str, int] = NO_DEPTHS,
     unbounded: frozenset[str] = frozenset(),
     fifo_depths: Mapping[str, int] = NO_DEPTHS,
-    max_frames: int = MAX_FRAMES,
+    max_frames: int | None = None,
 ) -> Timeline:
-    """Let frames follow each other through a design until all tokens move at one period.
+    """Let frames follow each other through a design until all tokens move in one pattern.
 
     Args:
         dataflow: engines and channels.
         depths: pipeline depth of each engine [cycles], by name; 0 where an engine is not named.
         unbounded: channels to be taken as unbounded.
         fifo_depths: depths that replace those of the channels [tokens], by name.
-        max_frames: frames after which the search for the steady state ends; of a single one the interval is its latency.
+        max_frames: frames after which the search for the steady state ends; of a single one the interval is its latency. By
+            default ``MAX_FRAMES``, and more where FIFOs hold many frames.
 
     Raises:
         DeadlockError: engines wait for each other for ever.
@@ -237,31 +262,70 @@ class Running:
     def __init__(self, dataflow: Dataflow, depths: Depths) -> None:
         self._flow, self._depths = dataflow, depths
         self._engines: Sweeps | Clockwork = Sweeps(dataflow, depths)
+        self._regime: Regime | None = None
 
-    def until(self, frames: int) -> Timeline:
-        """Let frames in until all tokens move at one period, or there were so many.
+    def until(self, frames: int | None = None) -> Timeline:
+        """Let frames in until all tokens move in one pattern, or there were so many.
 
         Raises:
             DeadlockError: engines wait for each other for ever.
         """
-        self.advance(frames)
-        return _timeline(self._engines)
+        if frames is not None:
+            self.advance(frames)
+            return self._timeline(self._regime is not None)
+        self.advance(MAX_FRAMES)
+        if self._regime is None and self._sustains(self._slowest):
+            return self._timeline(True, self._slowest)
+        if self._regime is None and self.interval > self._slowest * (1.0 + SLACK):
+            self.advance(MAX_FRAMES + PATTERNS * (self._engines.lag - 1))
+        return self._timeline(self._regime is not None or self._sustains(self.interval))
+
+    @property
+    def _slowest(self) -> int:
+        """Cycles per frame of the slowest engine if it never waits; no interval is shorter."""
+        return max(program(engine, self._depths.of_pipeline(engine)).length for engine in self._flow.engines)
+
+    def _sustains(self, interval: int) -> bool:
+        """Whether frames can follow each other at an interval for ever.
+
+        Engines in front of the slowest one run ahead of it until FIFOs are full, some tokens per frame, and that may take hundreds of
+        frames. Frames that come no faster than they leave fill nothing. Once those settle, they are times that satisfy all
+        recurrences, and as those of the design itself are the earliest that do, its frames are never later.
+        """
+        paced = Sweeps(self._flow, self._depths_now(), pace=interval)
+        while paced.frames < MAX_FRAMES and paced.run_frame():
+            found = regime_of(paced)
+            if found is not None:
+                return found.cycles == found.frames * interval
+        return False
 
     def advance(self, frames: int) -> None:
         """``until``, without a look at what was found."""
-        while self._engines.frames < frames and self._engines.period is None:
+        while self._engines.frames < frames and self._regime is None:
             if not self._engines.run_frame():
                 self._engines = self._token_by_token()
+            self._regime = regime_of(self._engines)
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        return self._engines.frames
+
+    @property
+    def settled(self) -> bool:
+        """Whether all later frames are known."""
+        return self._regime is not None
 
     @property
     def interval(self) -> int:
-        """Cycles between the last two frames; of a single one its latency."""
-        return _interval(self._engines)
+        """Cycles between frames, as of ``Timeline``; of a single one its latency."""
+        return _interval(self._engines, self._regime)
 
     def bound(self, depths: Mapping[str, int]) -> None:
         """Depths of the channels from now on [tokens]; of each at least what it held so far, so that nothing was different before."""
         assert all(held <= depths[name] for name, held in self.held().items()), "a FIFO held more than it can"
         self._engines.bound(depths)
+        self._regime = regime_of(self._engines)
 
     def held(self, names: Collection[str] | None = None) -> Mapping[str, int]:
         """Most tokens that each channel held so far, or each of some, by name."""
@@ -275,37 +339,45 @@ class Running:
         """Cycles by which the first frame began later than the simulation, by engine; to be asked after that frame."""
         return self._engines.begun()
 
-    def _token_by_token(self) -> Clockwork:
-        """The same frames, the one that did not settle included, each as often as it takes."""
+    def _timeline(self, proven: bool, interval: int | None = None) -> Timeline:
+        """What the frames so far say, and an interval where another than theirs is proven [cycles]."""
+        engines, finished = self._engines, self._engines.finished
+        depths = engines.bounds()
+        return Timeline(
+            latency=finished[0],
+            interval=self.interval if interval is None else interval,
+            proven=proven,
+            regime=self._regime,
+            frames=engines.frames,
+            finished=finished,
+            channels=tuple(
+                ChannelUse(name=name, depth=depths[name], occupancy=held)
+                for name, held in engines.occupancies().items()
+            ),
+            stalls=engines.stalls(),
+        )
+
+    def _depths_now(self) -> Depths:
+        """Depths as they are since ``bound``."""
         bounds = self._engines.bounds()
-        now = Depths(
+        return Depths(
             pipelines=self._depths.pipelines,
             fifos={name: depth for name, depth in bounds.items() if depth is not None},
             unbounded=frozenset(name for name, depth in bounds.items() if depth is None),
         )
-        slow = Clockwork(self._flow, now)
+
+    def _token_by_token(self) -> Clockwork:
+        """The same frames, the one that did not settle included, each as often as it takes."""
+        slow = Clockwork(self._flow, self._depths_now())
         for _ in range(self._engines.frames + 1):
             slow.run_frame()
         return slow
 
 
-def _timeline(engines: Sweeps | Clockwork) -> Timeline:
-    """What the frames so far say."""
-    period, finished, depths = engines.period, engines.finished, engines.bounds()
-    return Timeline(
-        latency=finished[0],
-        interval=_interval(engines),
-        steady=period is not None,
-        frames=engines.frames,
-        finished=finished,
-        channels=tuple(
-            ChannelUse(name=name, depth=depths[name], occupancy=held)
-            for name, held in engines.occupancies().items()
-        ),
-        stalls=engines.stalls(),
-    )
-
-
-def _interval(engines: Sweeps | Clockwork) -> int:
+def _interval(engines: Sweeps | Clockwork, regime: Regime | None) -> int:
+    """Of the pattern; where none is known, over the later half of the frames; of a single frame its latency."""
+    if regime is not None:
+        return regime.interval
     finished = engines.finished
-    return finished[-1] - finished[-2] if len(finished) > 1 else finished[0]
+    last, half = len(finished) - 1, len(finished) // 2
+    return Regime(half, finished[last] - finished[last - half]).interval if half else finished[0]

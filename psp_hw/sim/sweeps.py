@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.sim.process import CycleArray, Depths, Program, program
+from psp_hw.sim.regime import DeepFifo, lag_of
 
 # Times that an engine is worked out per frame, on the average, before token by token is the faster way; a standstill never settles.
 MOST_UPDATES = 48
@@ -60,7 +61,7 @@ class Track:
     """One engine's times, frame by frame.
 
     ``read`` and ``written`` hold the times of its tokens [tokens], one array per frame; ``times`` those of every action of the
-    last frame [actions], ``before`` of the frame before it.
+    last frame [actions], ``before`` of the frame before it, ``past`` of all frames that are done.
     """
 
     __slots__ = (
@@ -71,6 +72,8 @@ class Track:
         "length",
         "name",
         "outputs",
+        "pace",
+        "past",
         "read",
         "read_early",
         "reads",
@@ -89,12 +92,14 @@ class Track:
         self.inputs: list[Link] = []
         self.outputs: list[Link] = []
         self.late = 0
+        self.pace = 0  # cycles from the first action of a frame to that of the next, at least
         self.times: CycleArray = self.at.copy()  # of a frame before the first, without a stall
         self.before: CycleArray = self.times
         # The earliest times that tokens and free slots ask for nothing of each, moved on with ``at``.
         self.read_early, self.write_early = self.at[self.reads] - 1, self.at[self.writes] - 1
         self.read: list[CycleArray] = []
         self.written: list[CycleArray] = []
+        self.past: list[CycleArray] = []
 
     def enter(self) -> None:
         """Begin a frame, with its times guessed: as far behind the last frame as that was behind the one before it.
@@ -102,7 +107,8 @@ class Track:
         A guess that is too early is put right quickly; tokens and slots that are guessed too late hold each other up.
         """
         pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
-        self.late = int(self.times[-1] - self.at[-1])
+        paced = int(self.times[0] - self.at[0]) + self.pace - self.length if self.read else 0
+        self.late = max(int(self.times[-1] - self.at[-1]), paced)
         for own in (self.at, self.read_early, self.write_early):
             own += self.length
         self.before, self.times = self.times, self.times + pace
@@ -116,10 +122,12 @@ class Sweeps:
     Args:
         dataflow: engines and channels.
         depths: of pipelines and FIFOs.
+        pace: cycles from one frame to the next at the input, at least.
     """
 
-    def __init__(self, dataflow: Dataflow, depths: Depths) -> None:
+    def __init__(self, dataflow: Dataflow, depths: Depths, *, pace: int = 0) -> None:
         self._tracks = [Track(e.name, program(e, depths.of_pipeline(e))) for e in dataflow.engines]
+        self._tracks[0].pace = pace
         index = {track.name: place for place, track in enumerate(self._tracks)}
         self._links: list[Link] = []
         for channel in dataflow.channels:
@@ -152,6 +160,8 @@ class Sweeps:
             if left <= 0:
                 return False
             forward = not forward
+        for track in self._tracks:
+            track.past.append(track.times)
         self._finished.append(int(self._tracks[-1].times[-1]) + 1)
         return True
 
@@ -210,13 +220,23 @@ class Sweeps:
         return tuple(self._finished)
 
     @property
-    def period(self) -> int | None:
-        """The one distance between all actions of the last two frames; None where they are not equally far apart."""
-        if self.frames < 2:
-            return None
-        period = self._finished[-1] - self._finished[-2]
-        same = all(np.array_equal(track.times, track.before + period) for track in self._tracks)
-        return period if same else None
+    def lag(self) -> int:
+        """How many frames back the times of a frame depend on."""
+        bounded = ((link.depth, len(self._tracks[link.target].read[-1])) for link in self._links)
+        return max((lag_of(depth, tokens) for depth, tokens in bounded if depth is not None), default=1)
+
+    def later(self, frame: int, before: int, cycles: int) -> bool:
+        """Whether every action of a frame comes so many cycles later than in an earlier one."""
+        return all(np.array_equal(one.past[frame], one.past[before] + cycles) for one in self._tracks)
+
+    def deep_fifos(self) -> list[DeepFifo]:
+        """The bounded FIFOs that hold more than a frame."""
+        found = []
+        for link in self._links:
+            written, read = self._tracks[link.source].written, self._tracks[link.target].read
+            if link.depth is not None and link.depth > len(read[-1]):
+                found.append(DeepFifo(link.depth, np.concatenate(written), np.concatenate(read)))
+        return found
 
     def stalls(self) -> dict[str, int]:
         """Cycles that each engine stood still within the last frame."""
