@@ -13,16 +13,18 @@ from pathlib import Path
 
 from psp_hw.backends.base import DESIGN_KIND
 from psp_hw.errors import RunError
+from psp_hw.spec.files import read_text_bounded
 
 MANIFEST = "design.json"
+MAX_MANIFEST_BYTES = 16 << 20
 _ATTEMPTS = 100  # that many others would have to write the same folder in the same microseconds
 
 
 def is_design(folder: Path) -> bool:
     """The folder holds a design of ours."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = json.loads(read_text_bounded(folder / MANIFEST, MAX_MANIFEST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("kind") == DESIGN_KIND
 

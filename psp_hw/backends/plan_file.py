@@ -7,8 +7,10 @@ from pathlib import Path
 
 from psp_hw.errors import RunError, SpecError, reason
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
+from psp_hw.spec.files import read_text_bounded
 
 PLAN_NAME = "plan.json"
+MAX_PLAN_BYTES = 16 << 20
 
 
 def print_plan(plan: FoldPlan) -> str:
@@ -35,13 +37,13 @@ def load_plan(path: Path) -> FoldPlan:
         RunError: the file is missing or does not hold a plan.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text_bounded(path, MAX_PLAN_BYTES))
         nodes = {name: _node(entry) for name, entry in document["nodes"].items()}
         depths = {str(name): int(depth) for name, depth in document["fifo_depths"].items()}
         memories = {str(name): MemoryKind(kind) for name, kind in document.get("fifo_memories", {}).items()}
     except FileNotFoundError as error:
         raise RunError("is missing", where=str(path), hint="emit the design again") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError, RecursionError) as error:
         raise RunError(
             f"holds no fold plan: {reason(error)}", where=str(path), hint="emit the design again"
         ) from error

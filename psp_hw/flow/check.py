@@ -24,7 +24,7 @@ from psp_hw.sim.values import Simulator, decode, encode
 
 RealArray = npt.NDArray[np.float64]
 DEFAULT_IMAGES = 4
-_FORMAT = re.compile(r"([su])(\d{1,2})\.(-?\d{1,2})")
+_FORMAT = re.compile(r"([su])([0-9]{1,2})\.(-?[0-9]{1,2})")
 _INPUT_BITS = (2, 16)
 CALIBRATION_IMAGES = 8
 SEED = 1

@@ -12,12 +12,13 @@ import yaml
 
 from psp_hw.errors import SpecError
 from psp_hw.folding.plan import Fold
+from psp_hw.spec.files import read_text_bounded
 from psp_hw.spec.names import shown
 from psp_hw.spec.target import DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 
 MAX_FOLD_FILE_BYTES = 1 << 20
 _PARTS = ("pe", "simd", "taps", "lanes")
-_ITEM = re.compile(r"\s*(pe|simd|taps|lanes)\s*:\s*(\d{1,9})\s*")
+_ITEM = re.compile(r"\s*(pe|simd|taps|lanes)\s*:\s*([0-9]{1,9})\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +125,7 @@ def _parse_one(text: str) -> tuple[str, Fold]:
 def _read_file(path: Path) -> Mapping[str, Fold]:
     """Folds from a YAML or JSON file: {layer: {pe: 4, simd: 2, taps: 3}}, or a design's plan.json."""
     try:
-        if path.stat().st_size > MAX_FOLD_FILE_BYTES:
-            raise SpecError(f"is larger than {MAX_FOLD_FILE_BYTES} bytes", where=str(path))
-        text = path.read_text(encoding="utf-8")
+        text = read_text_bounded(path, MAX_FOLD_FILE_BYTES, pipes=True)
         found = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except OSError as error:
         reason = error.strerror or str(error)

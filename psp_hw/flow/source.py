@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from psp_hw.errors import RunError, reason
 from psp_hw.flow.defaults import RUNS
+from psp_hw.spec.files import read_text_bounded
 
 if TYPE_CHECKING:
     from psp_hw.ir.graph import Graph
@@ -129,9 +130,7 @@ def read_json(path: Path) -> Mapping[str, object]:
         RunError: unreadable, too large, or not a JSON object.
     """
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise RunError(f"is larger than {MAX_MANIFEST_BYTES} bytes", where=str(path))
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text_bounded(path, MAX_MANIFEST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"cannot be read: {reason(error)}", where=str(path)) from error
     if not isinstance(found, dict):

@@ -13,9 +13,12 @@ from psp_hw.errors import RunError
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.text import parse_graph, print_graph
 from psp_hw.ir.verify import GraphError, verify
+from psp_hw.spec.files import read_bounded, read_text_bounded
 
 TEXT_NAME = "graph.txt"
 CONSTANTS_NAME = "graph.npz"
+MAX_TEXT_BYTES = 64 << 20
+MAX_CONSTANTS_BYTES = 1 << 30  # packed, and unpacked
 
 
 def files_of(graph: Graph) -> dict[str, bytes]:
@@ -30,9 +33,8 @@ def load(folder: Path) -> Graph:
         RunError: a file is missing, corrupt, or the two do not belong together.
     """
     try:
-        text = (folder / TEXT_NAME).read_text(encoding="utf-8")
-        with (folder / CONSTANTS_NAME).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            constants: dict[str, IntArray] = {name: archive[name] for name in archive.files}
+        text = read_text_bounded(folder / TEXT_NAME, MAX_TEXT_BYTES)
+        constants = _unpack(read_bounded(folder / CONSTANTS_NAME, MAX_CONSTANTS_BYTES))
     except FileNotFoundError as error:
         raise RunError(
             f"{Path(error.filename).name} is missing", where=str(folder), hint="emit the design again"
@@ -48,6 +50,16 @@ def load(folder: Path) -> Graph:
         raise RunError(
             f"the graph is not valid: {error}", where=str(folder), hint="emit the design again"
         ) from error
+
+
+def _unpack(content: bytes) -> dict[str, IntArray]:
+    """The arrays of an npz archive, which may not be many times larger than it says."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MAX_CONSTANTS_BYTES:
+        raise ValueError(f"{CONSTANTS_NAME} unpacks to {size} bytes, more than {MAX_CONSTANTS_BYTES}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _pack(graph: Graph) -> bytes:

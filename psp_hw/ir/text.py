@@ -35,10 +35,13 @@ from psp_hw.ir.ops import (
 from psp_hw.ir.types import Padding, Tap, TensorType
 from psp_hw.ir.verify import GraphError
 
-_OP_LINE = re.compile(r"%(?P<name>\w+) = (?P<kind>\w+)(?P<rest>.*?) : (?P<type>\S+)")
-_CONSTANT_LINE = re.compile(r"@(?P<name>[\w.]+) = \[(?P<shape>[\d, ]*)\] sha256:(?P<digest>[0-9a-f]{64})")
+_OP_LINE = re.compile(r"%(?P<name>\w+) = (?P<kind>\w+)(?P<rest>.*?) : (?P<type>\S+)", re.ASCII)
+_CONSTANT_LINE = re.compile(
+    r"@(?P<name>[\w.]+) = \[(?P<shape>[\d, ]*)\] sha256:(?P<digest>[0-9a-f]{64})", re.ASCII
+)
 _REQUANTIZE = re.compile(
-    r"shift:(?P<shift>-?\d+),divisor:(?P<divisor>\d+),clip:(?P<lo>-?\d+)\.\.(?P<hi>-?\d+),to:(?P<fmt>\S+)"
+    r"shift:(?P<shift>-?\d+),divisor:(?P<divisor>\d+),clip:(?P<lo>-?\d+)\.\.(?P<hi>-?\d+),to:(?P<fmt>\S+)",
+    re.ASCII,
 )
 
 
@@ -232,7 +235,7 @@ def _make_conv2d(name: str, source: str, given: dict[str, str], requantizer: Req
         input=source,
         weight=_constant_name(given["weight"]),
         bias=_constant_name(given["bias"]) if "bias" in given else None,
-        taps=tuple(Tap(int(r), int(s)) for r, s in re.findall(r"\((\d+),(\d+)\)", given["taps"])),
+        taps=tuple(Tap(int(r), int(s)) for r, s in re.findall(r"\(([0-9]+),([0-9]+)\)", given["taps"])),
         kernel=_parse_pair(given["kernel"]),
         stride=_parse_pair(given["stride"]),
         padding=_parse_padding(given["padding"]),

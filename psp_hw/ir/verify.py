@@ -25,7 +25,8 @@ def verify(graph: Graph) -> Graph:
     Raises:
         GraphError: lists everything that is wrong.
     """
-    problems = list(_structure(graph))
+    problems = [] if _IDENTIFIER.fullmatch(graph.name) else [f"{graph.name!r} is no identifier"]
+    problems += _structure(graph)
     if not problems:
         problems += [problem for op in graph.convolutions for problem in _convolution(op, graph)]
         problems += [problem for op in graph.ops for problem in _thresholds(op, graph)]

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from psp_hw.errors import ModelError
+from psp_hw.spec.files import read_bounded
 
 MAX_FILE_BYTES = 1 << 30
 MAX_CONSTANT_ELEMENTS = 1 << 27
@@ -138,12 +139,7 @@ def parse(path: Path) -> onnx.ModelProto:
         ModelError: missing, too large, or no ONNX.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(
-                f"{size} bytes are more than the {MAX_FILE_BYTES} that are read", where=str(path)
-            )
-        content = path.read_bytes()
+        content = read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError as error:
         raise ModelError("no such file", where=str(path)) from error
     except OSError as error:

@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from psp_hw.errors import SpecError, reason
+from psp_hw.spec.files import read_text_bounded
 from psp_hw.spec.names import first_line, shown, suggestion
 from psp_hw.spec.presets import preset
 from psp_hw.spec.train import SpecProblemsError, StructureSpec, TrainSpec
@@ -47,16 +48,9 @@ def _name_below(values: Mapping[str, object], key: str) -> str | None:
 def read_mapping(path: Path) -> Mapping[str, object]:
     """Read a YAML file whose top level is a mapping."""
     try:
-        size = path.stat().st_size
-        if size > MAX_SPEC_BYTES:
-            raise SpecError(
-                f"{size} bytes are too many for a spec (at most {MAX_SPEC_BYTES})", where=str(path)
-            )
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.safe_load(read_text_bounded(path, MAX_SPEC_BYTES, pipes=True))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {reason(error)}", where=str(path)) from error
-    except SpecError:
-        raise
     except Exception as error:  # a tag such as !!int on other text makes the reader raise anything
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

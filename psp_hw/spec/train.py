@@ -356,7 +356,7 @@ class TrainSpec:
         problems.finish()
 
 
-_BITS = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*")
+_BITS = re.compile(r"\s*([0-9]+)\s*,\s*([0-9]+)\s*")
 
 
 def parse_bits(text: str) -> tuple[int, int]:

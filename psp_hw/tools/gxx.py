@@ -24,8 +24,10 @@ from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray
 from psp_hw.errors import RunError, ToolError, reason
 from psp_hw.ir.types import TensorType
+from psp_hw.spec.files import read_text_bounded
 
 STANDARD = "-std=c++14"
+MAX_MANIFEST_BYTES = 16 << 20
 # On resnet8 -O1 compiles in 6 s and runs 360 million products a second; -O2 takes 10 s for 440. Neither matters more.
 OPTIMIZATION = "-O1"
 INCLUDES = ("-Isrc", "-Iinclude", "-isystem", "include/gxx", "-isystem", "include/ap_types")
@@ -97,7 +99,7 @@ def read_interface(design: Path) -> Interface:
     """
     path = design / "design.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text_bounded(path, MAX_MANIFEST_BYTES))
         return Interface(
             top=document["top"],
             source=_type(document["input"]),

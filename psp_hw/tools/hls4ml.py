@@ -19,8 +19,10 @@ import numpy as np
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import IntArray
 from psp_hw.errors import RunError, ToolError
+from psp_hw.spec.files import read_text_bounded
 
 CHUNK = 16
+MAX_MANIFEST_BYTES = 16 << 20
 WHAT_COMPILING_NEEDS = ("firmware", "build_lib.sh", "hls4ml_config.yml")
 
 
@@ -89,7 +91,7 @@ def run(design: Path, codes: IntArray, *, on_chunk: Callable[[int], None] | None
 def _formats(design: Path) -> tuple[FixedPoint, FixedPoint]:
     path = design / "design.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text_bounded(path, MAX_MANIFEST_BYTES))
         if manifest["target"] != "hls4ml":
             raise RunError(f"is written for {manifest['target']}, not for hls4ml", where=str(design))
         return FixedPoint.parse(manifest["input"]["format"]), FixedPoint.parse(manifest["output"]["format"])

@@ -94,6 +94,6 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
     text = environment.get(name)
     if text is None:
         return None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise SpecError(f"'{text}' is not a number", where=name, hint="it is set by the launcher; unset it")
     return int(text)

@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from psp_hw import __version__
-from psp_hw.errors import RunError
+from psp_hw.errors import RunError, reason
+from psp_hw.spec.files import read_text_bounded
 from psp_hw.spec.load import spec_from_dict, spec_to_dict, spec_to_yaml
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.durable import tidy, write_text
 
 KIND = "psp-hw run"
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 16 << 20
 SPEC = "spec.yaml"
 MODEL = "model.onnx"
 QUANTIZED = "quantized.pt"
@@ -154,11 +156,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text_bounded(file, MAX_MANIFEST_BYTES))
     except FileNotFoundError as error:
         raise RunError("is not a run of psp-hw: it has no manifest.json", where=str(path)) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"cannot be read: {error}", where=str(file), hint="train again") from error
+        raise RunError(f"cannot be read: {reason(error)}", where=str(file), hint="train again") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise RunError("is not the manifest of a psp-hw run", where=str(file))
     return manifest
