@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,7 @@ from psp_hw.cost.devices import Fabric
 from psp_hw.cost.maps import folded_map
 from psp_hw.cost.operators import Parts, counter, pool_sum, product, requantizers, times, tree
 from psp_hw.cost.pipeline import DELAYS, Pipeline, cut
+from psp_hw.folding.connections import KEPT_TABLES, ConnectionTable
 from psp_hw.folding.engine import (
     AddEngine,
     ConcatEngine,
@@ -189,11 +191,17 @@ def conv_selection(engine: ConvEngine) -> Parts:
         yield Gate(lanes * entering)  # taps outside the frame read zero
     if engine.table is not None:
         # Lanes of a table read different taps in a cycle: each selects whether its own lies inside.
-        for candidates in engine.table.deal.lists:
-            yield Mux(len(candidates), entering + padded)
+        yield from _lane_muxes(engine.table, entering + padded)
     elif engine.cycles_per_output > 1:
         yield Mux(engine.ways, lanes * entering)
     yield from _block_counters(engine)
+
+
+@lru_cache(maxsize=KEPT_TABLES)
+def _lane_muxes(table: ConnectionTable, bits: int) -> tuple[Item, ...]:
+    """The multiplexers of the lanes of a table, each of as many ways as its lane has candidates."""
+    ways = Counter(map(len, table.deal.lists))
+    return tuple(Item(Mux(number, bits), count) for number, count in ways.items())
 
 
 def conv_arithmetic(engine: ConvEngine, graph: Graph) -> Parts:

@@ -88,8 +88,14 @@ def dividend_bits(to: Requantizer, width: int) -> int:
 
 
 def quotient_bits(to: Requantizer, width: int) -> int:
-    """Width of a number of so many bits after division and shift, before it is rounded [bits]."""
-    return max(2, width - max(0, to.shift) - (to.divisor.bit_length() - 1))
+    """Width of a number of so many bits after division and shift, before it is rounded [bits].
+
+    A quotient is what is left of the product with the reciprocal, which has a bit more than the number and the divisor; the tools know
+    widths, not that less could occur.
+    """
+    if to.divisor > 1:
+        return dividend_bits(to, width) + 2 - to.divisor.bit_length()
+    return max(2, width - max(0, to.shift))
 
 
 def rounded_bits(to: Requantizer, width: int) -> int:
