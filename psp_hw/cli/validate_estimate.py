@@ -41,6 +41,7 @@ def command(
 
 def _print(found: Validation) -> None:
     from psp_hw.cost.published.score import GOALS
+    from psp_hw.flow.validate import worst_group
 
     head = (
         "Kind",
@@ -70,6 +71,10 @@ def _print(found: Validation) -> None:
         f"{metric.value} {_percent(value)} (goal {GOALS[metric]:g} %)" for metric, value in found.overall
     )
     console.show(f"conv2d and dense of grade A: {found.coverage:.0%} covered; median error: {overall}")
+    tails = ", ".join(f"{metric.value} {_percent(value)}" for metric, value in found.tails)
+    console.show(f"90th percentile: {tails}")
+    for group in found.worst:
+        console.show(f"worst group in {group.metric.value}: {worst_group(group)}")
 
 
 def _row(group: Group) -> tuple[str, ...]:

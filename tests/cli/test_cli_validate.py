@@ -21,6 +21,18 @@ def test_json_is_one_document(capsys):
     assert {"DSP", "LUT", "FF", "BRAM18", "latency", "II"} == {
         group["metric"] for group in document["groups"]
     }
+    for worst in document["worst"]:
+        alike = [
+            group["median_ape"]
+            for group in document["groups"]
+            if group["metric"] == worst["metric"]
+            and group["kind"] in ("conv2d", "dense")
+            and group["covered"] >= 10
+            and group["median_ape"] is not None
+        ]
+        assert max(alike) == worst["median_ape"]
+    for metric, tail in document["overall_p90"].items():
+        assert tail is None or tail >= document["overall"][metric]
 
 
 @pytest.mark.slow

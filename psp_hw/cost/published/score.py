@@ -14,6 +14,13 @@ from psp_hw.cost.published.networks import NEEDED, design_name, is_network, repo
 from psp_hw.cost.published.predict import Prediction, predict
 from psp_hw.cost.published.records import Metric, Record, Skipped
 
+# What the goals are about.
+GOAL_KINDS = ("conv2d", "dense")
+GOAL_STAGE = "hls_estimate"
+
+# A group of fewer layers says little.
+FEW = 10
+
 # Median errors to reach on conv2d and dense of grade A [%].
 GOALS = {
     Metric.DSP: 5.0,
@@ -77,6 +84,8 @@ class Validation:
 
     Args:
         overall: per metric, the median error over conv2d and dense of grade A [%].
+        tails: the 90th percentile of the same [%].
+        worst: per metric, the group of conv2d or dense with the largest median error, of those of ten layers and more.
         frameworks: the same, for each framework by itself.
         coverage: share of conv2d and dense of grade A that is covered.
         after_rtl: networks after RTL synthesis, per metric.
@@ -87,6 +96,8 @@ class Validation:
     refused: tuple[tuple[str, int], ...]
     skipped: tuple[Skipped, ...]
     overall: Overall
+    tails: Overall
+    worst: tuple[Group, ...]
     frameworks: tuple[tuple[str, Overall], ...]
     coverage: float
     after_rtl: tuple[AfterRtl, ...]
@@ -95,17 +106,18 @@ class Validation:
 def validate(records: Sequence[Record], skipped: Sequence[Skipped] = ()) -> Validation:
     """Score an estimator that never saw the repository it predicts."""
     found = predict(records)
-    goal = [
-        r for r in records if r.grade == "A" and r.kind in ("conv2d", "dense") and r.stage == "hls_estimate"
-    ]
+    goal = [r for r in records if r.grade == "A" and r.kind in GOAL_KINDS and r.stage == GOAL_STAGE]
     layers = [one for one in found.predictions if not is_network(one.record)]
     frameworks = sorted({one.record.framework for one in layers})
+    groups = tuple(_groups(records, found.predictions))
     return Validation(
-        groups=tuple(_groups(records, found.predictions)),
+        groups=groups,
         predictions=found.predictions,
         refused=found.refused,
         skipped=tuple(skipped),
         overall=_overall(layers),
+        tails=_overall(layers, percentile=90),
+        worst=tuple(_worst(groups)),
         frameworks=tuple(
             (name, _overall([one for one in layers if one.record.framework == name])) for name in frameworks
         ),
@@ -176,16 +188,29 @@ def _percentile(values: list[float], share: int) -> float | None:
     return round(float(np.percentile(values, share)), 2) if values else None
 
 
-def _overall(predictions: Sequence[Prediction]) -> Overall:
-    """Median errors on layers of grade A, per metric."""
+def _overall(predictions: Sequence[Prediction], *, percentile: int = 50) -> Overall:
+    """A percentile of the errors on layers of grade A, per metric."""
     graded = [one for one in predictions if one.record.grade == "A"]
+    errors = {metric: _relative([one for one in graded if one.metric is metric]) for metric in Metric}
     return tuple(
-        (
-            metric,
-            _median([abs(error) for error in _relative([one for one in graded if one.metric is metric])]),
-        )
-        for metric in Metric
+        (metric, _percentile([abs(error) for error in found], percentile)) for metric, found in errors.items()
     )
+
+
+def _worst(groups: Sequence[Group]) -> Iterator[Group]:
+    """The group that each metric is predicted worst in."""
+    for metric in Metric:
+        some = [
+            group
+            for group in groups
+            if group.metric is metric
+            and group.kind in GOAL_KINDS
+            and group.stage == GOAL_STAGE
+            and group.covered >= FEW
+        ]
+        known = [(group.median_ape, group) for group in some if group.median_ape is not None]
+        if known:
+            yield max(known, key=lambda one: one[0])[1]
 
 
 class ValidationJson(TypedDict):
@@ -196,6 +221,8 @@ class ValidationJson(TypedDict):
     skipped: list[dict[str, str | int]]
     coverage: float
     overall: dict[str, float | None]
+    overall_p90: dict[str, float | None]
+    worst: list[dict[str, Any]]
     frameworks: dict[str, dict[str, float | None]]
     goals: dict[str, float]
     after_rtl: list[dict[str, Any]]
@@ -204,14 +231,20 @@ class ValidationJson(TypedDict):
 def to_json(found: Validation) -> ValidationJson:
     """Plain values, for ``--json`` and result.json."""
     return ValidationJson(
-        groups=[asdict(group) | {"metric": group.metric.value} for group in found.groups],
+        groups=[_plain(group) for group in found.groups],
         refused=[{"reason": reason, "records": count} for reason, count in found.refused],
         skipped=[{"line": one.line, "reason": one.reason} for one in found.skipped],
         coverage=round(found.coverage, 4),
         overall={metric.value: value for metric, value in found.overall},
+        overall_p90={metric.value: value for metric, value in found.tails},
+        worst=[_plain(group) for group in found.worst],
         frameworks={
             name: {metric.value: value for metric, value in overall} for name, overall in found.frameworks
         },
         goals={metric.value: goal for metric, goal in GOALS.items()},
-        after_rtl=[asdict(one) | {"metric": one.metric.value} for one in found.after_rtl],
+        after_rtl=[_plain(one) for one in found.after_rtl],
     )
+
+
+def _plain(one: Group | AfterRtl) -> dict[str, Any]:
+    return asdict(one) | {"metric": one.metric.value}
