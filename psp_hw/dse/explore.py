@@ -43,8 +43,8 @@ class Point:
         cost: the sum of the shares of the part that it takes, by which designs are compared.
         binds: the resource of which it takes the largest share, and that share.
         plan: how to build it; None where only its cost was asked for.
-        left: the most that other folds as fast could save of its cost, FIFOs as deep as every choice needs them; 0 where it is proven that
-            they save nothing; None where nobody asked.
+        left: the most that other folds as fast could save of its cost within a comfortable share of the part, or within the part where
+            it takes more, FIFOs as deep as every choice needs them; 0 where it is proven that they save nothing; None where nobody asked.
     """
 
     interval: int
@@ -180,14 +180,15 @@ def _point(space: Space, choice: Choice, total: IntArray, interval: int, plan: F
         cost=sum(shares.values()),
         binds=(binding, shares[binding]),
         plan=plan,
-        left=_left(space, choice) if plan is not None else None,
+        left=_left(space, choice, total) if plan is not None else None,
     )
 
 
-def _left(space: Space, choice: Choice) -> float:
-    """What is left to save of the cost of a choice, at most: that of any other as fast within its budget, by a bound."""
+def _left(space: Space, choice: Choice, total: IntArray) -> float:
+    """What is left to save of the cost of a choice, at most, by a bound: that of any other as fast within a comfortable share of the
+    part, or within the part where the design takes more than that share."""
     easy, whole = budgets(space)
-    budget = easy if (choice.total <= easy).all() else whole
+    budget = easy if (total <= easy).all() else whole
     bound = affordable(space.within(budget), interval_of(space, choice)).bound
     return max(0.0, 1.0 - bound / cost_of(space.problem, with_least_fifos(space, choice, budget)))
 

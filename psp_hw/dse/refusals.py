@@ -37,13 +37,19 @@ SHORTEST_NS = 1.5
 
 
 def too_slow(space: Space, goal: Fps, interval: int) -> DoesNotFitError:
-    """No fold is fast enough: an engine takes a pixel per cycle at best."""
+    """No fold is fast enough: an engine takes a pixel per cycle at best, and FIFOs may make it wait."""
     reached = space.clock.per_second(interval)
     period = math.floor(1000.0 * space.clock.period_ns * reached / goal.frames_per_second) / 1000.0
     faster = f", or for a clock period of {period:g} ns" if period >= SHORTEST_NS else ""
+    proven = interval <= space.floor
+    takes = (
+        f"a frame takes at least {interval} cycles"
+        if proven
+        else f"the fastest that was found takes {interval} cycles"
+    )
     return DoesNotFitError(
-        f"{goal.frames_per_second:g} frames per second cannot be reached at {space.clock.period_ns:g} ns: a frame takes at least "
-        f"{interval} cycles, {reached:.1f} frames per second",
+        f"{goal.frames_per_second:g} frames per second {'cannot be' if proven else 'were not'} reached at "
+        f"{space.clock.period_ns:g} ns: {takes}, {reached:.1f} frames per second",
         where="fps",
         hint=f"ask for at most {math.floor(reached)}{faster}",
     )

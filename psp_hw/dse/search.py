@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from psp_hw.cost.optimality import Measure, Optimality
@@ -34,8 +34,15 @@ from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.target import COMFORTABLE_SHARE, DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
-# Times the folds aim higher because FIFOs made the design slower than asked.
+# Intervals that are tried for a rate: FIFOs may make a design slower than asked, or dearer than a faster one. In small graphs more.
 ROUNDS = 5
+SMALL_ROUNDS = 20
+
+# Of those, the intervals after which the folds aim higher by as much as FIFOs made the last design slower; before, at the next interval.
+NEXT_ONES = 3
+
+# Share of its cost that a bound has to leave to save, in large graphs, for further intervals to be tried once a design is fast enough.
+SAVED = 0.05
 
 # What a frame rate may lack by having been rounded: an interval's own rate asks for that interval.
 ROUNDING = 1e-12
@@ -96,6 +103,14 @@ def search(
     """
     _check_folds(graph, folds, maps=maps)
     space = search_space(graph, part, clock, folds, multipliers, maps=maps)
+    found = _found(space, goal)
+    if not folds or found.optimality is None:
+        return found
+    within = f"{found.optimality.within} with the folds given"
+    return replace(found, optimality=replace(found.optimality, within=within))
+
+
+def _found(space: Space, goal: Goal) -> Found:
     match goal:
         case Fps():
             return _for_rate(space, goal)
@@ -131,40 +146,57 @@ def _words(space: Space, budget: CostArray, share: float) -> str:
 def _for_rate(space: Space, goal: Fps) -> Found:
     """The cheapest design that is fast enough within a comfortable share of the part; else within the part."""
     wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second) * (1.0 + ROUNDING))
-    reached = 0
+    if wanted < space.floor:
+        raise refusals.too_slow(space, goal, space.floor)
+    slowed = False
     for budget in budgets(space):
         found, reached = _at_rate(space, wanted, budget)
         if found is not None:
-            choice, design = found
             within = _words(space, budget, COMFORTABLE_SHARE)
-            return Found(plan=design.plan, optimality=_of_cost(space, choice, wanted, budget, within))
+            return Found(plan=found[1].plan, optimality=_of_cost(space, found[0], wanted, budget, within))
+        slowed = reached is not None
     nearest = fastest_design(space, space.problem.capacity)
     if nearest is not None and nearest[1].interval <= wanted:
         choice, design = nearest
         optimality = _of_cost(space, choice, wanted, space.problem.capacity, "the part")
         return Found(plan=design.plan, optimality=optimality)
-    if reached == 0:
-        raise refusals.too_large(space, goal, wanted, nearest)
-    raise refusals.too_slow(space, goal, max(reached, space.floor))
+    if nearest is not None and slowed:
+        raise refusals.too_slow(space, goal, nearest[1].interval)
+    raise refusals.too_large(space, goal, wanted, nearest)
 
 
-def _at_rate(space: Space, wanted: int, budget: CostArray) -> tuple[tuple[Choice, Design] | None, int]:
-    """The cheapest design whose frames take so many cycles at most; None with the cycles reached, 0 where nothing fits.
+def _at_rate(space: Space, wanted: int, budget: CostArray) -> tuple[tuple[Choice, Design] | None, int | None]:
+    """The cheapest design whose frames take so many cycles at most.
 
-    FIFOs may cost a little speed: then the folds aim higher.
+    FIFOs may cost a little speed, then the folds aim higher; and they may cost more than shorter intervals do, so those are tried
+    too, as long as a bound leaves room for something cheaper.
+
+    Returns:
+        The design, None where none was found; and the interval of the last that its FIFOs made too slow, None where none did.
     """
-    target, reached = wanted, space.floor
-    for _ in range(ROUNDS):
-        if target < space.floor:
+    problem, prices = space.within(budget), space.problem.prices
+    best: tuple[Choice, Design] | None = None
+    least, target = math.inf, wanted
+    slow: int | None = None
+    small = len(space.flow.channels) <= SMALL
+    for tried in range(SMALL_ROUNDS if small else ROUNDS):
+        worth = least if small else (1.0 - SAVED) * least
+        if target < space.floor or affordable(problem, target).bound >= worth:
             break
         found = cheapest_design(space, budget, target)
         if found is None:
-            return None, 0
-        if found[1].interval <= wanted:
-            return found, found[1].interval
-        reached = found[1].interval
-        target = math.floor(target * wanted / reached)
-    return None, reached
+            break
+        choice, design = found
+        shorter = interval_of(space, choice) - 1
+        if design.interval > wanted:
+            slow = design.interval
+            target = shorter if tried < NEXT_ONES else min(target * wanted // design.interval, shorter)
+            continue
+        cost = float(design.total @ prices)
+        if cost < least:
+            best, least = found, cost
+        target = shorter
+    return best, slow
 
 
 def cheapest_design(space: Space, budget: CostArray, interval: int) -> tuple[Choice, Design] | None:

@@ -16,9 +16,13 @@ from psp_hw.flow.files import write_files
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.source import SourceKind, read_graph, resolve
 from psp_hw.report.scatter import Mark, Series, TopAxis, curves
+from psp_hw.spec.target import COMFORTABLE_SHARE
 
 # What rounding does to a share of a cost.
 PROVEN = 1e-9
+
+# What points are compared with.
+AMONG = f"within {COMFORTABLE_SHARE:.0%} of the part, or within the part where they take more (FIFOs as deep as every choice needs them)"
 
 ACCURACY = (
     "Fronts at other densities say what a network would cost, not what it would be worth: train it to know."
@@ -156,12 +160,12 @@ def left_to_save(front: Front) -> str:
     known = [(index + 1, point.left) for index, point in enumerate(front.points) if point.left is not None]
     open_ones = [(number, left) for number, left in known if left > PROVEN]
     if not open_ones:
-        return "Folds: every point is proven to be the cheapest of its speed (FIFOs as deep as every choice needs them)."
+        return f"Folds: every point is proven to be the cheapest of its speed {AMONG}."
     number, most = max(open_ones, key=lambda one: one[1])
     proven = len(known) - len(open_ones)
     return (
-        f"Folds: {proven} of {len(known)} points are proven to be the cheapest of their speed (FIFOs as deep as every choice needs "
-        f"them); of the others at most {most:.1%} is left to save (point {number})."
+        f"Folds: {proven} of {len(known)} points are proven to be the cheapest of their speed {AMONG}; of the others at most "
+        f"{most:.1%} is left to save (point {number})."
     )
 
 

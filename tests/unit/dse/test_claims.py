@@ -1,0 +1,109 @@
+"""What a search says of its design: that nothing is better, within what, and beside which folds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sample_graphs import Builder, pick_taps
+
+from psp_hw.cost.estimate import estimate, optimality_json
+from psp_hw.cost.optimality import Measure, Optimality
+from psp_hw.cost.parts import find_part
+from psp_hw.cost.resources import Resources
+from psp_hw.dse.search import budgets, cheapest_design, search
+from psp_hw.dse.space import search_space
+from psp_hw.errors import DoesNotFitError
+from psp_hw.folding.plan import Fold
+from psp_hw.spec.target import Fps, MaxThroughput, MinArea
+from psp_hw.units import Clock
+
+CLOCK = Clock(period_ns=10.0)
+
+
+def two_blocks():
+    """Two residual blocks, whose FIFOs before the sums depend on the folds."""
+    make = Builder(16, 16, 2)
+    stem = make.conv(8, source="image")
+    first = make.add(make.conv(8, source=stem, taps=pick_taps(make.rng, 4)), stem)
+    inner = make.conv(8, source=first, taps=pick_taps(make.rng, 4))
+    make.add(make.conv(8, source=inner, taps=pick_taps(make.rng, 6)), first)
+    return make.graph()
+
+
+def a_part(*, lut: int, dsp: int, bram18: int):
+    resources = Resources(dsp=dsp, lut=lut, ff=2 * lut, bram18=bram18)
+    return dataclasses.replace(find_part("xc7z020clg400-1"), resources=resources)
+
+
+@pytest.mark.slow  # a search per rate
+@pytest.mark.parametrize(("lut", "dsp", "bram18"), [(6000, 10, 4), (9000, 20, 6), (4500, 8, 4)])
+def test_a_higher_rate_never_costs_less_within_the_same_budget(lut, dsp, bram18):
+    graph, part = two_blocks(), a_part(lut=lut, dsp=dsp, bram18=bram18)
+    slowest = search_space(graph, part, CLOCK, {}).intervals[-1]
+    costs: dict[str, list[float]] = {}
+
+    for interval in np.unique(np.geomspace(slowest, 2000, 24).astype(int))[::-1]:
+        rate = Fps(frames_per_second=CLOCK.per_second(int(interval)))
+        try:
+            found = search(graph, part, CLOCK, rate)
+        except DoesNotFitError:
+            break
+        made = estimate(graph, found.plan, part, CLOCK)
+        assert made.interval <= interval
+        assert found.optimality is not None
+        shares = made.resources.utilization(part.resources)
+        costs.setdefault(found.optimality.within, []).append(sum(shares.values()))
+
+    assert len(costs) == 2  # the comfortable share, then the part
+    for rising in costs.values():
+        assert rising == sorted(rising)
+
+
+def test_what_is_the_cheapest_within_a_share_of_the_part_is_said_of_that_share():
+    graph, part = two_blocks(), a_part(lut=6000, dsp=10, bram18=4)
+    space = search_space(graph, part, CLOCK, {})
+    easy, whole = budgets(space)
+    for interval in reversed(space.intervals):
+        comfortable, any_ = (cheapest_design(space, budget, interval) for budget in (easy, whole))
+        assert comfortable is not None, "no rate at which the share binds"
+        assert any_ is not None
+        if any_[1].total @ space.problem.prices < comfortable[1].total @ space.problem.prices:
+            break
+
+    found = search(graph, part, CLOCK, Fps(frames_per_second=CLOCK.per_second(interval)))
+
+    assert found.optimality is not None
+    assert "within 70% of the part" in str(found.optimality)
+    assert optimality_json(found.optimality)["within"] == "70% of the part"
+
+
+@pytest.mark.parametrize(
+    ("reached", "text"),
+    [
+        (1.0, "Folds: proven to be the cheapest within 70% of the part that meet the goal."),
+        (
+            1.5,
+            "Folds: they take 150.0% of the part, resources added up; nothing within 70% of the part that meets the goal takes under 100.0%.",
+        ),
+    ],
+)
+def test_a_claim_of_cost_names_its_budget(reached, text):
+    claim = Optimality(measure=Measure.COST, reached=reached, bound=1.0, within="70% of the part")
+
+    assert text == str(claim)
+
+
+@pytest.mark.parametrize("goal", [MaxThroughput(share=0.7), MinArea(), Fps(frames_per_second=500.0)])
+def test_a_claim_beside_given_folds_says_so(goal):
+    graph, part = two_blocks(), find_part("xc7z020clg400-1")
+    slow = {op.name: Fold() for op in graph.convolutions}
+
+    found = search(graph, part, CLOCK, goal, folds=slow)
+    free = search(graph, part, CLOCK, goal)
+
+    assert "of the part with the folds given" in str(
+        found.optimality
+    ) or "within the part with the folds given" in str(found.optimality)
+    assert "folds given" not in str(free.optimality)
