@@ -9,6 +9,7 @@ import typer
 
 from psp_hw.cli import console
 from psp_hw.cli.options import Board, Budget, CalibrationFile, ClockNs, Dsp, Json, Part, Source
+from psp_hw.flow.defaults import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from psp_hw.flow.explore import Exploration
@@ -22,6 +23,10 @@ def command(
     budget: Budget = None,
     dsp: Dsp = None,
     calibration: CalibrationFile = None,
+    target: Annotated[
+        str,
+        typer.Option("--target", help="The tool that `emit --point N` writes for: vivado, vitis or hls4ml."),
+    ] = DEFAULT_TARGET,
     densities: Annotated[
         bool,
         typer.Option("--densities", help="Also as the network would be at other tap counts, dense included."),
@@ -46,10 +51,13 @@ def command(
             part=part,
             clock_ns=clock,
             device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
+            target=target,
             densities=densities,
             out=out,
             progress=steps,
         )
+    for sentence in found.settings.notes:
+        console.note(sentence)
     if as_json:
         console.show_json(flow.document(found))
     else:
@@ -69,4 +77,4 @@ def _print(found: Exploration) -> None:
     console.show(expected_error(found.settings))
     for path in found.files:
         console.show(str(path))
-    console.next_step("build a point", "psp-hw emit SOURCE --point N, with the same part, clock and budget")
+    console.next_step("build the knee, or with another --point another", found.emit_command())

@@ -72,7 +72,9 @@ LatencyUs = Annotated[
 ]
 PointOption = Annotated[
     int | None,
-    typer.Option("--point", help="A point of `psp-hw explore`, by its number.", show_default=False),
+    typer.Option(
+        "--point", help="A point of `psp-hw explore` for the same target, by its number.", show_default=False
+    ),
 ]
 MinArea = Annotated[bool, typer.Option("--min-area", help="The smallest design, however slow.")]
 Max = Annotated[bool, typer.Option("--max", help="The fastest design that fits the part.")]

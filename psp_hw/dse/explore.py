@@ -83,11 +83,11 @@ def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Fro
     return _front("as it is", found)
 
 
-def explore_densities(graph: Graph, part: Part, clock: Clock) -> tuple[Front, ...]:
+def explore_densities(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> tuple[Front, ...]:
     """The fronts of a network with other shares of its kernel positions; those where nothing fits are left out."""
     fronts = []
     for density in DENSITIES:
-        space = search_space(at_density(graph, density), part, clock, NO_FOLDS)
+        space = search_space(at_density(graph, density), part, clock, NO_FOLDS, maps=maps)
         try:
             found = [_priced(space, choice) for choice in _choices(space, DENSITY_POINTS)]
         except DoesNotFitError:

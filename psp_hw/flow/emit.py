@@ -211,8 +211,7 @@ def design_folder(source: Source, target: Target) -> Path:
     name = source.name
     for known in Target:
         name = name.removesuffix(f"-{known.value}") if source.kind is SourceKind.DESIGN else name
-    beside = source.path.parent if source.path.name else source.path.resolve().parent
-    return beside / f"{name}-{target.value}"
+    return source.beside / f"{name}-{target.value}"
 
 
 def _report(source: Source, planned: Planned, hardware: HardwareSummary, goal: GoalRequest) -> Report:

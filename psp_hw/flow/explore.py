@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from psp_hw.backends.base import Target
 from psp_hw.cost import trust
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
+from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
 from psp_hw.flow.estimate import Settings, settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.progress import Progress, Silent
-from psp_hw.flow.source import SourceKind, read_graph, resolve
+from psp_hw.flow.runs import as_word
+from psp_hw.flow.source import Source, read_graph, resolve
+from psp_hw.report.markdown import escape
 from psp_hw.report.scatter import Mark, Series, TopAxis, curves
 from psp_hw.spec.target import COMFORTABLE_SHARE
 
@@ -30,21 +36,71 @@ ACCURACY = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of ``psp-hw explore`` that also say what ``psp-hw emit`` is to build; None where one was not given."""
+
+    target: Target
+    part: str | None
+    clock_ns: float | None
+    device: DeviceRequest
+
+    def words(self) -> Iterator[str]:
+        """The options as on a command line."""
+        options = {
+            "--target": self.target.value if self.target.value != DEFAULT_TARGET else None,
+            "--part": self.part,
+            "--board": self.device.board,
+            "--clock": _number(self.clock_ns),
+            "--budget": self.device.budget,
+            "--dsp": None if self.device.dsp is None else str(self.device.dsp),
+        }
+        for option, value in options.items():
+            if value is not None:
+                yield f"{option} {shlex.quote(value)}"
+        if self.device.calibration is not None:
+            yield f"--calibration {as_word(self.device.calibration)}"
+
+
+def _number(value: float | None) -> str | None:
+    """A number as somebody would write it, with all that it says."""
+    if value is None:
+        return None
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
     """What ``psp-hw explore`` found.
 
     Args:
-        name: of the source.
+        source: that was explored.
+        asked: the options of the command.
         front: the network as it is; ``emit --point N`` builds its points.
         densities: the same network at other tap counts; empty where nobody asked.
         files: what was written.
     """
 
-    name: str
+    source: Source
+    asked: Asked
     settings: Settings
     front: Front
     densities: tuple[Front, ...]
     files: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the source, as text."""
+        return self.source.title
+
+    def emit_command(self, source: str | None = None) -> str:
+        """The command that builds the knee.
+
+        Args:
+            source: what stands for the source; None: its path.
+        """
+        named = as_word(self.source.path) if source is None else source
+        return " ".join(["psp-hw emit", named, f"--point {self.front.knee + 1}", *self.asked.words()])
 
 
 def explore_source(
@@ -53,6 +109,7 @@ def explore_source(
     part: str | None,
     clock_ns: float | None,
     device: DeviceRequest = NOTHING_MORE,
+    target: str = DEFAULT_TARGET,
     densities: bool = False,
     out: Path | None = None,
     progress: Progress | None = None,
@@ -60,30 +117,34 @@ def explore_source(
     """Search the front of a source on a part, and write front.png, front.md and front.json.
 
     Args:
+        target: whose designs the points are; hls4ml folds no affine maps and thresholds, so its points are others.
         densities: look at other tap counts too.
         out: the folder; None: beside the source, named after it.
 
     Raises:
-        PspHwError: a bad part, clock, budget or source; nothing fits.
+        PspHwError: a bad part, clock, budget, target or source; nothing fits.
     """
     progress = progress or Silent()
+    asked = Asked(target=Target.parse(target), part=part, clock_ns=clock_ns, device=device)
+    maps = asked.target is not Target.HLS4ML
     source = resolve(path)
     settings = settings_of(source, part, clock_ns, device)
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     progress.step("searching the front", 0, None)
-    front = explore(graph, settings.searched, settings.clock)
+    front = explore(graph, settings.searched, settings.clock, maps=maps)
     others: tuple[Front, ...] = ()
     if densities:
         progress.step("searching at other densities", 0, None)
-        others = explore_densities(graph, settings.searched, settings.clock)
-    found = Exploration(name=source.name, settings=settings, front=front, densities=others, files=())
-    beside = source.path.parent if source.kind is SourceKind.ONNX else source.path.resolve().parent
-    folder = out or beside / f"{source.name}-explore"
+        others = explore_densities(graph, settings.searched, settings.clock, maps=maps)
+    found = Exploration(
+        source=source, asked=asked, settings=settings, front=front, densities=others, files=()
+    )
+    folder = out or source.beside / f"{source.name}-explore"
     files: dict[str, str | bytes] = {
         "front.png": picture(found),
         "front.md": page(found),
-        "front.json": json.dumps(document(found), indent=1) + "\n",
+        "front.json": json.dumps(document(found, source="SOURCE"), indent=1) + "\n",
     }
     return replace(found, files=tuple(write_files(folder, files)))
 
@@ -141,10 +202,14 @@ def page(found: Exploration) -> str:
     """The fronts as Markdown."""
     settings = found.settings
     lines = [
-        f"# What could be built of {found.name} on {settings.part.name} at {settings.clock.period_ns:g} ns",
+        f"# What could be built of {escape(found.name)} on {settings.part.name} at {settings.clock.period_ns:g} ns",
+        "",
+        f"Designs for {found.asked.target.value}{_within(settings)}. This builds the knee of the first table, another "
+        "`--point` another:",
+        "",
+        f"    {found.emit_command('SOURCE')}",
         "",
     ]
-    lines += ["`psp-hw emit SOURCE --point N` builds a point of the first table.", ""]
     for front in (found.front, *found.densities):
         lines += [f"## {front.name}", "", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
         lines += ["| " + " | ".join(row(found, front, index)) + " |" for index in range(len(front.points))]
@@ -153,6 +218,13 @@ def page(found: Exploration) -> str:
     lines += [left_to_save(found.front), ""]
     lines += [f"Expected error: {expected_error(settings)}"]
     return "\n".join(lines) + "\n"
+
+
+def _within(settings: Settings) -> str:
+    """What limits the part, and whose constants were used."""
+    limits = ", ".join(f"{amount:,} {resource.value}" for resource, amount in settings.budget.items())
+    budget = f", within {limits}" if limits else ""
+    return f"{budget}, calibrated (digest {settings.constants})" if settings.constants else budget
 
 
 def left_to_save(front: Front) -> str:
@@ -174,11 +246,19 @@ def expected_error(settings: Settings) -> str:
     return trust.expected_error(settings.calibration, settings.part)
 
 
-def document(found: Exploration) -> dict[str, object]:
-    """The JSON of ``explore --json``."""
+def document(found: Exploration, *, source: str | None = None) -> dict[str, object]:
+    """The JSON of ``explore --json``.
+
+    Args:
+        source: what stands for the source in the command that builds the knee; None: its path.
+    """
     return {
+        "target": found.asked.target.value,
         "part": found.settings.part.name,
         "clock_ns": found.settings.clock.period_ns,
+        "budget": {resource.value: amount for resource, amount in found.settings.budget.items()},
+        "calibration": found.settings.constants,
+        "emit": found.emit_command(source),
         "knee": found.front.knee + 1,
         "points": _points(found, found.front),
         "densities": [

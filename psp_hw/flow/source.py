@@ -54,6 +54,12 @@ class Source:
         return path.stem if self.kind is SourceKind.ONNX else path.name
 
     @property
+    def beside(self) -> Path:
+        """The folder that it lies in, as it was given: for a link that of the link, not of what it points at."""
+        plain = self.path.name not in ("", "..")
+        return self.path.parent if plain else self.path.resolve().parent
+
+    @property
     def title(self) -> str:
         """The name as text for a report, also where it is no text in any encoding."""
         return os.fsencode(self.name).decode("utf-8", errors="replace")

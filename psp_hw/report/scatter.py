@@ -113,7 +113,8 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _finish(figure: Figure, axes: Axes, title: str, x: str, y: str) -> bytes:
-    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_title(title, parse_math=False)  # a name may hold dollars
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
     axes.legend(fontsize="small", frameon=False)
     buffer = io.BytesIO()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
-from small_designs import small_design
+from small_designs import design_of, norm_graph, small_design
 
 from psp_hw.cli.main import run
 from psp_hw.errors import SpecError
 from psp_hw.flow.goal import GoalRequest
+
+FACTOR = {"stage": "rtl-synthesis", "resource": "LUT", "factor": 0.8, "samples": 3, "error": 0.1}
+CALIBRATION = json.dumps({"kind": "psp-hw calibration", "tools": [], "factors": [FACTOR]})
 
 
 @pytest.fixture
@@ -54,3 +58,83 @@ def test_a_point_goes_with_no_other_goal():
         GoalRequest(fps=3.0, point=1)
     with pytest.raises(SpecError, match="--point and --fold exclude each other"):
         GoalRequest(point=1, fold=("conv0=pe:2",))
+
+
+def test_the_command_that_is_printed_builds_the_point_that_was_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small_design(tmp_path / "a net")
+    Path("my site.json").write_text(CALIBRATION)
+    options = ["--part", "xc7z045ffg900-2", "--clock", "6.6666667", "--budget", "dsp=30, lut=90000"]
+    options += ["--calibration", "my site.json"]
+    assert 0 == run(["explore", "a net", *options])
+    said = capsys.readouterr().out
+    document = json.loads(Path("a net-explore/front.json").read_text())
+    knee = document["points"][document["knee"] - 1]
+
+    command = said.rstrip().splitlines()[-1].strip()
+    assert command == (
+        f"psp-hw emit 'a net' --point {document['knee']} --part xc7z045ffg900-2 --clock 6.6666667 "
+        "--budget 'dsp=30, lut=90000' --calibration 'my site.json'"
+    )
+    assert command.replace("'a net'", "SOURCE") == document["emit"]
+    assert f"    {document['emit']}\n" in Path("a net-explore/front.md").read_text()
+    assert {"DSP": 30, "LUT": 90000} == document["budget"]
+    assert 0 == run([*shlex.split(command)[1:], "--out", "made"])
+    made = json.loads(Path("made/report.json").read_text())["hardware"]
+    assert (knee["interval"], knee["resources"]) == (made["cycles"]["interval"], made["resources"])
+    remembered = json.loads(Path("made/design.json").read_text())["made_for"]
+    assert (document["budget"], document["calibration"]) == (remembered["budget"], remembered["calibration"])
+
+
+@pytest.mark.parametrize("target", ["vivado", "hls4ml"])
+def test_a_point_is_one_design_of_its_target(tmp_path, capsys, target):
+    source = design_of(norm_graph(), tmp_path / "net")
+    assert 0 == run(["explore", str(source), "--target", target, "--json"])
+    document = json.loads(capsys.readouterr().out)
+
+    out = tmp_path / "made"
+    assert 0 == run(["emit", str(source), "--target", target, "--point", "1", "--out", str(out)])
+
+    made = json.loads((out / "report.json").read_text())["hardware"]
+    assert document["target"] == target
+    assert document["points"][0]["resources"] == made["resources"]
+
+
+def test_fronts_of_targets_differ_where_only_one_folds_maps(tmp_path, capsys):
+    source = design_of(norm_graph(), tmp_path / "net")
+    fronts = []
+    for target in ("vitis", "hls4ml"):
+        assert 0 == run(["explore", str(source), "--target", target, "--json"])
+        fronts.append(json.loads(capsys.readouterr().out)["points"])
+
+    assert fronts[0] != fronts[1]
+
+
+def test_a_front_lies_beside_a_link_as_a_design_does(design, tmp_path):
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "net"
+    link.symlink_to(design)
+    assert 0 == run(["explore", str(link)])
+    assert 0 == run(["emit", str(link)])
+
+    assert {"net", "design-explore", "design-vivado"} == {path.name for path in link.parent.iterdir()}
+    assert {"design", "links"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("source", [".", "..", "sub/.."])
+def test_a_front_lies_beside_a_folder_however_it_is_named(design, monkeypatch, source):
+    (design / "sub").mkdir()
+    monkeypatch.chdir(design / "sub" if source == ".." else design)
+    assert 0 == run(["explore", source])
+
+    assert (design.parent / "design-explore" / "front.json").is_file()
+
+
+def test_a_name_is_no_markup_of_the_table_nor_of_the_picture(tmp_path):
+    source = small_design(tmp_path / "<b> $\\bad{$ | `x`")
+    assert 0 == run(["explore", str(source)])
+
+    page = (tmp_path / f"{source.name}-explore" / "front.md").read_text()
+    assert page.startswith(
+        "# What could be built of \\<b\\> $\\\\bad\\{$ \\| \\`x\\` on xc7z020clg400-1 at 10 ns\n"
+    )
