@@ -136,6 +136,11 @@ class SeenPart(Part):
     calibration: Calibration = field(hash=False)
 
 
+def real(part: Part) -> tuple[Part, Calibration]:
+    """What a part has in truth, and the constants of the site by which it is seen."""
+    return (part.real, part.calibration) if isinstance(part, SeenPart) else (part, NOT_CALIBRATED)
+
+
 def _rounded(amounts: Sequence[Fraction], total: int) -> list[int]:
     """Whole numbers with a given sum, each next to its amount."""
     found = [math.floor(amount) for amount in amounts]

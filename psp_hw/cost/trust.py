@@ -51,8 +51,7 @@ def expected_error(calibration: Calibration, part: Part) -> str:
         )
     if few:
         each = ", ".join(f"{resource.value} ({_modules(factor)})" for resource, factor in few.items())
-        why = "too few to say how far off it is" if calibration.is_of(part) else "of other devices"
-        sentences.append(f"Resources are calibrated, but by reports {why}: {each}.")
+        sentences.append(f"Resources are calibrated, how far off that is is not known yet: {each}.")
     if not factors:
         sentences.append(
             "Resources after RTL synthesis are not calibrated: the reports were of C synthesis alone."

@@ -12,16 +12,28 @@ from functools import partial
 
 import numpy as np
 
+from psp_hw.cost.calibration import real
 from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.cost.shortage import Shortage, shortages
+from psp_hw.cost.shortage import Shortage, budget_words, lifted, limited, part_words, shortages, whole
 from psp_hw.dse.branches import least_depths
-from psp_hw.dse.choose import Choice, Problem, closest, least_of, possible, ruled_out
+from psp_hw.dse.choose import Choice, Problem, affordable, closest, least_of, possible, ruled_out
 from psp_hw.dse.densities import at_density, densities_below, taps_at
 from psp_hw.dse.fifos import COMMON_DEPTHS
 from psp_hw.dse.options import CostArray, Options
-from psp_hw.dse.space import Design, Space, array, fifo_needs, quick_depths, search_space
+from psp_hw.dse.space import (
+    Design,
+    Space,
+    array,
+    fifo_memories,
+    fifo_needs,
+    finish,
+    fit,
+    quick_depths,
+    search_space,
+    settle,
+)
 from psp_hw.errors import DoesNotFitError
 from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.target import Fps, Latency
@@ -31,6 +43,12 @@ NAMED = 3
 
 # Taps that a convolution costs as much as beside its own.
 TAPS_BESIDE = 2
+
+# Steps in which a budget for FIFOs is looked for, between none and what they take where nothing is scarce.
+SHARES = 1 << 6
+
+# Budgets that are tried, from what a design takes at least to what it takes where nothing is scarce.
+BUDGETS = 4
 
 # No clock is proposed that FPGAs do not reach [ns].
 SHORTEST_NS = 1.5
@@ -71,15 +89,32 @@ def too_late(space: Space, goal: Latency, found: Choice | None, cycles: int) -> 
 
 def too_large(space: Space, goal: Fps, wanted: int, nearest: tuple[Choice, Design] | None) -> DoesNotFitError:
     """The frame rate needs more than the part has: what binds, and what the part can reach."""
-    can, slower = "even the least design does not fit", ""
-    if nearest is not None:
+    place = "budget" if limited(real(space.part)[0]) else "part"
+    if nearest is None:
+        can, slower = _least(space), ""
+    else:
         reached = space.clock.per_second(nearest[1].interval)
-        can, slower = f"the part reaches {reached:.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
+        can, slower = f"the {place} reaches {reached:.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
     return DoesNotFitError(
-        f"{goal.frames_per_second:g} frames per second do not fit {space.part.name}; {can}",
+        f"{goal.frames_per_second:g} frames per second do not fit {_place(space)}; {can}",
         where="fps",
-        hint=_said(space, wanted, slower),
+        hint=_said(space, wanted, slower, at=f" at {goal.frames_per_second:g} frames per second"),
     )
+
+
+def _place(space: Space) -> str:
+    """The part, and what a budget leaves of it."""
+    part, _ = real(space.part)
+    limits = limited(part)
+    return f"{part.name} within a budget of {budget_words(part, limits)}" if limits else part.name
+
+
+def _least(space: Space) -> str:
+    """By how much the least design does not fit, in words."""
+    choice = closest(space.problem, space.intervals[-1])
+    worst = _shortages(choice.total + _fifos(space, choice, quick_depths(space, choice)), space)
+    amounts = f": {' and '.join(str(shortage) for shortage in worst)}" if worst else ""
+    return f"even the least design does not fit{amounts}"
 
 
 def nothing_fits(space: Space, depths: Mapping[str, int] | None = None) -> str:
@@ -98,45 +133,134 @@ def _said(
     depths: Mapping[str, int] | None = None,
     *,
     amounts: bool = True,
+    at: str = "",
 ) -> str:
     ways = [slower] if slower else []
-    known = quick_depths(space, closest(space.problem, interval)) if depths is None else depths
-    part = larger_part(space, interval, known)
-    if part is not None:
-        ways.append(f"a larger part ({part.device} is enough)")
+    choice = closest(space.problem, interval)
+    part, _ = real(space.part)
+    if depths is None:
+        depths = finish(space, choice).depths if limited(part) else quick_depths(space, choice)
+    budget = _enough(space, interval, choice, depths)
+    other = None if budget else larger_part(space, interval, depths)
+    if budget:
+        ways.append(f"--budget {budget}")
+    if other is not None:
+        ways.append(part_words(other, part, "is enough"))
     thinner = densities_below(space.graph)
     density = lower_density(space, interval, thinner)
     if density is not None:
         ways.append(f"a density of {density:.0%} in every layer")
-    text = f"{_lacking(space, interval, known, amounts=amounts)}; "
+    text = f"{_lacking(space, interval, depths, amounts=amounts, at=at)}; "
     text += f"what helps: {', or '.join(ways)}" if ways else "no part of this fabric is enough"
     if density is None and thinner:
         text += f"; no density down to {thinner[-1]:.0%} is enough"
     return text
 
 
-def _lacking(space: Space, interval: int, depths: Mapping[str, int], *, amounts: bool) -> str:
+def least_design(space: Space) -> Design:
+    """Of the slowest designs the one that comes closest to fitting, its FIFOs in memories that take little of what is scarce."""
+    choice = closest(space.problem, space.intervals[-1])
+    design = finish(space, choice)
+    memories = fifo_memories(space, choice, design.depths, _least_budget(space, choice, design.depths))
+    if memories is None:
+        return design
+    total = choice.total + space.fifos.beyond(design.depths, memories)
+    return replace(design, plan=replace(design.plan, fifo_memories=memories), total=total)
+
+
+def _least_budget(space: Space, choice: Choice, depths: Mapping[str, int]) -> CostArray:
+    """What is there [5], and of what a choice with its FIFOs takes more, little more than it cannot do without."""
+    capacity = space.problem.capacity
+    most = choice.total + fifo_needs(space, choice, capacity, depths)
+    scarce = most > capacity
+    found: CostArray = np.maximum(capacity, most)
+    low, high = 0, SHARES
+    while low < high:
+        middle = (low + high) // 2
+        budget = np.where(scarce, choice.total + (most - choice.total) * middle // SHARES, capacity)
+        if fifo_memories(space, choice, depths, budget) is None:
+            low = middle + 1
+        else:
+            found, high = budget, middle
+    return found
+
+
+def _fifos(space: Space, choice: Choice, depths: Mapping[str, int]) -> CostArray:
+    """What the FIFOs of a choice take beyond the least depth [5], in memories that take little of what is scarce."""
+    return fifo_needs(space, choice, _least_budget(space, choice, depths), depths)
+
+
+def _enough(space: Space, interval: int, choice: Choice, depths: Mapping[str, int]) -> str:
+    """A budget with which a search finds a design like a choice, where the part has as much; else empty."""
+    part, calibration = real(space.part)
+    if not limited(part):
+        return ""
+    least = choice.total + _fifos(space, choice, depths)
+    most = np.maximum(least, choice.total + fifo_needs(space, choice, _room(whole(part), space), depths))
+    for step in range(BUDGETS):
+        total = least + (most - least) * step // (BUDGETS - 1)
+        more = lifted(calibration.apply(_resources(total)), part)
+        if more is None:
+            break
+        if _is_found(space, _room(more, space), interval):
+            return budget_words(more, limited(part))
+    return ""
+
+
+def _is_found(space: Space, capacity: CostArray, interval: int) -> bool:
+    """Whether a search finds a design, FIFOs sized, that meets an interval with so much of everything."""
+    fresh = replace(
+        space,
+        problem=replace(space.problem, budget=capacity, capacity=capacity),
+        depths={},
+        problems={},
+    )
+    for choice in (affordable(fresh.within(capacity), interval).choice, fit(fresh, capacity, interval)):
+        design = None if choice is None else settle(fresh, choice, capacity)
+        if design is not None and (design.interval <= interval or interval == space.intervals[-1]):
+            return True
+    return False
+
+
+def _room(part: Part, space: Space) -> CostArray:
+    """What a part has, in amounts of the price list [5]."""
+    _, calibration = real(space.part)
+    return array(calibration.shrink(part).resources)
+
+
+def _resources(amounts: CostArray) -> Resources:
+    dsp, lut, ff, bram18, uram = (int(amount) for amount in amounts)
+    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+
+
+def _lacking(space: Space, interval: int, depths: Mapping[str, int], *, amounts: bool, at: str) -> str:
     """What binds in the design that comes closest, and what takes most of it."""
     choice = closest(space.problem, interval)
-    fifos = fifo_needs(space, choice, space.problem.budget, depths)
-    needed = choice.total + fifos
-    worst = _shortages(needed, space.part)
+    fifos = _fifos(space, choice, depths)
+    worst = _shortages(choice.total + fifos, space)
     if (
         not worst
     ):  # FIFOs as a quick rule sizes them fit by a little, as they are sized in the end they do not
         return "resources bind together"
     first = worst[0].resource
     missing = f": {' and '.join(str(shortage) for shortage in worst)}" if amounts else ""
-    return f"{first.value} binds{missing}; most of it in {_where(space, choice, fifos, first)}"
+    return f"{first.value} binds{at}{missing}; most of it in {_where(space, choice, fifos, first)}"
 
 
-def _shortages(needed: CostArray, part: Part) -> tuple[Shortage, ...]:
-    dsp, lut, ff, bram18, uram = (int(amount) for amount in needed)
-    return shortages(Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram), part.resources)
+def _shortages(needed: CostArray, space: Space) -> tuple[Shortage, ...]:
+    """What there is too little of, in amounts as the site's tools count them."""
+    part, calibration = real(space.part)
+    return shortages(calibration.apply(_resources(needed)), part.resources)
 
 
 def _where(space: Space, choice: Choice, fifos: CostArray, resource: Resource) -> str:
-    """The kinds of engines that take most of a resource, how much, and the largest single engine."""
+    """The kinds of engines that take most of a resource, how much (calibrated), and the largest single engine."""
+    _, calibration = real(space.part)
+
+    def shown(amount: int) -> str:
+        scaled = calibration.apply(_resources(np.where(np.arange(len(Resource)) == at, amount, 0)))
+        return f"{scaled.of(resource):,}"
+
     at = list(Resource).index(resource)
     picked = zip(space.problem.options, choice.picks, strict=True)
     taken = {options.name: int(options.costs[pick][at]) for options, pick in picked}
@@ -146,12 +270,12 @@ def _where(space: Space, choice: Choice, fifos: CostArray, resource: Resource) -
         kinds.setdefault(op_kind(engine), []).append(taken[engine.name])
     largest = sorted(kinds.items(), key=lambda one: (-sum(one[1]), one[0]))[:NAMED]
     named = [
-        f"{f'{len(amounts)} ' if len(amounts) > 1 else ''}{kind} ({sum(amounts):,})"
+        f"{f'{len(amounts)} ' if len(amounts) > 1 else ''}{kind} ({shown(sum(amounts))})"
         for kind, amounts in largest
         if sum(amounts)
     ]
     top = max(taken, key=lambda name: taken[name])
-    single = f"; the largest engine is {top} ({taken[top]:,})" if taken[top] else ""
+    single = f"; the largest engine is {top} ({shown(taken[top])})" if taken[top] else ""
     return f"{', '.join(named)}{single}"
 
 
@@ -165,12 +289,15 @@ def larger_part(space: Space, interval: int, depths: Mapping[str, int]) -> Part 
     """
     ways = space.fifos.ways(depths)
     least = least_of(replace(space.problem, beside=ways), interval)
-    others = [p for p in PARTS if p.fabric is space.part.fabric and p.device != space.part.device]
-    others.sort(key=lambda part: (part.family is not space.part.family, part.resources.lut))
-    for part in others:
-        capacity = array(part.resources)
+    part, _ = real(space.part)
+    own = whole(part)
+    others = [p for p in PARTS if p.fabric is part.fabric and not p.resources.fits(own.resources)]
+    others.sort(key=lambda one: (one.family is not part.family, one.resources.lut))
+    others = [own, *others] if limited(part) else others
+    for other in others:
+        capacity = _room(other, space)
         if (least <= capacity).all() and _fits(space, interval, capacity, ways):
-            return part
+            return other
     return None
 
 

@@ -10,7 +10,7 @@ from typing import assert_never
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.dse import refusals
-from psp_hw.dse.choose import Choice, Problem, affordable, cheapest, cost_of, ruled_out
+from psp_hw.dse.choose import Choice, Problem, affordable, cost_of, ruled_out
 from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.latency import least_cost, slowed
 from psp_hw.dse.options import CostArray
@@ -20,7 +20,6 @@ from psp_hw.dse.space import (
     Space,
     alone,
     array,
-    finish,
     fit,
     interval_of,
     search_space,
@@ -264,11 +263,10 @@ def _for_area(space: Space) -> Found:
 
 
 def _least(space: Space) -> Found:
-    """The least design where nothing fits."""
-    choice = cheapest(space.problem, space.intervals[-1])
-    assert choice is not None
-    design = finish(space, choice)
-    remedy = refusals.nothing_fits(space, design.depths)
+    """The least design where the search found none that fits."""
+    design = refusals.least_design(space)
+    fits = bool((design.total <= space.problem.capacity).all())
+    remedy = "" if fits else refusals.nothing_fits(space, design.depths)
     return Found(plan=design.plan, optimality=None, remedy=remedy)
 
 

@@ -49,7 +49,7 @@ def test_few_modules_leave_the_caution(factor: Factor) -> None:
     few = Calibration(factors={(RTL, Resource.LUT): factor})
 
     assert EXPECTED_FACTORS == expected_factors(few, PART)
-    assert "too few to say how far off it is: LUT" in expected_error(few, PART)
+    assert "how far off that is is not known yet: LUT" in expected_error(few, PART)
     assert "Expect a factor of 1.5 to 2 for LUT and FF until" in expected_error(few, PART)
 
 
