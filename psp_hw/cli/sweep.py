@@ -96,6 +96,12 @@ def command(
     budget: Budget = None,
     dsp: Dsp = None,
     data_dir: DataDir = None,
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu or cuda, of the trials of this worker; several GPUs: a worker each, CUDA_VISIBLE_DEVICES says which."
+        ),
+    ] = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +142,7 @@ def command(
         clock_ns=clock,
         device=DeviceRequest(board=board, budget=budget, dsp=dsp),
         data_dir=data_dir,
+        accelerator=accelerator,
     )
     try:
         with console.stdout_for_json(as_json):

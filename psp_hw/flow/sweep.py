@@ -27,6 +27,7 @@ from psp_hw.flow.sweeps.ledger import Direction, Ledger, Taken, open_ledger
 from psp_hw.flow.sweeps.plan import Plan, SweepRequest, planned, record
 from psp_hw.flow.sweeps.results import SweepResult, write
 from psp_hw.flow.sweeps.trials import State
+from psp_hw.flow.train import machine
 from psp_hw.spec.space import AxisName, applied, identity
 from psp_hw.spec.train import QuantSpec, TrainSpec
 
@@ -170,6 +171,7 @@ def _train(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool)
                     spec,
                     folder,
                     resume=begun,
+                    machine=machine(plan.request.accelerator),
                     floats=None if begun else floats,
                     data_dir=plan.request.data_dir,
                     progress=progress,

@@ -200,9 +200,14 @@ def what_and_where(request: Request) -> tuple[TrainSpec, Path | None]:
 
 def machine_of(request: Request) -> Machine:
     """What a training would run on; torch is loaded."""
+    return machine(request.accelerator, request.devices, request.nodes)
+
+
+def machine(accelerator: str, devices: int = 1, nodes: int = 1) -> Machine:
+    """As `machine_of`, of words that were checked."""
     from psp_hw.training.machine import Accelerator, Machine
 
-    return Machine(accelerator=Accelerator(request.accelerator), devices=request.devices, nodes=request.nodes)
+    return Machine(accelerator=Accelerator(accelerator), devices=devices, nodes=nodes)
 
 
 def check_names(spec: TrainSpec) -> None:
@@ -223,15 +228,35 @@ def check_names(spec: TrainSpec) -> None:
 ACCELERATORS = ("auto", "cpu", "cuda")
 
 
+def check_accelerator(word: str) -> None:
+    """Refuse an unknown word.
+
+    Raises:
+        SpecError: names the nearest.
+    """
+    if word not in ACCELERATORS:
+        hint = suggestion(word, ACCELERATORS)
+        raise SpecError(f"unknown accelerator '{word}'", where="--accelerator", hint=hint)
+
+
+def check_gpus(accelerator: str, devices: int = 1, nodes: int = 1) -> None:
+    """Refuse GPUs that are not there, where they were asked for by name; with auto the network decides, once it is there
+    (`psp_hw.training.floats.check_floats`).
+
+    Raises:
+        SpecError: says how many there are.
+    """
+    if accelerator == "cuda":
+        machine(accelerator, devices, nodes).check_gpus(small=False)
+
+
 def check_machine(request: Request) -> None:
     """Refuse what this machine does not have before any time is spent.
 
     Raises:
         SpecError: says what there is.
     """
-    if request.accelerator not in ACCELERATORS:
-        hint = suggestion(request.accelerator, ACCELERATORS)
-        raise SpecError(f"unknown accelerator '{request.accelerator}'", where="--accelerator", hint=hint)
+    check_accelerator(request.accelerator)
     for option, count in {"--devices": request.devices, "--nodes": request.nodes}.items():
         if not 1 <= count <= MAX_PROCESSES:
             raise SpecError(f"{count} is outside 1 .. {MAX_PROCESSES}", where=option)
@@ -241,13 +266,7 @@ def check_machine(request: Request) -> None:
         raise SpecError(what, where="--checkpoint-minutes", hint=hint)
     if request.devices * request.nodes > 1 and request.out is None:
         raise SpecError("several processes write one run", where="--devices", hint="name its folder: --out")
-    if request.accelerator == "cuda":
-        import torch
-
-        found = torch.cuda.device_count()
-        if found < request.devices:
-            what = f"{request.devices} CUDA devices were asked for, this machine has {found}"
-            raise SpecError(what, where="--accelerator", hint="use --accelerator cpu, or fewer --devices")
+    check_gpus(request.accelerator, request.devices, request.nodes)
 
 
 def document(result: TrainSummary) -> dict[str, object]:

@@ -156,7 +156,7 @@ def train_on(
 ) -> TrainResult:
     """As `train`, on splits that are in memory already; both with the same preprocessing."""
     machine, manner = machine or Machine(), manner or Manner()
-    check_net(spec, training, begun=floats is not None or (manner.resume and has_begun(out)))
+    check_net(spec, training, machine, begun=floats is not None or (manner.resume and has_begun(out)))
     if floats is not None:
         check_reusable(floats, spec)
     with ExitStack() as held:

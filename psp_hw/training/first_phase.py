@@ -70,7 +70,7 @@ def train_floats(
         check_name(spec.net)
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    check_request(spec, training, begun=manner.resume and has_begun(out))
+    check_request(spec, training, machine, begun=manner.resume and has_begun(out))
     with ExitStack() as held:
         if is_leader():
             make_folder(out)
@@ -85,14 +85,14 @@ def train_floats(
     return _result(spec, pruned, testing, out, machine) if is_leader() else None
 
 
-def check_request(spec: TrainSpec, training: Split, *, begun: bool) -> None:
+def check_request(spec: TrainSpec, training: Split, machine: Machine, *, begun: bool) -> None:
     """Refuse what could not be pruned; and what could not be quantized, where that can be told: Brevitas is installed."""
     if find_spec("brevitas") is None:
-        check_floats(spec, training, begun=begun)
+        check_floats(spec, training, machine, begun=begun)
         return
     from psp_hw.training.phases import check_net
 
-    check_net(spec, training, begun=begun)
+    check_net(spec, training, machine, begun=begun)
 
 
 def _result(spec: TrainSpec, pruned: Pruned, testing: Split, out: Path, machine: Machine) -> FloatResult:

@@ -24,6 +24,7 @@ from psp_hw.pruning.survey import LayerSurvey, survey_layer
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
+from psp_hw.training.arithmetic import whole_float32
 from psp_hw.training.batches import Batches
 from psp_hw.training.checkpoints import Shelf, check_checkpoint
 from psp_hw.training.durable import write_aside
@@ -89,22 +90,27 @@ def has_begun(run: Path) -> bool:
     return any(path.exists() for path in (run / PRUNED, shelf.last, shelf.previous))
 
 
-def check_floats(spec: TrainSpec, split: Split, *, begun: bool = False) -> nn.Module:
-    """Refuse what could not be pruned before any time is spent on training.
+def check_floats(
+    spec: TrainSpec, split: Split, machine: Machine | None = None, *, begun: bool = False
+) -> nn.Module:
+    """Refuse what could not be pruned, or not on this machine, before any time is spent on training.
 
     Args:
         spec: the request.
         split: images and classes as the network sees them.
+        machine: what it is to run on; None: whatever there is.
         begun: as in `fresh_net`.
 
     Returns:
         The fresh network, in eval.
 
     Raises:
-        SpecError, ModelError: names the layer and says what is supported.
+        SpecError, ModelError: names the layer and says what is supported; or more GPUs were asked for than there are.
         RunError: the weights to start from cannot be.
     """
     net = fresh_net(spec, split, begun=begun).eval()
+    if machine is not None:
+        machine.check_gpus(small=all(is_small(net, split, phase) for phase in (spec.training, spec.finetune)))
     select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
     return net
 
@@ -198,7 +204,10 @@ def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
     example = next(model.parameters())
     model.eval()
     size = eval_batch(images.shape)
-    parts = [model(torch.from_numpy(images[i : i + size]).to(example)) for i in range(0, len(images), size)]
+    with whole_float32():
+        parts = [
+            model(torch.from_numpy(images[i : i + size]).to(example)) for i in range(0, len(images), size)
+        ]
     return torch.cat(parts).cpu().numpy()
 
 

@@ -57,6 +57,21 @@ def check_launch(devices: int, nodes: int, environment: Mapping[str, str]) -> No
             pass
 
 
+def sees_one_of_its_own(devices: int, nodes: int, visible: int, environment: Mapping[str, str]) -> bool:
+    """Whether srun shows each of several tasks of a node one GPU, its own (``--gpus-per-task 1``).
+
+    Args:
+        devices: of each node, one per task.
+        nodes: machines.
+        visible: GPUs that this process sees.
+        environment: of this process.
+    """
+    if visible != 1 or devices == 1 or launcher(devices * nodes, environment) is not Launcher.SLURM:
+        return False
+    given = environment.get("SLURM_GPUS_ON_NODE", "")
+    return not given.isdigit() or int(given) >= devices  # else they all see the same one
+
+
 def _check_slurm(devices: int, nodes: int, environment: Mapping[str, str]) -> None:
     given = _number(environment, "SLURM_NNODES")
     if given is not None and given != nodes:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING or find_spec("lightning") is not None:
     from lightning import LightningModule, Trainer
     from lightning.fabric.plugins import TorchCheckpointIO
+    from lightning.pytorch.accelerators import CUDAAccelerator
     from lightning.pytorch.callbacks import Callback, Checkpoint
     from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
     from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 else:
     from lightning_fabric.plugins import TorchCheckpointIO
     from pytorch_lightning import LightningModule, Trainer
+    from pytorch_lightning.accelerators import CUDAAccelerator
     from pytorch_lightning.callbacks import Callback, Checkpoint
     from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
     from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
@@ -30,6 +32,7 @@ SPEAKERS = (
 __all__ = [
     "SPEAKERS",
     "CSVLogger",
+    "CUDAAccelerator",
     "Callback",
     "Checkpoint",
     "LightningEnvironment",

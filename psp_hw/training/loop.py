@@ -17,6 +17,7 @@ from psp_hw.errors import RunError
 from psp_hw.spec.enums import Precision
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec
+from psp_hw.training.arithmetic import whole_float32
 from psp_hw.training.batches import Batches
 from psp_hw.training.checkpoints import Keeper, Shelf, ShelfIO, check_checkpoint
 from psp_hw.training.launch import Launcher, launcher
@@ -24,6 +25,7 @@ from psp_hw.training.lightning_names import (
     SPEAKERS,
     Callback,
     CSVLogger,
+    CUDAAccelerator,
     LightningEnvironment,
     LightningModule,
     Logger,
@@ -105,7 +107,7 @@ def engine_options(phase: Phase, machine: Machine, *, small: bool) -> dict[str, 
     """What a Trainer is told about the machine and the arithmetic of a phase."""
     on_gpu = machine.on_gpu(small=small)
     return {
-        "accelerator": "gpu" if on_gpu else "cpu",
+        "accelerator": _gpu(machine) if on_gpu else "cpu",
         "benchmark": on_gpu,  # let cuDNN try its convolutions: there are two batch sizes, and 50,000 steps
         "devices": machine.devices,
         "num_nodes": machine.nodes,
@@ -115,6 +117,21 @@ def engine_options(phase: Phase, machine: Machine, *, small: bool) -> dict[str, 
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
+
+
+def _gpu(machine: Machine) -> str | CUDAAccelerator:
+    """What a Trainer is told of GPUs: their kind, or that each process sees its own alone."""
+    return OneGpuPerTask() if machine.one_gpu_per_task else "gpu"
+
+
+class OneGpuPerTask(CUDAAccelerator):
+    """Of several processes of a node, each sees its own GPU as number 0: Lightning counts what one process sees."""
+
+    @staticmethod
+    def parse_devices(devices: int | str | list[int]) -> list[int]:
+        """Of every process, the first that it sees."""
+        assert isinstance(devices, int)
+        return [0] * devices
 
 
 def _loggers(run: Path, name: str, *, tensorboard: bool, start: Path | None) -> list[Logger]:
@@ -191,8 +208,8 @@ def _free_version(folder: Path, name: str) -> str:
 
 @contextmanager
 def one_phase(*, small: bool) -> Iterator[None]:
-    """What surrounds a Trainer: no chatter, and one thread for small steps."""
-    with _quiet(), _threads(1 if small else torch.get_num_threads()):
+    """What surrounds a Trainer: no chatter, float32 without TF32, and one thread for small steps."""
+    with _quiet(), whole_float32(), _threads(1 if small else torch.get_num_threads()):
         yield
 
 

@@ -9,6 +9,9 @@ from enum import Enum
 import torch
 from torch import distributed
 
+from psp_hw.errors import SpecError
+from psp_hw.training.launch import sees_one_of_its_own
+
 
 class Accelerator(Enum):
     """Where the steps are computed: ``auto`` takes a CUDA GPU where there is one and the network is large enough."""
@@ -53,6 +56,28 @@ class Machine:
                 return True
             case Accelerator.AUTO:
                 return torch.cuda.is_available() and not small
+
+    @property
+    def one_gpu_per_task(self) -> bool:
+        """Whether each process of a node sees a GPU of its own, as number 0, and no other."""
+        return sees_one_of_its_own(self.devices, self.nodes, torch.cuda.device_count(), os.environ)
+
+    def check_gpus(self, *, small: bool) -> None:
+        """Refuse more GPUs than there are, before anybody waits for them.
+
+        Args:
+            small: as in `on_gpu`.
+
+        Raises:
+            SpecError: says how many this process sees.
+        """
+        if not self.on_gpu(small=small) or self.one_gpu_per_task:
+            return
+        found = torch.cuda.device_count()
+        if found < self.devices:
+            what = f"{self.devices} CUDA devices were asked for, this process sees {found}"
+            where = "--devices" if found else "--accelerator"
+            raise SpecError(what, where=where, hint="use --accelerator cpu, or fewer --devices")
 
 
 def is_leader() -> bool:

@@ -30,19 +30,20 @@ CALIBRATION_IMAGES, CALIBRATION_BATCH = 1024, 256
 PROBE_IMAGES = 32
 
 
-def check_net(spec: TrainSpec, split: Split, *, begun: bool = False) -> None:
-    """Refuse what could not be pruned or quantized before any time is spent on training.
+def check_net(spec: TrainSpec, split: Split, machine: Machine | None = None, *, begun: bool = False) -> None:
+    """Refuse what could not be pruned or quantized, or not on this machine, before any time is spent on training.
 
     Args:
         spec: the request.
         split: images and classes as the network sees them.
+        machine: as in `psp_hw.training.floats.check_floats`.
         begun: as in `psp_hw.training.floats.fresh_net`.
 
     Raises:
         SpecError, ModelError: names the layer and says what is supported.
         RunError: the weights to start from cannot be.
     """
-    quantize(fold_batch_norm(trace_steps(check_floats(spec, split, begun=begun))), spec.quant)
+    quantize(fold_batch_norm(trace_steps(check_floats(spec, split, machine, begun=begun))), spec.quant)
 
 
 def calibrated(spec: TrainSpec, split: Split, pruned: Pruned) -> fx.GraphModule:

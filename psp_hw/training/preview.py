@@ -120,7 +120,7 @@ def preview(
         check_name(spec.net)
     training = load(spec.data.name, data_dir, "train")
     testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    check_request(spec, training, begun=floats is not None)
+    check_request(spec, training, machine, begun=floats is not None)
     if floats is not None:
         check_reusable(floats, spec)
     alone = replace(machine, devices=1, nodes=1)

@@ -183,6 +183,7 @@ def test_a_trial_that_cannot_be_trained_fails_alone(
         (["--bits", "8,8", "--seed", "-1"], "--seed: -1 is outside"),
         (["--bits", "8,8", "--part", "xc9z"], "xc9z"),
         (["--bits", "8,8", "--space", "none.yaml"], "none.yaml: cannot be read"),
+        (["--bits", "8,8", "--accelerator", "gpu"], "--accelerator: unknown accelerator 'gpu'"),
         (["--bits", "8,8", "--storage", "nothing://x"], "nothing://x: cannot be opened"),
     ],
 )
@@ -194,6 +195,38 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert sentence in err
     assert "Traceback" not in err
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_gpu_that_is_not_there_is_said_before_a_trial_is_taken(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    err = said(capsys, spec, "--bits", "8,8", "--accelerator", "cuda", "--out", tmp_path / "sweep", code=2)
+
+    assert "1 CUDA devices were asked for, this process sees 0" in err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_every_trial_of_a_worker_runs_on_what_was_asked_for(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from psp_hw.errors import TrainingError
+    from psp_hw.training import api
+    from psp_hw.training.machine import Accelerator, Machine
+
+    asked = []
+
+    def train(*_: object, machine: Machine, **__: object) -> None:
+        asked.append(machine)
+        raise TrainingError("enough was seen")
+
+    monkeypatch.setattr(api, "train", train)
+    arguments = ["--density", "0.4,0.7", "--accelerator", "cpu", "--out", tmp_path / "sweep"]
+    assert "enough was seen" in said(capsys, spec, *arguments, code=2)
+
+    assert [Machine(accelerator=Accelerator.CPU)] * 2 == asked
 
 
 def test_a_missing_data_set_is_said_before_a_trial_is_taken(

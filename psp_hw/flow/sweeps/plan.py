@@ -11,7 +11,7 @@ from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_par
 from psp_hw.flow.sweeps.front import Cost
 from psp_hw.flow.sweeps.ledger import GRACE_S
 from psp_hw.flow.sweeps.storage import shown_storage
-from psp_hw.flow.train import check_names
+from psp_hw.flow.train import check_accelerator, check_gpus, check_names
 from psp_hw.spec.load import load_spec, spec_to_dict
 from psp_hw.spec.names import suggestion
 from psp_hw.spec.space import Axis, Space, check_space, load_space, space_to_dict
@@ -39,6 +39,7 @@ class SweepRequest:
         storage: URL of a database or path of a journal, which all workers share.
         name: of the sweep inside the storage.
         out: the folder.
+        accelerator: what each trial of this worker runs on: auto, cpu, cuda.
     """
 
     spec: Path
@@ -54,6 +55,7 @@ class SweepRequest:
     clock_ns: float | None = None
     device: DeviceRequest = NOTHING_MORE
     data_dir: Path | None = None
+    accelerator: str = "auto"
     grace_s: float = GRACE_S
 
 
@@ -100,6 +102,7 @@ def planned(request: SweepRequest) -> Plan:
     """
     if request.spec.is_dir():  # a run, or a folder of models/
         request = replace(request, spec=request.spec / SPEC_FILE)
+    check_accelerator(request.accelerator)
     spec = load_spec(request.spec)
     check_names(spec)
     space = _space(request)
@@ -118,6 +121,7 @@ def planned(request: SweepRequest) -> Plan:
         raise SpecError(f"{request.seed} is outside 0 .. {2**32 - 1}", where="--seed")
     part, usual = board_of(request.part, request.device)
     clock = request.clock_ns if request.clock_ns is not None else usual or DEFAULT_CLOCK_NS
+    check_gpus(request.accelerator)
     stem = request.spec.resolve().parent.name if request.spec.name == SPEC_FILE else request.spec.stem
     folder = request.out or SWEEPS / stem
     return Plan(

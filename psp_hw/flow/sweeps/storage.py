@@ -23,19 +23,49 @@ JOURNAL = "study.journal"
 LOCK_GRACE_S = 15  # a lock on the journal that is held this long was left by a worker that died
 _SQLITE_WAIT_S = 60
 _OPEN_TRIES = 5
+_WHOLE = "the runs below trials/ are whole"
+_TAKEN_UP = f"{_WHOLE}; the same command takes them up"
 
 
 @contextlib.contextmanager
 def errors_named(where: str) -> Iterator[None]:
-    """What a storage raises, as an error of ours."""
+    """What a storage raises, as an error of ours; one whose file was deleted is said to be gone, whatever a library makes of it.
+
+    Args:
+        where: as `shown_storage` gives it.
+    """
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
-        what = f"the storage cannot be used: {first_line(error)}"
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        file = _file_of(where)
+        if file is not None and not file.exists():
+            word = "database" if "://" in where else "journal"
+            raise RunError(f"the {word} is gone", where=where, hint=_TAKEN_UP) from error
+        what = f"the storage cannot be used: {_reason(error)}"
         raise RunError(what, where=where, hint="the same command goes on once it can") from error
     except json.JSONDecodeError as error:
-        hint = "the runs below trials/ are whole; begin again with another --out"
+        hint = f"{_WHOLE}; begin again with another --out"
         raise RunError(f"the storage is damaged: {error}", where=where, hint=hint) from error
+
+
+def _file_of(where: str) -> Path | None:
+    """The one file that a storage is; None for a server."""
+    if "://" not in where:
+        return Path(where)
+    url = sqlalchemy.engine.make_url(where)
+    lies = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if lies else None
+
+
+def _reason(error: Exception) -> str:
+    """What the system or the database said, below what libraries make of it."""
+    deepest: BaseException = error
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    told = getattr(deepest, "orig", None) or deepest  # of sqlalchemy: what the driver raised
+    if isinstance(told, OSError) and told.strerror:
+        return told.strerror
+    return first_line(told)
 
 
 def shown_storage(storage: str | None, folder: Path) -> str:
@@ -87,6 +117,7 @@ class Journal(JournalFileBackend):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._own = JournalFileOpenLock(str(self.path), grace_period=LOCK_GRACE_S)
             super().__init__(str(self.path), lock_obj=self._own)
+            self._begun = self.path.stat().st_ino
         except OSError as error:
             raise RunError(f"cannot be written: {error.strerror}", where=str(self.path)) from error
 
@@ -96,6 +127,12 @@ class Journal(JournalFileBackend):
         self._own.acquire()
         try:
             with self.path.open("r+b") as file:
+                if (
+                    os.fstat(file.fileno()).st_ino != self._begun
+                ):  # lines of ours would name trials that it does not have
+                    raise RunError(
+                        "the journal was replaced by another", where=str(self.path), hint=_TAKEN_UP
+                    )
                 end = _whole_lines(file.seek(0, os.SEEK_END), self.path)
                 file.truncate(end)
                 file.seek(end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -245,6 +246,42 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytes
         journal.append_logs([{"op_code": 2, "b": "x" * 10_000}])
 
     assert path.read_bytes() == before
+    assert not (tmp_path / "study.lock").exists()
+
+
+@pytest.mark.parametrize(("storage", "word"), [("study", "journal"), ("sqlite:///{}/s.db", "database")])
+def test_a_storage_that_was_deleted_is_gone_and_the_runs_are_not(
+    storage: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = storage.format(tmp_path)
+    one = ledger(storage, trials=2)
+    taken = one.take(2)
+    assert taken is not None
+    (file,) = (path for path in tmp_path.iterdir() if path.is_file())
+    file.unlink()
+
+    told = rf"{re.escape(storage)}: the {word} is gone \(the runs below trials/ are whole; the same command takes them up\)"
+    with pytest.raises(RunError, match=told):
+        one.finish(taken, (0.9, 1.0), run=taken.run)
+    with pytest.raises(RunError, match=told):
+        one.give_back(taken)
+    if word == "journal":  # what is deleted can still be read through a connection that is open
+        with pytest.raises(RunError, match=told):
+            one.entries()
+
+
+def test_a_journal_that_another_worker_began_anew_is_not_written_into(tmp_path: Path) -> None:
+    path = tmp_path / "study"
+    journal = Journal(path)
+    journal.append_logs([{"op_code": 2}])
+    aside = tmp_path / "kept"
+    path.rename(aside)
+    Journal(path)
+
+    with pytest.raises(RunError, match="the journal was replaced by another"):
+        journal.append_logs([{"op_code": 3}])
+    assert "" == path.read_text()
     assert not (tmp_path / "study.lock").exists()
 
 

@@ -10,17 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from psp_hw.data.registry import load
 from psp_hw.errors import SpecError
+from psp_hw.spec.presets import preset
 from psp_hw.training import loop
+from psp_hw.training.floats import check_floats
 from psp_hw.training.launch import check_launch
 from psp_hw.training.lightning_names import LightningEnvironment, SLURMEnvironment
-from psp_hw.training.machine import Machine
+from psp_hw.training.machine import Accelerator, Machine
 
 TRAIN = ["-m", "psp_hw", "train", "--shape", "--steps", "24", "--accelerator", "cpu", "--no-tensorboard"]
 TRAIN += ["--floats-only", "--json"]
@@ -84,6 +88,63 @@ def test_processes_are_numbered_by_who_started_them(
         monkeypatch.setenv(name, value)
     found = loop._cluster(Machine(devices=processes))
     assert expected == [type(plugin) for plugin in found]
+
+
+EIGHT = {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2", "SLURM_PROCID": "7", "SLURM_NODEID": "1",
+         "SLURM_LOCALID": "3"}  # fmt: skip
+
+
+def _see(patch: pytest.MonkeyPatch, gpus: int, environment: Mapping[str, str]) -> None:
+    """As if so many GPUs were visible."""
+    patch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    patch.setattr(torch.cuda, "device_count", lambda: gpus)
+    for name, value in environment.items():
+        patch.setenv(name, value)
+
+
+@pytest.mark.parametrize("accelerator", [Accelerator.AUTO, Accelerator.CUDA])
+@pytest.mark.parametrize(
+    ("gpus", "environment"),
+    [(1, {}), (2, EIGHT), (1, EIGHT | {"SLURM_GPUS_ON_NODE": "1"}), (1, TORCHRUN)],
+    ids=["one", "two of slurm", "all tasks see the same", "torchrun"],
+)
+def test_more_gpus_than_there_are_are_refused(
+    gpus: int, environment: Mapping[str, str], accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _see(monkeypatch, gpus, environment)
+    machine = Machine(accelerator=accelerator, devices=4, nodes=2)
+
+    told = f"--devices: 4 CUDA devices were asked for, this process sees {gpus} (use --accelerator cpu"
+    with pytest.raises(SpecError, match=re.escape(told)):
+        machine.check_gpus(small=False)
+    Machine(accelerator=Accelerator.CPU, devices=4, nodes=2).check_gpus(small=False)
+
+
+def test_with_auto_a_network_that_is_large_enough_for_a_gpu_needs_as_many_as_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _see(monkeypatch, 1, {})
+    split = load("digits", None, "train")
+    spec = preset()
+    check_floats(spec, split, Machine(devices=4))  # digits-cnn is trained on the CPU
+    large = replace(spec, finetune=replace(spec.finetune, batch_size=65_536))
+    with pytest.raises(SpecError, match="4 CUDA devices were asked for, this process sees 1"):
+        check_floats(large, split, Machine(devices=4))
+
+
+@pytest.mark.parametrize("given", [{}, {"SLURM_GPUS_ON_NODE": "4"}])
+def test_tasks_that_see_one_gpu_each_are_as_many_as_slurm_started(
+    given: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """srun --gpus-per-task 1: Lightning counts four processes a node, each with its GPU 0."""
+    _see(monkeypatch, 1, EIGHT | given)
+    machine = Machine(accelerator=Accelerator.CUDA, devices=4, nodes=2)
+
+    machine.check_gpus(small=False)
+    accelerator = loop._gpu(machine)
+    assert isinstance(accelerator, loop.OneGpuPerTask)
+    assert [torch.device("cuda", 0)] * 4 == accelerator.get_parallel_devices(accelerator.parse_devices(4))
+    assert "gpu" == loop._gpu(Machine(accelerator=Accelerator.CUDA))
 
 
 def test_the_command_refuses_before_it_waits_for_anybody(tmp_path: Path) -> None:
