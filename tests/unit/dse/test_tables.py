@@ -148,7 +148,7 @@ def test_the_bill_of_shared_columns_has_a_narrower_multiplexer_and_no_selections
 
     assert {Mux(8, 18 * 8)} == {operator for operator in dense if isinstance(operator, Mux)}
     # Eight of sixteen channels are left, and beside each operand goes whether its tap lies inside the frame.
-    assert {Mux(4, 18 * 9)} == {operator for operator in table if isinstance(operator, Mux)}
+    assert {Mux(4, 9): 18} == {item: count for item, count in table.items() if isinstance(item, Mux)}
     assert Rom(32, 4 * 18 * 3, MemoryKind.BRAM) in dense
     assert Rom(16, 4 * 18 * 3, MemoryKind.BRAM) in table
     assert 2 == sum(isinstance(operator, Rom) for operator in table)  # weights and bias
