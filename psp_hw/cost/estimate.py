@@ -89,6 +89,8 @@ class Estimate:
         proven: whether it is proven that later frames take no longer than the interval, on the average.
         simulated: whether latency and interval come from the dataflow simulation; else they are those of a design whose
             FIFOs never make an engine wait.
+        held: most tokens that each FIFO held while frames followed each other, by name; empty where not simulated.
+        stalls: cycles of a frame in which each engine stood still between its first and its last token, by name; likewise.
         expected_error: how far off this may be, in words.
         expected_factors: what synthesis may need of a resource, as a multiple of its estimate; 1 where it is not named.
         optimality: how near the search that planned it came to the best; None where no search did, or nothing is known.
@@ -105,6 +107,8 @@ class Estimate:
     interval: int
     simulated: bool
     proven: bool = True
+    held: Mapping[str, int] = field(default_factory=dict)
+    stalls: Mapping[str, int] = field(default_factory=dict)
     expected_error: str = EXPECTED_ERROR
     expected_factors: Mapping[Resource, float] = field(default_factory=lambda: EXPECTED_FACTORS)
     optimality: Optimality | None = None
@@ -200,6 +204,8 @@ def estimate(
         interval=max(times.interval, slowest) if simulated else slowest,
         simulated=simulated,
         proven=times.proven or not simulated,
+        held={use.name: use.occupancy for use in times.channels} if simulated else {},
+        stalls=times.stalls if simulated else {},
         expected_error=expected_error(calibration, part),
         expected_factors=expected_factors(calibration, part),
     )
@@ -274,6 +280,7 @@ class LayerJson(TypedDict):
     weights: str | None
     multipliers: str | None
     cycles: int
+    stalls: int | None
     resources: dict[str, int]
 
 
@@ -284,6 +291,7 @@ class FifoJson(TypedDict):
     source: str
     target: str
     depth: int
+    most_held: int | None
     bits: int
     memory: str
 
@@ -334,13 +342,14 @@ def to_json(found: Estimate) -> EstimateJson:
         resources=_named(found.resources),
         c_synthesis=_named(found.c_synthesis),
         utilization={r.value: share if share != float("inf") else None for r, share in shares.items()},
-        layers=[_layer_json(layer) for layer in found.layers],
+        layers=[_layer_json(layer, found.stalls.get(layer.name)) for layer in found.layers],
         fifos=[
             FifoJson(
                 name=fifo.name,
                 source=fifo.source,
                 target=fifo.target,
                 depth=fifo.depth,
+                most_held=found.held.get(fifo.name),
                 bits=fifo.bits,
                 memory=fifo.memory.value,
             )
@@ -363,7 +372,7 @@ def optimality_json(found: Optimality) -> OptimalityJson:
     )
 
 
-def _layer_json(layer: LayerEstimate) -> LayerJson:
+def _layer_json(layer: LayerEstimate, stalls: int | None) -> LayerJson:
     fold = layer.fold
     return LayerJson(
         name=layer.name,
@@ -374,6 +383,7 @@ def _layer_json(layer: LayerEstimate) -> LayerJson:
         weights=layer.weights.value if layer.weights else None,
         multipliers=layer.multipliers.value if layer.multipliers else None,
         cycles=layer.cycles,
+        stalls=stalls,
         resources=_named(layer.resources),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from psp_hw.cost.estimate import Estimate, FifoEstimate, LayerEstimate, folded_map
@@ -50,16 +52,26 @@ def summarize(
         control=_amounts(estimate.control),
         shortages=tuple(str(shortage) for shortage in estimate.shortages),
         advice=estimate.advice,
-        layers=tuple(_row(engine, dataflow, graph, costs[engine.name]) for engine in dataflow.engines),
-        fifos=tuple(_fifo(fifo) for fifo in estimate.fifos),
+        layers=tuple(
+            replace(
+                _row(engine, dataflow, graph, costs[engine.name]), stalls=estimate.stalls.get(engine.name)
+            )
+            for engine in dataflow.engines
+        ),
+        fifos=tuple(_fifo(fifo, estimate.held.get(fifo.name)) for fifo in estimate.fifos),
         statement=estimate.expected_error,
         optimality=optimality,
     )
 
 
-def _fifo(fifo: FifoEstimate) -> FifoRow:
+def _fifo(fifo: FifoEstimate, held: int | None) -> FifoRow:
     return FifoRow(
-        source=fifo.source, target=fifo.target, depth=fifo.depth, width=fifo.bits, memory=fifo.memory.value
+        source=fifo.source,
+        target=fifo.target,
+        depth=fifo.depth,
+        width=fifo.bits,
+        memory=fifo.memory.value,
+        held=held,
     )
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from psp_hw.report.glyphs import svg_glyph
-from psp_hw.report.markdown import percent
+from psp_hw.report.markdown import STILL, percent
 from psp_hw.report.model import HardwareSummary, LayerRow, Report, ResourceUse, TapPlane
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -24,7 +24,7 @@ def to_html(report: Report) -> str:
     planes = [layer.plane for layer in hardware.layers if layer.plane is not None] if hardware else []
     pruned = any(len(plane.taps) < plane.total for plane in planes)
     return _template().render(
-        report=report, hardware=hardware, training=report.training, shown=shown, pruned=pruned
+        report=report, hardware=hardware, training=report.training, shown=shown, pruned=pruned, still=STILL
     )
 
 

@@ -76,6 +76,7 @@ def _hardware(hardware: HardwareSummary) -> Json:
                 "from": fifo.source,
                 "to": fifo.target,
                 "depth": fifo.depth,
+                "most_held": fifo.held,
                 "width": fifo.width,
                 "memory": fifo.memory,
             }
@@ -113,6 +114,7 @@ def _layer(layer: LayerRow) -> Json:
         "fold": layer.fold,
         "memory": layer.memory,
         "cycles": layer.cycles,
+        "stalls": layer.stalls,
         "resources": dict(layer.resources),
     }
 

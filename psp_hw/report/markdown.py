@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from psp_hw.report.model import HardwareSummary, LayerRow, Report, ResourceUse, TapPlane, TrainingSummary
 
+STILL = (
+    "Simulated, frames following each other: the most tokens that a FIFO ever held; cycles of a frame in which its writer and its "
+    "reader stand still between their first and their last token, for want of room behind them or of tokens before them."
+)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
@@ -162,13 +166,13 @@ def _pattern(plane: TapPlane) -> str:
 def _fifos(hardware: HardwareSummary) -> list[str]:
     if not hardware.fifos:
         return []
-    rows = [
-        [
-            f"{escape(fifo.source)} to {escape(fifo.target)}",
-            str(fifo.depth),
-            str(fifo.width),
-            escape(fifo.memory),
-        ]
-        for fifo in hardware.fifos
-    ]
-    return ["## Streams", "", *_table(["Stream", "Depth [tokens]", "Width [bits]", "Kept in"], rows)]
+    known = ["Most held", "Writer still [cycles]", "Reader still [cycles]"] if hardware.simulated else []
+    rows = []
+    for fifo in hardware.fifos:
+        counts = (fifo.held, hardware.stalls(fifo.source), hardware.stalls(fifo.target))
+        words = ["" if count is None else f"{count:,}" for count in counts] if known else []
+        stream = f"{escape(fifo.source)} to {escape(fifo.target)}"
+        rows.append([stream, f"{fifo.depth:,}", *words, str(fifo.width), escape(fifo.memory)])
+    said = [escape(hardware.waiting), "", STILL, ""] if hardware.waiting else []
+    head = ["Stream", "Depth [tokens]", *known, "Width [bits]", "Kept in"]
+    return ["## Streams", "", *said, *_table(head, rows)]

@@ -98,6 +98,7 @@ class LayerRow:
         fold: what is computed at once, in words.
         memory: where the weights lie, in words; empty for none.
         cycles: cycles per frame.
+        stalls: cycles of a frame in which it stands still between its first and its last token; None where nobody simulated.
         resources: (name, amount) in the order of the totals.
     """
 
@@ -119,17 +120,22 @@ class LayerRow:
     connections: int = 0
     connections_dense: int = 0
     multipliers: int = 0
+    stalls: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FifoRow:
-    """One stream between two engines: depth [tokens], width of a token [bits], where it is kept."""
+    """One stream between two engines: depth [tokens], width of a token [bits], where it is kept.
+
+    `held` is the most tokens that it held while frames followed each other; None where nobody simulated.
+    """
 
     source: str
     target: str
     depth: int
     width: int
     memory: str
+    held: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +254,29 @@ class HardwareSummary:
     def slowest(self) -> LayerRow | None:
         """The engine that sets the interval; None where there is none."""
         return max(self.layers, key=lambda layer: layer.cycles, default=None)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is known what FIFOs held and how long engines stood still."""
+        return any(fifo.held is not None for fifo in self.fifos)
+
+    def stalls(self, engine: str) -> int | None:
+        """Cycles of a frame in which an engine stands still; None where nobody simulated."""
+        return next((layer.stalls for layer in self.layers if layer.name == engine), None)
+
+    @property
+    def waiting(self) -> str:
+        """A sentence: whether the engine that sets the interval ever waits; empty where nobody simulated."""
+        slowest = self.slowest
+        if slowest is None or slowest.stalls is None:
+            return ""
+        if not slowest.stalls:
+            return f"{slowest.name}, the bottleneck, never stands still within a frame: no FIFO costs speed."
+        share = slowest.stalls / max(1, self.interval_cycles)
+        return (
+            f"{slowest.name}, the bottleneck, stands still {slowest.stalls:,} of {self.interval_cycles:,} cycles "
+            f"within a frame ({share:.2%}); the others wait for it."
+        )
 
     @property
     def multipliers(self) -> int:

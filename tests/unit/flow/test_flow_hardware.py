@@ -6,11 +6,14 @@ import numpy as np
 from patterns import pruned
 from sample_graphs import Builder
 
-from psp_hw.cost.estimate import estimate
+from psp_hw.cost.estimate import estimate, to_json
 from psp_hw.cost.parts import find_part
+from psp_hw.dse import search
 from psp_hw.flow.hardware import summarize
+from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, FoldPlan, NodePlan
 from psp_hw.report.model import LayerRow
+from psp_hw.sim.cycles import simulate
 from psp_hw.units import Clock
 
 
@@ -36,3 +39,27 @@ def test_a_report_says_how_many_connections_are_left_and_that_a_table_leaves_the
     assert ("4 × 1 × 9", "4 × 9 by table") == (dense.fold, table.fold)
     assert (9 * 8 * 8 * 36, left * 36) == (dense.macs, table.macs)  # columns: no zero is multiplied
     assert table.cycles < dense.cycles
+
+
+def test_fifos_and_engines_are_as_the_simulation_found_them() -> None:
+    make = Builder(6, 6, 4)
+    first = make.conv(4, source="image")
+    make.add(make.conv(4), first)
+    graph = make.graph()
+    part, clock = find_part("xc7z020"), Clock(period_ns=10)
+    plan = search.plan(graph, part, clock)
+    found = estimate(graph, plan, part, clock)
+    flow = build(graph, plan)
+    times = simulate(flow, depths={layer.name: layer.depth for layer in found.layers})
+
+    hardware = summarize(graph, plan, found, target="vivado")
+
+    assert [use.occupancy for use in times.channels] == [fifo.held for fifo in hardware.fifos]
+    assert {layer.name: layer.stalls for layer in hardware.layers} == dict(times.stalls)
+    document = to_json(found)
+    assert [use.occupancy for use in times.channels] == [fifo["most_held"] for fifo in document["fifos"]]
+    assert [times.stalls[layer["name"]] for layer in document["layers"]] == [
+        layer["stalls"] for layer in document["layers"]
+    ]
+    quick = to_json(estimate(graph, plan, part, clock, simulated=False))
+    assert {None} == {fifo["most_held"] for fifo in quick["fifos"]}

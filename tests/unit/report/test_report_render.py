@@ -137,8 +137,8 @@ HOSTILE = "<script>alert(1)</script>&\"'|`*_[x](y)\n# h"
 
 def test_names_from_files_cannot_become_markup() -> None:
     base = report(
-        layers=(replace(layer("x"), name=HOSTILE, fold=HOSTILE, memory=HOSTILE, op=HOSTILE),),
-        fifos=(FifoRow(source=HOSTILE, target=HOSTILE, depth=1, width=1, memory=HOSTILE),),
+        layers=(replace(layer("x"), stalls=3, name=HOSTILE, fold=HOSTILE, memory=HOSTILE, op=HOSTILE),),
+        fifos=(FifoRow(source=HOSTILE, target=HOSTILE, depth=1, width=1, memory=HOSTILE, held=1),),
         part=HOSTILE,
         part_note=HOSTILE,
         target=HOSTILE,
@@ -307,3 +307,49 @@ def test_the_bar_of_what_does_not_fit_shows_where_the_part_ends(used: int, marke
 @pytest.mark.parametrize(("cycles", "said"), [(5000, "50.0 µs"), (2_855_903, "28.6 ms")])
 def test_latency_in_the_unit_that_keeps_it_short(cycles: int, said: str) -> None:
     assert f"<b>{said}</b><span>latency" in str(render(report(latency_cycles=cycles))["report.html"])
+
+
+def simulated(stalls: int) -> dict[str, str]:
+    layers = (
+        replace(layer("conv1"), stalls=1500),
+        replace(layer("add1", plane=None, cycles=64), stalls=0),
+        replace(layer("conv2", cycles=4000), stalls=stalls),
+    )
+    fifos = (
+        FifoRow(source="conv1", target="add1", depth=16, width=128, memory="lutram", held=4),
+        FifoRow(source="add1", target="conv2", depth=2000, width=128, memory="bram", held=2000),
+    )
+    return render(report(layers=layers, fifos=fifos))
+
+
+def test_what_fifos_held_and_who_stands_still_is_on_the_page() -> None:
+    files = simulated(stalls=50)
+
+    page = files["report.html"]
+    assert (
+        "conv2, the bottleneck, stands still 50 of 4,000 cycles within a frame (1.25%); the others wait for it."
+        in page
+    )
+    assert '<i style="width: 25.0%"></i></div><span>4 of 16</span>' in page
+    assert '<i style="width: 100.0%"></i></div><span>2,000 of 2,000</span>' in page
+    assert 'title="writer still" class="amount" style="--heat: 0.375">1,500</td>' in page
+    assert "| conv1 to add1 | 16 | 4 | 1,500 | 0 | 128 | lutram |" in files["report.md"]
+    assert "| add1 to conv2 | 2,000 | 2,000 | 0 | 50 | 128 | bram |" in files["report.md"]
+    hardware = json.loads(files["report.json"])["hardware"]
+    assert [4, 2000] == [fifo["most_held"] for fifo in hardware["fifos"]]
+    assert [1500, 0, 50] == [row["stalls"] for row in hardware["layers"]]
+
+
+def test_a_bottleneck_that_never_waits_is_said() -> None:
+    said = "conv2, the bottleneck, never stands still within a frame: no FIFO costs speed."
+
+    assert said in simulated(stalls=0)["report.html"]
+    assert said in simulated(stalls=0)["report.md"]
+
+
+def test_nothing_is_said_of_fifos_that_nobody_simulated() -> None:
+    files = render(report())
+
+    assert "still" not in files["report.md"].partition("## Streams")[2]
+    assert "| conv1 to add1 | 17 | 128 | lutram |" in files["report.md"]
+    assert json.loads(files["report.json"])["hardware"]["fifos"][0]["most_held"] is None
