@@ -1,14 +1,22 @@
-"""Writing a whole folder so that a reader never meets half of it: aside, then renamed."""
+"""Writing a whole folder so that a reader never meets half of it: aside, then renamed.
+
+A design that is replaced goes, unless it holds anything that psp-hw did not write or that was changed since: a project of the vendor's
+tool and its reports, notes, edited sources. Then the whole of it is kept under another name, so that reports stay beside the design
+that they are of.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
+import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from psp_hw.backends.base import DESIGN_KIND
@@ -17,6 +25,16 @@ from psp_hw.spec.files import read_text_bounded
 
 MANIFEST = "design.json"
 MAX_MANIFEST_BYTES = 16 << 20
+# What psp-hw writes into a design later, and what compiling and testing leave in it.
+_WRITTEN_LATER = ("report.html", "report.md", "report.json", "checks.json")
+_DERIVED = (
+    "build/*.o",
+    "build/testbench",
+    "build/widths/testbench",
+    "firmware/*.so",
+    "__pycache__/*.pyc",
+    ".pytest_cache/*",
+)
 _ATTEMPTS = 100  # that many others would have to write the same folder in the same microseconds
 
 
@@ -27,6 +45,45 @@ def is_design(folder: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("kind") == DESIGN_KIND
+
+
+def strangers(folder: Path) -> tuple[str, ...]:
+    """What a design holds that psp-hw did not write, or that was changed since: paths relative to it, sorted."""
+    try:
+        written = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        written = {}
+    known = written if isinstance(written, dict) else {}
+    return tuple(sorted(name for name in _names(folder) if not _is_ours(folder, name, known)))
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Every file and link in a folder, by its path relative to it."""
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        yield from ((Path(place) / name).relative_to(folder).as_posix() for name in (*files, *links))
+
+
+def _is_ours(folder: Path, name: str, known: Mapping[str, object]) -> bool:
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        return False
+    if (
+        name == MANIFEST
+        or name in _WRITTEN_LATER
+        or any(fnmatch.fnmatchcase(name, derived) for derived in _DERIVED)
+    ):
+        return True
+    return name in known and hashlib.sha256(path.read_bytes()).hexdigest() == known[name]
+
+
+def kept_as(folder: Path) -> Path:
+    """The name under which a design would be kept that another takes the place of: the first that is free."""
+    place = folder.resolve()
+    names = itertools.chain(
+        [f"{place.name}.before"], (f"{place.name}.before-{n}" for n in itertools.count(2))
+    )
+    return next(path for path in map(place.with_name, names) if not os.path.lexists(path))
 
 
 def check_replaceable(folder: Path) -> None:
@@ -55,6 +112,8 @@ def _holds_something(folder: Path) -> bool:
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
     """Write files into a folder that takes the place of the one before, if there was one, in one step.
+
+    One before that holds anything of somebody else's is kept as ``kept_as`` says.
 
     Args:
         folder: where they go.
@@ -102,6 +161,10 @@ def _take_place(new: Path, place: Path, aside: Path) -> None:
         try:
             with contextlib.suppress(FileNotFoundError):
                 place.replace(old)
+            if old.exists() and strangers(old):
+                kept = kept_as(place)
+                old.replace(kept)
+                old = kept
             new.replace(place)
             return
         except BaseException as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psp_hw import __version__
 from psp_hw.backends.base import Target, Vectors, source_hash
-from psp_hw.backends.folder import check_replaceable
+from psp_hw.backends.folder import check_replaceable, kept_as, strangers
 from psp_hw.backends.hls import emit as emit_hls
 from psp_hw.backends.hls4ml import Backend, IoType
 from psp_hw.backends.hls4ml import emit as emit_hls4ml
@@ -53,7 +53,8 @@ class EmitSummary:
         design: the folder.
         files: relative to it, sorted.
         hardware: what it costs and how fast it is.
-        notes: what is to be known of part and calibration.
+        kept: where the design that was there before is, if it held anything of somebody else's.
+        notes: what is to be known of part and calibration, and of what is kept.
     """
 
     design: Path
@@ -62,6 +63,7 @@ class EmitSummary:
     clock_ns: float
     files: tuple[str, ...]
     hardware: HardwareSummary
+    kept: Path | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,6 +81,7 @@ def document(result: EmitSummary) -> dict[str, object]:
         "clock_ns": result.clock_ns,
         "files": list(result.files),
         "fits": result.fits,
+        "kept": None if result.kept is None else str(result.kept),
     }
 
 
@@ -92,6 +95,7 @@ def refusal(request: Request) -> dict[str, object]:
         "clock_ns": settings.clock.period_ns,
         "files": [],
         "fits": False,
+        "kept": None,
     }
 
 
@@ -133,6 +137,7 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
             optimality=planned.estimate.optimality,
         ),
     )
+    kept = kept_as(out)
     files = _write(planned, common, target, hls4ml)
     return EmitSummary(
         design=out,
@@ -141,7 +146,18 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
         clock_ns=settings.clock.period_ns,
         files=tuple(sorted(path.relative_to(out).as_posix() for path in files)),
         hardware=hardware,
-        notes=settings.notes,
+        kept=kept if kept.is_dir() else None,
+        notes=(*settings.notes, *([_kept(out, kept)] if kept.is_dir() else [])),
+    )
+
+
+def _kept(out: Path, kept: Path) -> str:
+    """That a design was not replaced, in words."""
+    found = strangers(kept)
+    more = f" and {len(found) - 1} more" if found[1:] else ""
+    return (
+        f"{out} held what psp-hw did not write or what was changed since ({found[0]}{more}): "
+        f"the design before is kept as {kept}"
     )
 
 

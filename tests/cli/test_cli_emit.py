@@ -40,7 +40,7 @@ def test_a_design_lies_beside_its_run_and_is_whole(run: Path, capsys: pytest.Cap
     made = document(capsys, "emit", run)
 
     design = run.parent / "net-vivado"
-    assert set(made) == {"design", "target", "part", "clock_ns", "files", "fits"}
+    assert set(made) == {"design", "target", "part", "clock_ns", "files", "fits", "kept"}
     assert (made["design"], made["target"], made["part"]) == (str(design), "vivado", "xc7z020clg400-1")
     assert (made["clock_ns"], made["fits"]) == (10.0, True)
     assert made["files"] == sorted(content(design))
@@ -68,15 +68,34 @@ def test_a_design_of_ours_is_replaced_and_anything_else_refused(
 ) -> None:
     out = tmp_path / "d"
     document(capsys, "emit", run, "--out", out)
-    (out / "left-over.txt").write_text("from the design before")
-    document(capsys, "emit", run, "--out", out)
-    assert not (out / "left-over.txt").exists()
+    first = content(out)
+    document(capsys, "emit", run, "--fps", "100", "--out", out)
+    assert [out.name] == [path.name for path in tmp_path.iterdir() if path.name != run.name]
+    assert first != content(out)
 
     mine = tmp_path / "thesis"
     mine.mkdir()
     (mine / "chapter1.tex").write_text("years of work")
     assert "no design of psp-hw" in said(capsys, "emit", run, "--out", mine, code=2)
     assert content(mine) == {"chapter1.tex": b"years of work"}
+
+
+def test_a_design_that_holds_a_project_of_the_vendors_tool_is_kept(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "d"
+    document(capsys, "emit", run, "--out", out)
+    report = out / "top_prj" / "solution1" / "syn" / "report" / "top_csynth.xml"
+    report.parent.mkdir(parents=True)
+    report.write_text("hours of synthesis")
+
+    made = said(capsys, "emit", run, "--out", out, code=0)
+
+    kept = tmp_path / "d.before"
+    assert "(top_prj/solution1/syn/report/top_csynth.xml): the design before is kept as" in made
+    assert "hours of synthesis" == (kept / report.relative_to(out)).read_text()
+    assert not report.exists()
+    assert document(capsys, "emit", run, "--out", out)["kept"] is None
 
 
 def test_a_design_that_does_not_fit_says_by_how_much_and_writes_nothing(
