@@ -1,4 +1,4 @@
-"""Prices after RTL synthesis beside what yosys maps the same hardware to: single operators, and whole convolution engines.
+"""Prices after RTL synthesis beside what yosys maps the same hardware to: single operators, and whole engines.
 
     python -m benchmarks.operators [--yosys PROGRAM] [--out reports/operators] [--simulate]
 
@@ -7,7 +7,10 @@ of that in seconds and needs no yosys. A text that changed is mapped (``pip inst
 ``--simulate`` holds the Verilog of every engine to the integer simulation first (yosys and g++), and exits with 1 if one differs.
 
     operator_cases.py  storage_cases.py   operators of the bill (psp_hw/cost/bill.py) as the smallest Verilog modules; cases.py: what a case is
-    engines.py                            nine convolution engines; engine_rtl.py, frame_rtl.py: their Verilog
+    engine_graphs.py                      the engines, each in a small graph; engines.py: built, simulated
+    stage_rtl.py  frame_rtl.py            what their Verilog is written with: stages and handshake; walk, window, delays
+    engine_rtl.py  table_rtl.py           convolutions, dense and from connection tables
+    pool_rtl.py  map_rtl.py               pools; sums, requantization, affine maps, thresholds
     mapping.py                            yosys, and its cells counted as Xilinx tools count them
     tables.py  notes.md                   what the report says
 """

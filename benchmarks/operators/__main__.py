@@ -8,7 +8,7 @@ from pathlib import Path
 
 import benchmarks.operators
 from benchmarks.operators.engines import all_engines, simulated
-from benchmarks.operators.mapping import find_yosys, map_modules, mapped_by
+from benchmarks.operators.mapping import find_yosys, forget, map_modules, mapped_by
 from benchmarks.operators.operator_cases import all_cases
 from benchmarks.operators.tables import engine_table, medians, table
 
@@ -46,6 +46,8 @@ def main() -> None:
             sys.exit(f"not what the integer simulation gives: {'; '.join(differing)}")
     modules = [*(case.module for case in cases), *(one.module for one in engines)]
     cells = map_modules(modules, yosys, given.out / CACHE)
+    if len(cells) == len(modules):
+        forget(modules, given.out / CACHE)
     lines = [
         HEAD.format(version=mapped_by(given.out / CACHE)),
         *engine_table(engines, cells),

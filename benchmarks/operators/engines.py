@@ -1,7 +1,7 @@
-"""Whole convolution engines as Verilog (`python -m benchmarks.operators` maps and counts them).
+"""Whole engines as Verilog (`python -m benchmarks.operators` maps and counts them).
 
-The Verilog is written from the engine and its weights (benchmarks/operators/engine_rtl.py) and has to give, simulated with random stalls, the
-integers that psp_hw/sim/values.py gives.
+The Verilog is written from the engine and its constants (`*_rtl.py`) and has to give, simulated with random stalls, the integers that
+psp_hw/sim/values.py gives.
 """
 
 from __future__ import annotations
@@ -12,59 +12,53 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 
-from benchmarks.operators.engine_rtl import ConvWriter, registers_behind
+from benchmarks.operators.engine_graphs import Wanted, all_wanted
+from benchmarks.operators.engine_rtl import ConvWriter, packed
+from benchmarks.operators.map_rtl import AddWriter, MapWriter, PointwiseWriter
 from benchmarks.operators.mapping import Module
-from psp_hw.arith.fixed_point import FixedPoint
-from psp_hw.arith.requantize import IntArray, Requantizer
+from benchmarks.operators.pool_rtl import GlobalPoolWriter, PoolWriter
+from benchmarks.operators.stage_rtl import registers_behind
+from benchmarks.operators.table_rtl import TableWriter
+from psp_hw.arith.requantize import IntArray
+from psp_hw.cost.bill import Divide, Multiply, MultiplyPair
 from psp_hw.cost.devices import Fabric
-from psp_hw.cost.engines import engine_bill
-from psp_hw.cost.pricing import price_bill, uses_dsp
+from psp_hw.cost.engines import EngineBill, engine_bill
+from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resources
 from psp_hw.folding.dataflow import build
-from psp_hw.folding.engine import ConvEngine
-from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
+from psp_hw.folding.engine import (
+    AddEngine,
+    ConvEngine,
+    GlobalPoolEngine,
+    PointwiseEngine,
+    WindowPoolEngine,
+)
+from psp_hw.folding.maps import AffineEngine, ThresholdEngine
+from psp_hw.folding.plan import FoldPlan
+from psp_hw.folding.schedule import Schedule
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Conv2d, Input, Output
-from psp_hw.ir.types import Padding, Tap, TensorType
+from psp_hw.ir.ops import op_inputs
+from psp_hw.ir.types import TensorType
 from psp_hw.sim.values import Simulator
 from psp_hw.units import Clock
 
 CLOCK = Clock(period_ns=10.0)
 FABRIC = Fabric.SERIES7
-ALL = tuple((r, s) for r in range(3) for s in range(3))
-FOUR = ((0, 1), (1, 0), (1, 2), (2, 1))
-DIAGONAL = ((0, 0), (1, 1), (2, 2))
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A convolution on frames of ``size`` x ``size`` pixels, and how it is folded."""
-
-    text: str
-    channels: tuple[int, int]
-    taps: tuple[tuple[int, int], ...]
-    fold: Fold
-    size: int = 16
-    stride: int = 1
-    bits: int = 8
-    weights: MemoryKind = MemoryKind.LUTRAM
-    multipliers: MultiplierKind = MultiplierKind.TOOL
-
-
-WANTED = (
-    Wanted(text="9 taps, one product at a time", channels=(8, 8), taps=ALL, fold=Fold()),
-    Wanted(text="4 taps, 8 products at a time", channels=(8, 8), taps=FOUR, fold=Fold(pe=2, simd=4)),
-    Wanted(text="4 taps, 16 products in DSPs", channels=(16, 16), taps=FOUR, fold=Fold(pe=4, taps=4), multipliers=MultiplierKind.DSP),
-    Wanted(text="4 taps, 16 products in pairs", channels=(16, 16), taps=FOUR, fold=Fold(pe=4, simd=4), multipliers=MultiplierKind.DSP_PAIR),
-    Wanted(text="3 taps, stride 2, weights in block RAM", channels=(8, 16), taps=DIAGONAL, fold=Fold(pe=4, taps=3), stride=2, weights=MemoryKind.BRAM),
-    Wanted(text="1 tap, 4 bits", channels=(16, 16), taps=((1, 1),), fold=Fold(pe=4, simd=4), bits=4),
-    Wanted(text="4 taps, 4 bits, wide frame", channels=(8, 8), taps=FOUR, fold=Fold(pe=4, simd=2, taps=2), size=80, bits=4),
-    Wanted(text="4 taps, constants, a pixel per cycle", channels=(4, 4), taps=FOUR, fold=Fold(pe=4, simd=4, taps=4)),
-    Wanted(text="9 taps, constants of 4 bits", channels=(3, 8), taps=ALL, fold=Fold(pe=8, simd=3, taps=9), bits=4),
-)  # fmt: skip
+# Engines that the Verilog is written of.
+Mapped = (
+    ConvEngine
+    | WindowPoolEngine
+    | GlobalPoolEngine
+    | AddEngine
+    | PointwiseEngine
+    | AffineEngine
+    | ThresholdEngine
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,75 +66,76 @@ class Built:
     """An engine, its graph and its Verilog."""
 
     wanted: Wanted
-    engine: ConvEngine
+    engine: Mapped
     graph: Graph
     module: Module
 
     @property
+    def bill(self) -> EngineBill:
+        """What it is made of, FIFOs apart."""
+        return engine_bill(self.engine, self.graph, FABRIC, CLOCK)
+
+    @property
     def price(self) -> Resources:
-        """What we say is left after RTL synthesis, FIFOs apart."""
-        return price_bill(engine_bill(self.engine, self.graph, FABRIC, CLOCK).items, FABRIC)
+        """What we say is left after RTL synthesis."""
+        return price_bill(self.bill.items, FABRIC)
+
+    @property
+    def sources(self) -> tuple[TensorType, ...]:
+        """Types of the tokens that enter, side by side."""
+        return self.engine.sources if isinstance(self.engine, AddEngine) else (self.engine.source,)
 
 
 def all_engines() -> list[Built]:
-    """Engines of every kind of fold, multiplier and memory."""
-    return [built(wanted, f"e{index}") for index, wanted in enumerate(WANTED)]
+    """Engines of every kind of op, fold, multiplier and memory."""
+    return [built(wanted, f"e{index}") for index, wanted in enumerate(all_wanted())]
 
 
 def built(wanted: Wanted, name: str) -> Built:
-    """The engine and its Verilog, with random weights."""
-    rng = np.random.default_rng(len(wanted.text))
-    entering, leaving = wanted.channels
-    top = 1 << (wanted.bits - 1)
-    fmt = FixedPoint(width=wanted.bits, signed=False, frac=0)
-    products = len(wanted.taps) * entering
-    shift = max(1, (wanted.bits - 2) + round(products**0.5).bit_length())
-    weight = np.clip(
-        np.round(rng.normal(0, top / 3, size=(len(wanted.taps), entering, leaving))), 1 - top, top - 1
-    )
-    conv = Conv2d(
-        name="conv",
-        input="image",
-        weight="w",
-        bias="b",
-        taps=tuple(Tap(r, s) for r, s in wanted.taps),
-        kernel=(3, 3),
-        stride=(wanted.stride, wanted.stride),
-        padding=Padding(top=1, left=1, bottom=1, right=1),
-        weight_frac=0,
-        requantize=Requantizer(
-            shift=shift, lo=0, hi=fmt.max, fmt=FixedPoint(width=wanted.bits, signed=False, frac=-shift)
-        ),
-        dense_in_channels=entering,
-        dense_out_channels=leaving,
-    )
-    source = TensorType(height=wanted.size, width=wanted.size, channels=entering, fmt=fmt)
-    ops = (Input(name="image", type=source), conv, Output(name="result", input="conv"))
-    constants = {"w": weight.astype(np.int64), "b": rng.integers(-8 * top, 8 * top, size=leaving)}
-    graph = Graph("conv", ops, constants)
-    node = NodePlan(fold=wanted.fold, weights=wanted.weights, multipliers=wanted.multipliers)
-    engine = build(graph, FoldPlan(nodes={"conv": node})).engines[1]
-    assert isinstance(engine, ConvEngine)
-    verilog = ConvWriter(engine, graph, registers_behind(engine, FABRIC, CLOCK)).verilog(name)
-    constant = engine.cycles_per_output == 1
-    dsp = not constant and uses_dsp(engine.source.fmt.width, engine.weight_fmt.width, engine.multipliers)
-    return Built(
-        wanted=wanted, engine=engine, graph=graph, module=Module(name=name, verilog=verilog, dsp=dsp)
-    )
+    """The engine and its Verilog."""
+    graph, plan = wanted.graph(), FoldPlan(nodes={wanted.op: wanted.node} if wanted.node else {})
+    engine = next(one for one in build(graph, plan).engines if one.name == wanted.op)
+    assert isinstance(engine, Mapped)
+    items = engine_bill(engine, graph, FABRIC, CLOCK).items
+    products = [one.operator for one in items if isinstance(one.operator, Multiply | MultiplyPair | Divide)]
+    dsp = any(price(product, FABRIC).dsp for product in products)
+    module = Module(name=name, verilog=_verilog(engine, graph, name), dsp=dsp)
+    return Built(wanted=wanted, engine=engine, graph=graph, module=module)
+
+
+def _verilog(engine: Mapped, graph: Graph, name: str) -> str:
+    behind = registers_behind(engine, FABRIC, CLOCK)
+    match engine:
+        case ConvEngine():
+            writer = ConvWriter if engine.table is None else TableWriter
+            return writer(graph=graph, behind=behind, engine=engine).verilog(name)
+        case WindowPoolEngine():
+            return PoolWriter(graph=graph, behind=behind, engine=engine).verilog(name)
+        case GlobalPoolEngine():
+            return GlobalPoolWriter(graph=graph, behind=behind, engine=engine).verilog(name)
+        case AddEngine():
+            return AddWriter(graph=graph, behind=behind, engine=engine).verilog(name)
+        case PointwiseEngine():
+            return PointwiseWriter(graph=graph, behind=behind, engine=engine).verilog(name)
+        case AffineEngine() | ThresholdEngine():
+            return MapWriter(graph=graph, behind=behind, engine=engine).verilog(name)
+        case _:
+            assert_never(engine)
 
 
 def simulated(one: Built, yosys: str, pixels: int = 40) -> bool:
-    """Whether the Verilog gives the first ``pixels`` output pixels of two frames (as many of each as there are), stalled at random (CXXRTL, g++)."""
-    engine = one.engine
+    """Whether the Verilog gives the first ``pixels`` output pixels, frame after frame, stalled at random (CXXRTL, g++)."""
+    graph = one.graph
     rng = np.random.default_rng(5)
-    source, result = engine.source, engine.result
-    frames = rng.integers(
-        source.fmt.min, source.fmt.max + 1, size=(2, source.height, source.width, source.channels)
-    )
-    values = Simulator(one.graph).run(frames)
-    expected = [_token(pixel, result.fmt.width) for pixel in values.reshape(-1, result.channels)[:pixels]]
-    given = [_token(pixel, source.fmt.width) for pixel in frames.reshape(-1, source.channels)]
-    cycles = 8 + 2 * (engine.scan.steps + pixels * engine.cycles_per_output)
+    image, result = graph.types[graph.ops[0].name], one.engine.result
+    frames = max(2, -(-pixels // result.pixels))
+    shape = (frames, image.height, image.width, image.channels)
+    values = Simulator(graph).trace(rng.integers(image.fmt.min, image.fmt.max + 1, size=shape))
+    entering = [values[name] for name in op_inputs(one.engine.op)]
+    expected = _tokens([values[one.wanted.op]], (result,))[:pixels]
+    taken, cycles = _until(one.engine.schedule(), pixels)
+    given = _tokens(entering, one.sources)[: taken + 1]
+    cycles = 200 + 4 * cycles  # most cycles have no stall
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "all.v").write_text(one.module.verilog + _testbench(one, given))
         script = "read_verilog -sv all.v; hierarchy -top tb; proc; write_cxxrtl all.cc"
@@ -152,7 +147,15 @@ def simulated(one: Built, yosys: str, pixels: int = 40) -> bool:
         )
         done = subprocess.run([f"{folder}/main"], capture_output=True, text=True, check=True)
     found = [int(text, 16) for text in re.findall(r"^pixel (\w+)$", done.stdout, re.MULTILINE)]
-    return found[:pixels] == expected
+    return found[: len(expected)] == expected
+
+
+def _until(schedule: Schedule, pixels: int) -> tuple[int, int]:
+    """Tokens taken and cycles until so many pixels have left, frame after frame, without a stall."""
+    frames, rest = divmod(pixels - 1, int(schedule.writes.sum()))
+    last = int(np.flatnonzero(schedule.writes)[rest]) + 1
+    taken = frames * int(schedule.reads.sum()) + int(schedule.reads[:last].sum())
+    return taken, frames * schedule.iterations + int(schedule.cycles[:last].sum())
 
 
 _MAIN = """#include "all.cc"
@@ -179,13 +182,23 @@ def runtime_of(yosys: str) -> Path:
     raise FileNotFoundError(f"{place} beside {yosys}")
 
 
-def _token(pixel: IntArray, bits: int) -> int:
-    return sum((int(value) & ((1 << bits) - 1)) << (bits * index) for index, value in enumerate(pixel))
+def _tokens(values: Sequence[IntArray], types: Sequence[TensorType]) -> list[int]:
+    """Pixels of frames [N, H, W, C] as words, those of several streams side by side."""
+    words = []
+    for pixels in zip(
+        *(each.reshape(-1, kind.channels) for each, kind in zip(values, types, strict=True)), strict=True
+    ):
+        word, place = 0, 0
+        for pixel, kind in zip(pixels, types, strict=True):
+            word |= packed(pixel.tolist(), kind.fmt.width) << place
+            place += kind.pixel_bits
+        words.append(word)
+    return words
 
 
 def _testbench(one: Built, tokens: Sequence[int]) -> str:
     """Gives tokens and takes pixels, each when a shift register with feedback says so."""
-    source, result = one.engine.source.pixel_bits, one.engine.result.pixel_bits
+    source, result = sum(kind.pixel_bits for kind in one.sources), one.engine.result.pixel_bits
     values = " ".join(f"m[{i}] = {source}'h{token:x};" for i, token in enumerate(tokens))
     return f"""module tb(input clk);
 reg [{source - 1}:0] m [0:{len(tokens) - 1}]; reg [{len(tokens).bit_length() - 1}:0] at = 0; reg [4:0] age = 0; reg [15:0] noise = 1;
@@ -196,7 +209,7 @@ wire gives = noise[0] | noise[3], takes = noise[5] | noise[7] | noise[2];
 always @(posedge clk) begin
   if (age < 8) age <= age + 1;
   noise <= {{noise[14:0], noise[15] ^ noise[13] ^ noise[12] ^ noise[10]}};
-  if (gives & ready & ~rst) at <= at + 1;
+  if (gives & ready & ~rst & at != {len(tokens) - 1}) at <= at + 1;
   if (valid & takes & ~rst) $display("pixel %h", q);
 end
 endmodule

@@ -1,68 +1,25 @@
-"""What every stage of an engine's Verilog is written with, and the walk over the frame (benchmarks/operators/engine_rtl.py)."""
+"""The walk over the frame, the window and the delays between its taps, as Verilog."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from psp_hw.folding.engine import ConvEngine
-from psp_hw.ir.graph import Graph
-
-CARRIED = ("opens", "closes", "last", "b_out", "b_tap", "b_in")
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A value in a stage: its name, width [bits] and sign."""
-
-    name: str
-    bits: int
-    signed: bool = True
-
-    @property
-    def kind(self) -> str:
-        return f"{'signed ' if self.signed else ''}[{self.bits - 1}:0] "
+from benchmarks.operators.stage_rtl import StageWriter, Word
+from psp_hw.folding.engine import ConvEngine, WindowPoolEngine
+from psp_hw.folding.plan import MemoryKind
 
 
-@dataclass
-class FrameWriter:
-    """Lines of a module, what steers the stage that is being written, and the walk.
+@dataclass(kw_only=True)
+class FrameWriter(StageWriter):
+    """Writes what an engine with a window has before its data path.
 
     Args:
-        engine: with the dense schedule.
-        graph: where its constants are.
-        behind: registers behind each level of its data path.
+        engine: with a window.
     """
 
-    engine: ConvEngine
-    graph: Graph
-    behind: list[int]
-    lines: list[str] = field(default_factory=list)
-    control: dict[str, Word] = field(default_factory=dict)
-    valid: list[str] = field(default_factory=list)
-    level: int = 0
+    engine: ConvEngine | WindowPoolEngine
 
-    def _new(self, bits: int, value: str, *, signed: bool = True) -> Word:
-        word = Word(f"n{len(self.lines)}", bits, signed)
-        self.lines.append(f"wire {word.kind}{word.name} = {value};")
-        return word
-
-    def _register(self, value: Word, when: str = "ce") -> Word:
-        word = Word(f"r{len(self.lines)}", value.bits, value.signed)
-        self.lines.append(
-            f"reg {word.kind}{word.name}; always @(posedge clk) if ({when}) {word.name} <= {value.name};"
-        )
-        return word
-
-    def _rows(self, words: list[str], bits: int, at: str, *, signed: bool = True) -> Word:
-        """A table that is read in logic."""
-        word = Word(f"t{len(self.lines)}", bits, signed)
-        cases = " ".join(f"{i}: {word.name} = {value};" for i, value in enumerate(words))
-        self.lines.append(
-            f"reg {word.kind}{word.name}; always @* begin {word.name} = {bits}'bx; case ({at}) {cases} endcase end"
-        )
-        return word
-
-    # The walk of psp/walk.h and the place inside an output pixel, Block of psp/conv.h.
+    # The walk of psp/walk.h.
 
     def _walk(self) -> None:
         scan, add = self.engine.scan, self.lines.append
@@ -88,6 +45,9 @@ class FrameWriter:
         add(f"assign reads = (r_in >= 0) & (r_in < {scan.source.height}) & (c_in < {scan.source.width});")
         row, column = divmod(scan.last, scan.pitch)
         add(f"assign done = step & (r_in == {row}) & (c_in == {column});")
+        add("assign step = run & (~writes | ends);")
+        add("wire shift = ce & run & first;")
+        self.control["active"] = self._new(1, "run & writes", signed=False)
 
     def _phase(self, name: str, stride: int, start: int, moves: str, restarts: str) -> list[str]:
         if stride == 1:
@@ -99,58 +59,67 @@ class FrameWriter:
         )
         return [f"({name} == 0)"]
 
-    def _block(self) -> None:
-        engine, add = self.engine, self.lines.append
-        moves, zero, end = "ce & run & writes", [], []
-        for name, extent in (
-            ("in", engine.in_blocks),
-            ("tap", engine.tap_blocks),
-            ("out", engine.out_blocks),
-        ):
-            if extent > 1:
-                self._count(f"b_{name}", extent, moves)
-                self.control[f"b_{name}"] = Word(f"b_{name}", (extent - 1).bit_length(), False)
-                moves += f" & (b_{name} == {extent - 1})"
-                if name != "out":
-                    zero.append(f"(b_{name} == 0)")
-                    end.append(f"(b_{name} == {extent - 1})")
-        if engine.cycles_per_output > 1:
-            self._count("word", engine.cycles_per_output, "ce & run & writes")
-            add(f"assign first = word == 0, ends = word == {engine.cycles_per_output - 1};")
-        else:
-            add("assign first = 1'b1, ends = 1'b1;")
-        add("assign step = run & (~writes | ends);")
-        self.control["active"] = self._new(1, "run & writes", signed=False)
-        if end:
-            self.control["opens"] = self._new(1, " & ".join(zero), signed=False)
-            self.control["closes"] = self._new(1, " & ".join(end), signed=False)
-        if engine.cycles_per_output > 1:
-            self.control["last"] = self._new(1, "ends", signed=False)
+    # The delay chain of psp/delay.h and psp/strands.h.
 
-    def _count(self, name: str, extent: int, moves: str) -> None:
-        bits = (extent - 1).bit_length()
-        self.lines.append(
-            f"reg [{bits - 1}:0] {name}; always @(posedge clk) if (rst) {name} <= 0; "
-            f"else if ({moves}) {name} <= {name} == {extent - 1} ? 0 : {name} + 1;"
-        )
+    def _chain(self, newest: Word, held: tuple[int, ...]) -> list[Word]:
+        """The registers under the taps, oldest first, and the delays between them.
 
-    def _carry(self) -> None:
-        """A register behind what steers the stages to come."""
-        active = f"v{len(self.valid)}"
-        self.lines.append(
-            f"reg {active}; always @(posedge clk) if (rst) {active} <= 0; "
-            f"else if (ce) {active} <= {self.control['active'].name};"
-        )
-        self.valid.append(active)
-        self.control["active"] = Word(active, 1, False)
-        for name in CARRIED:
-            if name in self.control:
-                self.control[name] = self._register(self.control[name])
+        HLS reads what leaves a delay at the first cycle of a position and the register behind it at the others, so neither is a part of
+        the other: yosys is told to keep the registers, of which it would make words of the shift registers before them.
 
-    def _stages(self, buses: list[list[Word]]) -> list[list[Word]]:
-        """The registers behind a level: values and what steers."""
-        for _ in range(self.behind[self.level]):
-            buses = [[self._register(word) for word in bus] for bus in buses]
-            self._carry()
-        self.level += 1
-        return buses
+        Args:
+            held: bits that each tap holds.
+        """
+        engine = self.engine
+        newer = self._register(newest, "shift", keep=True)
+        window = [newer]
+        for words, kind, bits in reversed(list(zip(engine.scan.delays, engine.delays, held, strict=False))):
+            value = newer if bits == newer.bits else self._new(bits, newer.name, signed=False)
+            value = value if words == 1 else self._delay(value, words - 1, kind)
+            newer = self._register(value, "shift", keep=True)
+            window.append(newer)
+        return window[::-1]
+
+    def _delay(self, value: Word, rows: int, kind: MemoryKind) -> Word:
+        name, index = f"m{len(self.lines)}", value.bits - 1
+        out = Word(f"{name}_row", value.bits, False)
+        if kind is MemoryKind.REGISTERS:
+            self.lines.append(f"""reg [{index}:0] {name} [0:{rows - 1}]; integer {name}_i; wire {out.kind}{out.name} = {name}[{rows - 1}];
+always @(posedge clk) if (shift) begin
+  {name}[0] <= {value.name};
+  for ({name}_i = 1; {name}_i < {rows}; {name}_i = {name}_i + 1) {name}[{name}_i] <= {name}[{name}_i - 1];
+end""")
+            return out
+        style, bits = "block" if kind is MemoryKind.BRAM else "distributed", (rows - 1).bit_length()
+        self.lines.append(f"""(* ram_style = "{style}" *) reg [{index}:0] {name} [0:{rows - 1}];
+reg [{bits - 1}:0] {name}_r, {name}_w; reg {out.kind}{out.name};
+always @(posedge clk) if (rst) {name}_r <= 1; else if (shift) {name}_r <= {name}_r == {rows - 1} ? 0 : {name}_r + 1;
+always @(posedge clk) if (rst) {name}_w <= 0; else if (shift) {name}_w <= {name}_r;
+always @(posedge clk) if (shift) {name}[{name}_w] <= {value.name};
+always @(posedge clk) if (shift) {out.name} <= {name}[{name}_r];""")
+        return out
+
+    def _covered(self, leaving: set[int]) -> dict[int, Word]:
+        """Whether each tap lies inside the frame, of those that may lie outside."""
+        scan, found = self.engine.scan, {}
+        for at, tap in enumerate(scan.taps):
+            if at in leaving:
+                dy, dx = tap.r - scan.padding.top, tap.s - scan.padding.left
+                inside = (
+                    f"(r_out + ({dy}) >= 0) & (r_out + ({dy}) < {scan.source.height}) & "
+                    f"($signed({{1'b0, c_out}}) + ({dx}) >= 0) & ($signed({{1'b0, c_out}}) + ({dx}) < {scan.source.width})"
+                )
+                found[at] = self._register(self._new(1, inside, signed=False), "shift")
+        return found
+
+    def _leaving(self) -> set[int]:
+        """The taps that lie outside the frame for some output pixel."""
+        scan = self.engine.scan
+        found = set()
+        for at, tap in enumerate(scan.taps):
+            top, left = tap.r - scan.padding.top, tap.s - scan.padding.left
+            bottom = top + (scan.out_height - 1) * scan.stride[0]
+            right = left + (scan.out_width - 1) * scan.stride[1]
+            if top < 0 or left < 0 or bottom >= scan.source.height or right >= scan.source.width:
+                found.add(at)
+        return found

@@ -120,6 +120,14 @@ def map_modules(modules: Sequence[Module], yosys: str | None, cache: Path) -> di
     return {module.name: Cells(**known[module.key]) for module in modules if module.key in known}
 
 
+def forget(modules: Sequence[Module], cache: Path) -> None:
+    """Keep of a cache what these modules were mapped to."""
+    kept = json.loads(cache.read_text())
+    wanted = {module.key for module in modules}
+    kept["cells"] = {key: cells for key, cells in kept["cells"].items() if key in wanted}
+    cache.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
 def synthesize(modules: Sequence[Module], yosys: str, *, dsp: bool, family: str) -> dict[str, Cells]:
     """Map modules side by side in one run; nothing is shared between them."""
     with tempfile.TemporaryDirectory() as folder:

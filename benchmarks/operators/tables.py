@@ -8,36 +8,47 @@ from collections.abc import Sequence
 from benchmarks.operators.cases import Case
 from benchmarks.operators.engines import Built
 from benchmarks.operators.mapping import Cells
+from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.resources import Resources
 
 
 def engine_table(engines: Sequence[Built], cells: dict[str, Cells]) -> list[str]:
-    """One row per engine: what we say, what yosys takes, and the ratios."""
+    """One row per engine: what we say, what yosys takes, and the ratios; their medians by what engines do."""
     lines = [
         "## Whole engines",
         "",
-        "| convolution | LUT: ours | yosys | cells | ratio | FF: ours | yosys | ratio | DSP: ours, yosys | BRAM18: ours, yosys |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| engine | | LUT: ours | yosys | cells | ratio | FF: ours | yosys | ratio | DSP: ours, yosys | BRAM18: ours, yosys |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    luts, ffs = [], []
+    ratios: dict[str, list[tuple[float, float]]] = {}
     for engine in engines:
         one, price = cells.get(engine.module.name), engine.price
         if one is None:
             continue
-        luts.append(price.lut / one.lut)
-        ffs.append(price.ff / one.ff)
+        kind, lut, ff = op_kind(engine.engine), price.lut / one.lut, price.ff / one.ff
+        ratios.setdefault(kind, []).append((lut, ff))
         row = (
+            kind,
             engine.wanted.text,
             price.lut,
             one.lut,
             one.cells,
-            f"{luts[-1]:.2f}",
+            f"{lut:.2f}",
             price.ff,
             one.ff,
-            f"{ffs[-1]:.2f}",
+            f"{ff:.2f}",
         )
         lines.append(_row(*row, *_blocks(price, one)))
-    return [*lines, "", f"Median of the ratios: LUT {_median(luts)}, FF {_median(ffs)}."]
+    lines += [
+        "",
+        "| engines | how many | LUT: median | least .. most | FF: median | least .. most |",
+        "|---|---|---|---|---|---|",
+    ]
+    ratios["all"] = [pair for pairs in ratios.values() for pair in pairs]
+    for kind, pairs in ratios.items():
+        luts, ffs = ([pair[at] for pair in pairs] for at in (0, 1))
+        lines.append(_row(kind, len(pairs), _median(luts), _spread(luts), _median(ffs), _spread(ffs)))
+    return lines
 
 
 def medians(cases: Sequence[Case], cells: dict[str, Cells]) -> list[str]:
@@ -54,8 +65,7 @@ def medians(cases: Sequence[Case], cells: dict[str, Cells]) -> list[str]:
         luts = [price.lut / one.lut for price, one in found if one.lut and price.lut]
         ffs = [price.ff / one.ff for price, one in found if one.ff and price.ff]
         equal = sum((price.dsp, price.bram18) == (one.dsp, one.bram18) for price, one in found)
-        spread = f"{min(luts):.2f} .. {max(luts):.2f}" if luts else "-"
-        ratios = (_median(luts), spread, _median(ffs))
+        ratios = (_median(luts), _spread(luts), _median(ffs))
         lines.append(_row(group, len(found), *ratios, f"{equal} of {len(found)}"))
     return lines
 
@@ -76,6 +86,10 @@ def table(cases: Sequence[Case], cells: dict[str, Cells]) -> list[str]:
 
 def _median(ratios: list[float]) -> str:
     return f"{statistics.median(ratios):.2f}" if ratios else "-"
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{min(ratios):.2f} .. {max(ratios):.2f}" if ratios else "-"
 
 
 def _blocks(price: Resources, one: Cells) -> tuple[str, str]:
