@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import Board, CalibrationFile, ClockNs, Json, Part, Source
+from psp_hw.cli.options import Board, Budget, CalibrationFile, ClockNs, Dsp, Json, Part, Source
 
 
 def command(
     source: Source = None,
     part: Part = None,
     board: Board = None,
+    budget: Budget = None,
+    dsp: Dsp = None,
     calibration: CalibrationFile = None,
     clock: ClockNs = None,
     out: Annotated[
@@ -30,7 +32,7 @@ def command(
     """Write the report of a run or design.
 
     Three files: report.html (one page, no network), report.md, report.json.
-    For a design, part and clock are the design's own.
+    For a design, part, budget and clock are the design's own.
     """
     from psp_hw.flow import report as flow
     from psp_hw.flow.device import DeviceRequest
@@ -41,7 +43,8 @@ def command(
             part=part,
             clock_ns=clock,
             out=out,
-            device=DeviceRequest(board=board, calibration=calibration),
+            device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
+            note=console.note,
         )
     if as_json:
         console.show_json({"report": str(files[0].parent), "files": [file.name for file in files]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from psp_hw import __version__
@@ -11,7 +12,7 @@ from psp_hw.cost.calibration import Calibration
 from psp_hw.flow.calibrate import synthesis_of
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
-from psp_hw.flow.estimate import plan_for, settings_of
+from psp_hw.flow.estimate import Settings, plan_for, settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
@@ -29,6 +30,7 @@ def write_report(
     clock_ns: float | None,
     out: Path | None,
     device: DeviceRequest = NOTHING_MORE,
+    note: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write report.html, report.md and report.json.
 
@@ -36,6 +38,7 @@ def write_report(
         path: a run, a QONNX file or a design.
         part, clock_ns: None: a design's own, else the defaults.
         out: the folder; None: the run or design itself, or the folder of the file.
+        note: told what is to be known of part and calibration.
 
     Returns:
         The three files.
@@ -44,7 +47,11 @@ def write_report(
         PspHwError: a source that cannot be used, a bad part or clock.
     """
     source = resolve(path)
-    found = make_report(source, part=part, clock_ns=clock_ns, device=device)
+    settings = settings_of(source, part, clock_ns, device)
+    if note is not None:
+        for sentence in settings.notes:
+            note(sentence)
+    found = _report(source, settings)
     folder = out or (source.path.parent if source.kind is SourceKind.ONNX else source.path)
     return write_files(folder, render(found))
 
@@ -57,8 +64,11 @@ def make_report(
     device: DeviceRequest = NOTHING_MORE,
 ) -> Report:
     """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
+    return _report(source, settings_of(source, part, clock_ns, device))
+
+
+def _report(source: Source, settings: Settings) -> Report:
     goal = GoalRequest()
-    settings = settings_of(source, part, clock_ns, device)
     planned = plan_for(source, settings, goal, Silent())
     target = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
     training = training_of(source)

@@ -204,3 +204,20 @@ def test_a_memory_that_lacks_something_is_refused() -> None:
 
     with pytest.raises(RunError, match="made_for does not read: 'budget' is missing"):
         read_made_for({"made_for": entries}, "design.json")
+
+
+def test_a_report_takes_a_budget_of_its_own(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    design = emitted(base, tmp_path / "d", "--budget", "dsp=9")
+    out = tmp_path / "report"
+
+    assert 0 == run(["report", str(design), "--budget", "lut=30000", "--dsp", "7", "--out", str(out)])
+    hardware = json.loads((out / "report.json").read_text())["hardware"]
+    assert (7, 30000) == (hardware["available"]["DSP"], hardware["available"]["LUT"])
+    assert hardware["optimality"] == ""
+
+    options = ["--part", "xczu99eg", "--budget", "dsp=500,lut=60000,bram18=300", "--out", str(out)]
+    capsys.readouterr()
+    assert 0 == run(["report", str(design), *options])
+    assert "'xczu99eg' is not in the table" in capsys.readouterr().err
