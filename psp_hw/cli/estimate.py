@@ -101,10 +101,18 @@ def _print(result: HardwareSummary) -> None:
     rows.append(("(control)", "axi4-lite", "", "", "  ", *(f"{amount:,}" for _, amount in result.control)))
     console.show_table(("Layer", "Op", "Taps", "Fold", "Cycles  ", *names), rows, text_columns=4)
     totals = [
-        (use.name, f"{use.used:,}", f"{use.available:,}", f"{use.fraction:.1%}" if use.available else "")
+        (
+            use.name,
+            f"{use.used:,}",
+            f"{use.available:,}",
+            f"{use.fraction:.1%}" if use.available else "",
+            "" if use.c_synthesis is None else f"{use.c_synthesis:,}",
+        )
         for use in result.resources
     ]
-    console.show_table(("Resource", "Used", f"On {result.part}", "Share"), totals)
+    console.show_table(
+        ("Resource", "Used", f"On {result.part}", "Share", "In the C synthesis report"), totals
+    )
     console.show(
         f"{result.interval_cycles:,} cycles per frame (* sets it), latency {result.latency_cycles:,}: "
         f"{result.fps:,.0f} frames/s and {result.latency_us:,.1f} us at {result.clock_ns:g} ns"

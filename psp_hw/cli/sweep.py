@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psp_hw.cli import console
-from psp_hw.cli.options import Board, Budget, ClockNs, DataDir, Dsp, Json, Part
+from psp_hw.cli.options import Board, Budget, CalibrationFile, ClockNs, DataDir, Dsp, Json, Part
 
 if TYPE_CHECKING:
     from psp_hw.flow.sweeps.results import SweepResult
@@ -95,6 +95,7 @@ def command(
     clock: ClockNs = None,
     budget: Budget = None,
     dsp: Dsp = None,
+    calibration: CalibrationFile = None,
     data_dir: DataDir = None,
     accelerator: Annotated[
         str,
@@ -140,7 +141,7 @@ def command(
         out=out,
         part=part,
         clock_ns=clock,
-        device=DeviceRequest(board=board, budget=budget, dsp=dsp),
+        device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
         data_dir=data_dir,
         accelerator=accelerator,
     )

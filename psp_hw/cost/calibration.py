@@ -6,6 +6,7 @@ much more: the same designs, compared as the site's tools see them. Both are exa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,13 @@ class Calibration:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "factors", MappingProxyType(dict(self.factors)))
+
+    @property
+    def digest(self) -> str | None:
+        """By which one calibration is told from another; None where nothing is calibrated."""
+        if not self.factors:
+            return None
+        return hashlib.sha256(print_calibration(self).encode()).hexdigest()[:16]
 
     def factor(self, stage: Stage, resource: Resource) -> float:
         """What an estimate is multiplied with."""

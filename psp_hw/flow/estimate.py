@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from psp_hw.backends.base import Target
 from psp_hw.backends.folder import MANIFEST
 from psp_hw.backends.made_for import MadeFor, read_made_for
 from psp_hw.backends.plan_file import PLAN_NAME, load_plan
-from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration, load_calibration, print_calibration
+from psp_hw.cost.calibration import NOT_CALIBRATED, Calibration, load_calibration
 from psp_hw.cost.estimate import Estimate, to_json
 from psp_hw.cost.estimate import estimate as estimate_graph
 from psp_hw.cost.optimality import Optimality
@@ -91,9 +90,7 @@ class Settings:
     @property
     def constants(self) -> str | None:
         """Digest of the constants of the site; None where there are none."""
-        if not self.calibration.factors:
-            return None
-        return hashlib.sha256(print_calibration(self.calibration).encode()).hexdigest()[:16]
+        return self.calibration.digest
 
 
 def settings_of(

@@ -46,6 +46,7 @@ def summarize(
                 used=used,
                 available=part.resources.of(resource),
                 factor=max(1.0, estimate.expected_factors.get(resource, 1.0)),
+                c_synthesis=estimate.c_synthesis.of(resource),
             )
             for resource, used in estimate.resources
         ),

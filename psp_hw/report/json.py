@@ -63,6 +63,7 @@ def _hardware(hardware: HardwareSummary) -> Json:
         "shortages": list(hardware.shortages),
         "advice": hardware.advice,
         "resources": {use.name: use.used for use in hardware.resources},
+        "c_synthesis": {use.name: use.c_synthesis for use in hardware.resources},
         "available": {use.name: use.available for use in hardware.resources},
         "at_worst": {use.name: use.at_worst for use in hardware.resources},
         "utilization": {use.name: utilization(use.used, use.available) for use in hardware.resources},

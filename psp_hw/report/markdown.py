@@ -64,7 +64,7 @@ def _summary(hardware: HardwareSummary) -> list[str]:
     lines += [escape(hardware.optimality), ""] if hardware.optimality else []
     for use in hardware.resources:
         lines += [escape(use.caution), ""] if use.caution else []
-    head = ["Resource", "Estimated", "At worst", "Available", "Share"]
+    head = ["Resource", "Estimated", "At worst", "Available", "Share", "C synthesis report"]
     return lines + _table(head, [_use(use) for use in hardware.resources])
 
 
@@ -88,7 +88,8 @@ def _synthesis(report: Report) -> list[str]:
 
 
 def _use(use: ResourceUse) -> list[str]:
-    return [use.name, f"{use.used:,}", f"{use.at_worst:,}", f"{use.available:,}", percent(use.fraction)]
+    in_c = "" if use.c_synthesis is None else f"{use.c_synthesis:,}"
+    return [use.name, f"{use.used:,}", f"{use.at_worst:,}", f"{use.available:,}", percent(use.fraction), in_c]
 
 
 def _training(training: TrainingSummary) -> list[str]:

@@ -12,13 +12,15 @@ from psp_hw.units import Clock
 class ResourceUse:
     """How much of one kind of resource a design takes, and how much the part has.
 
-    `factor` is what synthesis may need in the end as a multiple of `used`, as far as that is known.
+    `factor` is what synthesis may need in the end as a multiple of `used`, as far as that is known; `c_synthesis` what the report of C
+    synthesis will say; None where nobody asked.
     """
 
     name: str
     used: int
     available: int
     factor: float = 1.0
+    c_synthesis: int | None = None
 
     @property
     def fraction(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from psp_hw.cost.calibration import load_calibration
 from psp_hw.errors import SpecError
 from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_part
@@ -70,6 +71,7 @@ class Plan:
         trials: how many.
         name, folder, storage: where; `storage` without its password.
         part, clock_ns: what cycles are estimated for.
+        calibration: digest of the constants of the site that they are estimated with; None where there are none.
     """
 
     request: SweepRequest
@@ -82,6 +84,7 @@ class Plan:
     storage: str
     part: str
     clock_ns: float
+    calibration: str | None = None
 
     @property
     def runs(self) -> Path:
@@ -124,6 +127,7 @@ def planned(request: SweepRequest) -> Plan:
     check_gpus(request.accelerator)
     stem = request.spec.resolve().parent.name if request.spec.name == SPEC_FILE else request.spec.stem
     folder = request.out or SWEEPS / stem
+    file = request.device.calibration
     return Plan(
         request=request,
         spec=spec,
@@ -135,6 +139,7 @@ def planned(request: SweepRequest) -> Plan:
         storage=shown_storage(request.storage, folder),
         part=choose_part(part or DEFAULT_PART, request.device).part.name,
         clock_ns=clock,
+        calibration=None if file is None else load_calibration(file).digest,
     )
 
 
@@ -157,4 +162,5 @@ def record(plan: Plan) -> dict[str, object]:
         "part": plan.part,
         "clock_ns": plan.clock_ns,
         "budget": {"budget": device.budget, "dsp": device.dsp},
+        **({} if plan.calibration is None else {"calibration": plan.calibration}),
     }

@@ -72,7 +72,7 @@ def page(result: SweepResult) -> str:
     lines = [f"# Sweep of {plan.spec.net.name} on {plan.spec.data.name}", ""]
     lines += [
         f"{len(found.trained)} of {plan.trials} trials are done, {len(result.failed)} failed. Cycles are estimated for {plan.part} "
-        f"at {plan.clock_ns:g} ns. `psp-hw emit {plan.runs}/NNNN` builds a trial.",
+        f"at {plan.clock_ns:g} ns{', with the constants of your tools' if plan.calibration else ''}. `psp-hw emit {plan.runs}/NNNN` builds a trial.",
         "",
         trust(plan),
         "",
