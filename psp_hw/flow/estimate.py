@@ -17,6 +17,7 @@ from psp_hw.cost.estimate import estimate as estimate_graph
 from psp_hw.cost.optimality import Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource
+from psp_hw.cost.trust import warning
 from psp_hw.dse import search
 from psp_hw.dse.explore import point_plan
 from psp_hw.dse.fifos import least_fifos
@@ -128,6 +129,8 @@ def settings_of(
 def _notes(found: Settings, of_part: str, made_for: MadeFor | None) -> Iterator[str]:
     if of_part:
         yield of_part
+    if other := warning(found.calibration, found.part):
+        yield other
     if made_for is not None and made_for.calibration is not None and made_for.calibration != found.constants:
         given = (
             "other constants are given"

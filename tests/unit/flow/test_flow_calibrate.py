@@ -12,8 +12,10 @@ from sample_graphs import Builder
 from psp_hw.backends.base import Target, Vectors
 from psp_hw.backends.hls import emit
 from psp_hw.cli.main import run
+from psp_hw.cost.devices import Fabric
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
+from psp_hw.cost.resources import Resource
 from psp_hw.dse.search import plan
 from psp_hw.errors import DataError, RunError, SpecError
 from psp_hw.flow.calibrate import calibrate_site
@@ -218,3 +220,147 @@ def test_a_report_outside_a_design_is_refused(tmp_path):
 def test_a_folder_that_is_no_design_is_refused(tmp_path):
     with pytest.raises(RunError, match="is neither a run"):
         calibrate_site([tmp_path], out=tmp_path / "site.json")
+
+
+MADE_FOR = """<profile><ReportVersion><Version>{tool}</Version></ReportVersion>
+<UserAssignments><Part>{part}</Part><TopModelName>{module}</TopModelName><TargetClockPeriod>{clock}</TargetClockPeriod></UserAssignments>
+<AreaEstimates><Resources><BRAM_18K>{bram}</BRAM_18K><DSP48E>0</DSP48E><FF>{ff}</FF><LUT>{lut}</LUT></Resources></AreaEstimates>
+</profile>"""
+
+
+def synthesized(folder: Path, *, part: str = PART, clock: str = "10.00", tool: str = "2020.1", bram: int = 0):
+    """A design with a report of every engine, which took 1.3 times the LUTs, and one of the whole that took 5 times as many."""
+    found = made(folder)
+    top = json.loads((folder / "design.json").read_text())["top"]
+    reports = folder / "r"
+    reports.mkdir()
+    for layer in found.layers:
+        fifos = [fifo for fifo in found.fifos if fifo.target == layer.name]
+        lut = layer.c_synthesis.lut - sum(fifo.c_synthesis.lut for fifo in fifos)
+        ff = layer.c_synthesis.ff - sum(fifo.c_synthesis.ff for fifo in fifos)
+        text = MADE_FOR.format(
+            tool=tool, part=part, clock=clock, module=layer.name, bram=bram, ff=ff, lut=round(1.3 * lut)
+        )
+        (reports / f"{layer.name}_csynth.xml").write_text(text)
+    whole = MADE_FOR.format(
+        tool=tool, part=part, clock=clock, module=top, bram=bram, ff=1, lut=5 * found.c_synthesis.lut
+    )
+    (reports / f"{top}_csynth.xml").write_text(whole)
+    return found
+
+
+def lut_factor(summary):
+    return next(one for (_, kind), one in summary.calibration.factors.items() if kind is Resource.LUT)
+
+
+def test_the_report_of_the_whole_does_not_decide_where_engines_have_their_own(tmp_path):
+    synthesized(tmp_path / "d")
+
+    found = lut_factor(calibrate_site([tmp_path / "d"], out=tmp_path / "site.json"))
+
+    assert 1.3 == pytest.approx(found.value, rel=0.01)
+
+
+def test_what_is_named_twice_counts_once(tmp_path):
+    synthesized(tmp_path / "d")
+    once = calibrate_site([tmp_path / "d"], out=tmp_path / "site.json")
+    report = next((tmp_path / "d" / "r").glob("conv0_csynth.xml"))
+    (tmp_path / "link").symlink_to("d")
+
+    again = calibrate_site(
+        [tmp_path / "d", tmp_path / "d", report, tmp_path / "link"], out=tmp_path / "b.json"
+    )
+
+    assert (tmp_path / "site.json").read_text() == (tmp_path / "b.json").read_text()
+    assert len(once.samples) == len(again.samples)
+
+
+@pytest.mark.parametrize(
+    ("made_with", "says"),
+    [
+        (
+            {"part": "xcku115-flvb2104-2-i"},
+            r"is a report of xcku115-flvb2104-2-i \(ultrascale\), the design is for xc7z020clg400-1 \(7-series\)",
+        ),
+        ({"clock": "5.00"}, r"is a report at 5 ns, the design is for 10 ns"),
+        ({"part": "quartus1"}, r"is a report of quartus1, the design is for xc7z020clg400-1"),
+    ],
+)
+def test_reports_of_another_fabric_or_clock_are_refused(tmp_path, made_with, says):
+    synthesized(tmp_path / "d", **made_with)
+
+    with pytest.raises(DataError, match=says):
+        calibrate_site([tmp_path / "d"], out=tmp_path / "site.json")
+    assert not (tmp_path / "site.json").exists()
+
+
+def test_a_report_of_another_clock_among_others_is_left_out_by_name(tmp_path, capsys):
+    synthesized(tmp_path / "d")
+    report = tmp_path / "d" / "r" / "conv0_csynth.xml"
+    report.write_text(report.read_text().replace("10.00", "5.00"))
+
+    assert 0 == run(["calibrate", str(tmp_path / "d"), "--out", str(tmp_path / "site.json")])
+
+    assert f"{report} is a report at 5 ns, the design is for 10 ns: it is left out" in capsys.readouterr().out
+
+
+def test_another_part_of_the_same_fabric_counts_and_is_said(tmp_path):
+    synthesized(tmp_path / "d", part="xc7z010clg400-1")
+
+    found = calibrate_site([tmp_path / "d"], out=tmp_path / "site.json")
+
+    assert found.notes == (
+        "reports are of xc7z010clg400-1, the design is for xc7z020clg400-1: they count, both are 7-series",
+    )
+    assert found.calibration.fabric is Fabric.SERIES7
+
+
+def test_several_tools_are_said(tmp_path):
+    synthesized(tmp_path / "d")
+    synthesized(tmp_path / "e", tool="2022.2")
+
+    found = calibrate_site([tmp_path / "d", tmp_path / "e"], out=tmp_path / "site.json")
+
+    assert found.notes == (
+        "reports of c-synthesis are of HLS 2020.1 and HLS 2022.2: a calibration of each says more",
+    )
+
+
+def test_a_calibration_of_other_devices_is_warned_of(tmp_path, capsys):
+    synthesized(tmp_path / "d")
+    file = tmp_path / "site.json"
+    assert 0 == run(["calibrate", str(tmp_path / "d"), "--out", str(file)])
+    capsys.readouterr()
+
+    assert 0 == run(["estimate", str(tmp_path / "d"), "--part", "xczu7ev", "--calibration", str(file)])
+
+    said = capsys.readouterr()
+    warned = "The calibration was made from reports of 7-series devices, xczu7ev is ultrascale+"
+    assert warned in said.err
+    assert warned in said.out
+
+
+def test_the_report_scales_what_stands_beside_synthesis(design, tmp_path):
+    file = tmp_path / "site.json"
+    assert 0 == run(["calibrate", str(design), "--out", str(file)])
+
+    def rows(*options):
+        assert 0 == run(["report", str(design), "--out", str(tmp_path / "report"), *options])
+        return json.loads((tmp_path / "report" / "report.json").read_text())["synthesis"]
+
+    plain, scaled = rows(), rows("--calibration", str(file))
+
+    assert plain[0]["reported"] == scaled[0]["reported"]
+    assert plain[0]["estimated"]["LUT"] < scaled[0]["estimated"]["LUT"]
+    assert scaled[0]["reported"]["LUT"] == scaled[0]["estimated"]["LUT"]
+
+
+def test_an_estimate_shows_what_the_report_of_c_synthesis_will_say(design, capsys):
+    assert 0 == run(["estimate", str(design), "--json"])
+    found = json.loads(capsys.readouterr().out)["c_synthesis"]
+    assert 0 == run(["estimate", str(design)])
+
+    said = capsys.readouterr().out
+    assert "In the C synthesis report" in said
+    (row,) = [line for line in said.splitlines() if line.strip().startswith("LUT ")]
+    assert f"{found['LUT']:,}" == row.split()[-1]

@@ -15,7 +15,8 @@ from psp_hw.tools.synthesis import read_report, read_reports
 CSYNTH_XML = """<?xml version="1.0"?>
 <profile>
 <ReportVersion><Version>2019.2</Version></ReportVersion>
-<UserAssignments><Part>xc7z020clg400-1</Part><TopModelName>conv0</TopModelName></UserAssignments>
+<UserAssignments><unit>ns</unit><ProductFamily>zynq</ProductFamily><Part>xc7z020clg400-1</Part>
+<TopModelName>conv0</TopModelName><TargetClockPeriod>10.00</TargetClockPeriod></UserAssignments>
 <PerformanceEstimates><SummaryOfOverallLatency>
 <Best-caseLatency>undef</Best-caseLatency><Worst-caseLatency>120</Worst-caseLatency><Interval-max>118</Interval-max>
 </SummaryOfOverallLatency></PerformanceEstimates>
@@ -32,6 +33,19 @@ CSYNTH_RPT = """
 * Date:           Fri Nov 20 10:00:00 2020
 
 * Version:        2019.2 (Build 2704478 on Wed Nov 06 22:10:23 MST 2019)
+* Product family: zynq
+* Target device:  xc7z020-clg400-1
+
+================================================================
+== Performance Estimates
+================================================================
++ Timing (ns):
+    * Summary:
+    +--------+-------+----------+------------+
+    |  Clock | Target| Estimated| Uncertainty|
+    +--------+-------+----------+------------+
+    |ap_clk  |  10.00|     8.217|        1.25|
+    +--------+-------+----------+------------+
 
 ================================================================
 == Utilization Estimates
@@ -268,3 +282,29 @@ def test_what_is_neither_xml_nor_text_of_a_tool_is_refused(tmp_path, name, conte
 
     with pytest.raises(DataError, match=r"is no (XML|synthesis report)"):
         read_report(path)
+
+
+def test_reports_say_of_what_part_and_clock_they_are(tmp_path):
+    xml = read_report(written(tmp_path, "conv0_csynth.xml", CSYNTH_XML))
+    text = read_report(written(tmp_path, "conv0_csynth.rpt", CSYNTH_RPT))
+    vitis = read_report(written(tmp_path, "b.rpt", CSYNTH_RPT.replace("10.00|", "10.00 ns|")))
+    flat = read_report(written(tmp_path, "utilization.rpt", UTILIZATION))
+    export = read_reports(written(tmp_path, "export_syn.xml", EXPORT))
+
+    assert ("xc7z020clg400-1", 10.0) == (xml.part, xml.clock_ns)
+    assert ("xc7z020-clg400-1", 10.0) == (text.part, text.clock_ns) == (vitis.part, vitis.clock_ns)
+    assert ("7z020clg400-1", None) == (flat.part, flat.clock_ns)
+    assert [("", 10.0)] * len(export) == [(one.part, one.clock_ns) for one in export]
+
+
+@pytest.mark.parametrize("clock", ["", "0", "-1", "fast", "1e999", "nan"])
+def test_a_clock_that_is_none_is_not_said(tmp_path, clock):
+    found = read_report(written(tmp_path, "x_csynth.xml", CSYNTH_XML.replace("10.00", clock)))
+
+    assert found.clock_ns is None
+
+
+def test_a_part_that_is_none_is_not_said(tmp_path):
+    text = CSYNTH_XML.replace("xc7z020clg400-1", "x; exec rm")
+
+    assert "" == read_report(written(tmp_path, "x_csynth.xml", text)).part
