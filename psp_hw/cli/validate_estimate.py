@@ -73,8 +73,8 @@ def _print(found: Validation) -> None:
     console.show(f"conv2d and dense of grade A: {found.coverage:.0%} covered; median error: {overall}")
     tails = ", ".join(f"{metric.value} {_percent(value)}" for metric, value in found.tails)
     console.show(f"90th percentile: {tails}")
-    for group in found.worst:
-        console.show(f"worst group in {group.metric.value}: {worst_group(group)}")
+    for worst in found.worst:
+        console.show(f"worst group in {worst.metric.value}: {worst_group(worst)}")
 
 
 def _row(group: Group) -> tuple[str, ...]:
