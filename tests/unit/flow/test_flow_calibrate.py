@@ -364,3 +364,22 @@ def test_an_estimate_shows_what_the_report_of_c_synthesis_will_say(design, capsy
     assert "In the C synthesis report" in said
     (row,) = [line for line in said.splitlines() if line.strip().startswith("LUT ")]
     assert f"{found['LUT']:,}" == row.split()[-1]
+
+
+def test_a_point_is_emitted_in_the_amounts_that_explore_showed(design, tmp_path, capsys):
+    file = tmp_path / "site.json"
+    factors = [
+        {"stage": "rtl-synthesis", "resource": kind, "factor": 1.45, "samples": 9}
+        for kind in ("LUT", "FF", "BRAM18")
+    ]
+    file.write_text(json.dumps({"kind": "psp-hw calibration", "tools": [], "factors": factors}))
+    asked = [str(design), "--calibration", str(file), "--json"]
+    assert 0 == run(["explore", *asked, "--out", str(tmp_path / "front")])
+    point = json.loads(capsys.readouterr().out)["points"][0]
+    assert 0 == run(["emit", *asked, "--point", "1", "--out", str(tmp_path / "made")])
+    capsys.readouterr()
+
+    emitted = json.loads((tmp_path / "made" / "report.json").read_text())["hardware"]
+    assert point["resources"] == emitted["resources"]
+    layers = [*(layer["resources"] for layer in emitted["layers"]), emitted["control"]]
+    assert emitted["resources"] == {kind: sum(one[kind] for one in layers) for kind in emitted["resources"]}
