@@ -3,7 +3,8 @@
     python scripts/publish_models.py --commit HASH --hardware "2 cores of ..." --data-dir DIR RUN... [--report reports/cifar10]
     python scripts/publish_models.py --data-dir DIR models/NAME... --report reports/cifar10      # measures them again
 
-A published model is the run without its checkpoints: every command that takes a run takes it. The card and the table hold
+A published model is the run without its checkpoints, but with the pruned floats between its phases (tensors alone, read as such): every
+command that takes a run takes it, `psp-hw train --weights` and `--from` too. Floats that several runs share lie in one of them. The card and the table hold
 nothing that was not read from the run, measured by `psp-hw simulate` on the whole test split, or estimated by
 `psp-hw estimate`; they are written anew each time.
 """
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from psp_hw.training.run import CHECKED, MANIFEST
+from psp_hw.training.run import CHECKED, MANIFEST, PRUNED, checksum, same_floats
 
 BOARD = "pynq-z2"
 RESULT = "result.json"
@@ -66,9 +67,21 @@ def publish(run: Path, models: Path, given: argparse.Namespace) -> Path:
         model.mkdir(parents=True, exist_ok=True)
         for name in (*CHECKED, MANIFEST):
             shutil.copyfile(run / name, model / name)
+        publish_floats(run, model)
     (model / RESULT).write_text(json.dumps(measure(model, given), indent=2) + "\n")
     (model / CARD).write_text(card(model))
     return model
+
+
+def publish_floats(run: Path, model: Path) -> None:
+    """Copy the pruned floats of a run, unless another published model has the same; they must be those that the run wrote."""
+    if same_floats(model) is not None:
+        return
+    wanted = json.loads((run / MANIFEST).read_text())["checksums"].get(PRUNED)
+    if not (run / PRUNED).is_file() or checksum(run / PRUNED) != wanted:
+        sys.exit(f"{run / PRUNED}: missing, or not what the run wrote")
+    (model / PRUNED).parent.mkdir(exist_ok=True)
+    shutil.copyfile(run / PRUNED, model / PRUNED)
 
 
 def read(model: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -84,12 +97,28 @@ def bits(spec: dict[str, Any]) -> str:
 def command(model: Path, spec: dict[str, Any]) -> str:
     """What trains it again."""
     start = spec["net"].get("weights")
-    lines = [f"psp-hw train --spec models/{model.name}/spec.yaml --data-dir DIR --out runs/{model.name}"]
-    if start:
-        lines.insert(
-            0, f"psp-hw train --spec models/{Path(start).name}/spec.yaml --data-dir DIR --out {start}"
-        )
-    return "\n".join(lines)
+    weights = (
+        f" --weights models/{Path(start).name}" if start else ""
+    )  # the spec names the run as it was then
+    return (
+        f"psp-hw train --spec models/{model.name}/spec.yaml{weights} --data-dir DIR --out runs/{model.name}"
+    )
+
+
+def floats(model: Path, spec: dict[str, Any]) -> list[str]:
+    """How to go on from its floats."""
+    home = same_floats(model)
+    if home is None:
+        return ["The floats were not kept."]
+    shared = "" if home == model else f" They are those of [{home.name}](../{home.name})."
+    return [
+        f"The pruned floats lie in `models/{home.name}/{PRUNED}` (tensors alone; checksum in the manifest).{shared}",
+        "",
+        "```sh",
+        f"psp-hw train --from models/{home.name} --bits 6,4 --data-dir DIR --out runs/other-bits",
+        f"psp-hw train --weights models/{home.name} --net {spec['net']['name']} --shape --data-dir DIR --out runs/pruned",
+        "```",
+    ]
 
 
 def taps(layer: dict[str, Any]) -> str:
@@ -167,6 +196,10 @@ def card(model: Path) -> str:
         "```sh",
         command(model, spec),
         "```",
+        "",
+        "## Floats",
+        "",
+        *floats(model, spec),
         "",
     ]
     return "\n".join(lines)

@@ -14,7 +14,14 @@ from psp_hw.errors import RunError, SpecError
 from psp_hw.spec.load import spec_to_dict
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.durable import write_aside
-from psp_hw.training.run import PRUNED, checksum, differences, read_manifest, started_with
+from psp_hw.training.run import (
+    PRUNED,
+    checked_floats,
+    differences,
+    read_manifest,
+    same_floats,
+    started_with,
+)
 
 OPTION = "--from"
 _AFTER_THE_FLOATS = ("quant", "finetune")
@@ -43,14 +50,15 @@ def check_reusable(source: Path, spec: TrainSpec) -> None:
     pruned = source / PRUNED
     if not pruned.is_file():
         gone = manifest.get("complete") is True
+        beside = same_floats(source) if gone else None
         what = "the run has no pruned network " + ("any more" if gone else "yet")
         hint = "train again" if gone else f"finish its first phase: psp-hw train --resume --out {source}"
-        raise RunError(f"the file is missing: {what}", where=str(pruned), hint=hint)
-    known = manifest.get("checksums")
-    wanted = known.get(PRUNED) if isinstance(known, dict) else None
-    if wanted is not None and wanted != checksum(pruned):
-        what = "the file differs from what the run wrote (sha256)"
-        raise RunError(what, where=str(pruned), hint="restore it or train again")
+        raise RunError(
+            f"the file is missing: {what}",
+            where=str(pruned),
+            hint=hint if beside is None else f"{beside} has the same: --from {beside}",
+        )
+    checked_floats(source)
 
 
 def take_floats(source: Path, out: Path) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from psp_hw.errors import RunError, reason
 from psp_hw.spec.files import read_text_bounded
 from psp_hw.spec.load import spec_from_dict, spec_to_dict, spec_to_yaml
 from psp_hw.spec.train import TrainSpec
-from psp_hw.training.durable import tidy, write_text
+from psp_hw.training.durable import alone_in, tidy, write_text
 
 KIND = "psp-hw run"
 MANIFEST = "manifest.json"
@@ -90,6 +91,18 @@ def open_run(path: Path, spec: TrainSpec, *, resume: bool) -> bool:
     write_text(path / MANIFEST, _json({**_head(spec), "complete": False}))  # from here on the folder is ours
     write_text(path / SPEC, spec_to_yaml(spec))
     return False
+
+
+@contextmanager
+def opened(path: Path, spec: TrainSpec, *, resume: bool) -> Iterator[bool]:
+    """`open_run`, and hold the folder against other processes while this lasts.
+
+    Raises:
+        RunError: as `open_run`; or another process trains into it.
+    """
+    make_folder(path)
+    with alone_in(path):
+        yield open_run(path, spec, resume=resume)
 
 
 def make_folder(path: Path) -> None:
@@ -223,6 +236,43 @@ def checksum(path: Path) -> str:
     """sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checked_floats(run: Path) -> Path:
+    """The file of the pruned floats of a run, complete or not, as the run wrote it.
+
+    Raises:
+        RunError: it is missing; names the run beside it that has the same, if there is one. Or it was changed.
+    """
+    path = run / PRUNED
+    manifest = read_manifest(run) if (run / MANIFEST).is_file() else {}
+    if not path.is_file():
+        known = same_floats(run) if manifest else None
+        hint = "name a run with its checkpoints, or a saved state_dict"
+        raise RunError(
+            "the run has no floats", where=str(path), hint=hint if known is None else f"{known} has them"
+        )
+    wanted = _floats_checksum(manifest)
+    if wanted is not None and wanted != checksum(path):
+        what = "the file differs from what the run wrote (sha256)"
+        raise RunError(what, where=str(path), hint="restore it or train again")
+    return path
+
+
+def same_floats(run: Path) -> Path | None:
+    """This run, or one beside it, that has the pruned floats of this run: runs that differ in bits share them."""
+    wanted = _floats_checksum(read_manifest(run))
+    if wanted is None:
+        return None
+    for file in (run / PRUNED, *sorted(run.parent.glob(f"*/{PRUNED}"))):
+        if file.is_file() and checksum(file) == wanted:
+            return file.parents[1]
+    return None
+
+
+def _floats_checksum(manifest: Mapping[str, Any]) -> str | None:
+    known = manifest.get("checksums")
+    return known.get(PRUNED) if isinstance(known, dict) else None
 
 
 def _head(spec: TrainSpec) -> dict[str, Any]:

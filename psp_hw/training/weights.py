@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from psp_hw.errors import RunError
 from psp_hw.training.checkpoints import check_checkpoint
-from psp_hw.training.run import PRUNED
+from psp_hw.training.run import checked_floats
 
 NESTED = ("net", "state_dict", "model_state_dict", "model")  # where a checkpoint keeps what the network is
 _DEEPEST = 3  # such keys within each other
@@ -53,10 +53,10 @@ def load_weights(net: nn.Module, source: Path) -> None:
     Raises:
         RunError: missing, damaged, not made of tensors alone, or of another network; says which tensors differ.
     """
-    path = source / PRUNED if source.is_dir() else source
+    path = checked_floats(source) if source.is_dir() else source
     if not path.is_file():
-        what = "the run has no floats" if source.is_dir() else "the file is missing"
-        raise RunError(what, where=str(path), hint="name a run with its checkpoints, or a saved state_dict")
+        hint = "name a run with its checkpoints, or a saved state_dict"
+        raise RunError("the file is missing", where=str(path), hint=hint)
     own = net.state_dict()
     state = _of_network(read_tensors(path), own)
     problems = _differences(state, own)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from psp_hw.errors import RunError
 from psp_hw.flow.simulate import Request, simulate
 from psp_hw.flow.source import read_graph, resolve
+from psp_hw.nn.registry import build_net
 from psp_hw.sim.values import Simulator, decode, encode
 from psp_hw.spec.load import load_spec
 from psp_hw.training.api import load_split, reference_outputs
-from psp_hw.training.run import load_run
+from psp_hw.training.reuse import check_reusable
+from psp_hw.training.run import load_run, same_floats
+from psp_hw.training.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = sorted(path.parent for path in (ROOT / "models").glob("*/manifest.json"))
@@ -33,6 +39,26 @@ def _outputs(model: Path, images: np.ndarray) -> np.ndarray:
 
 def test_there_are_trained_networks() -> None:
     assert {"resnet8-cifar10-dense", "resnet8-cifar10-shape"} <= {model.name for model in PUBLISHED}
+
+
+@models
+def test_its_floats_are_those_that_training_wrote_and_can_be_started_from(model: Path) -> None:
+    """In its folder, or in that of a model with the same floats, which the card names."""
+    home = same_floats(model)
+    assert home is not None
+    assert f"models/{home.name}/checkpoints/pruned.pt" in (model / "README.md").read_text()
+    spec = load_spec(home / "spec.yaml")
+    check_reusable(home, replace(spec, quant=replace(spec.quant, weight_bits=6)))
+    net = build_net(spec.net, image=(3, 32, 32), classes=10)
+    load_weights(net, home)
+    layers = {layer["name"]: layer for layer in load_run(home).metrics["layers"]}
+    for name, layer in layers.items():  # integers have at least the zeros of the floats
+        assert layer["kept"] <= net.get_parameter(f"{name}.weight").count_nonzero() <= layer["total"], name
+    if home != model:
+        with pytest.raises(RunError, match=re.escape(f"{home} has them")):
+            load_weights(net, model)
+        with pytest.raises(RunError, match=re.escape(f"{home} has the same: --from {home}")):
+            check_reusable(model, load_spec(model / "spec.yaml"))
 
 
 @models
