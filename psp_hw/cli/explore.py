@@ -24,9 +24,13 @@ def command(
     dsp: Dsp = None,
     calibration: CalibrationFile = None,
     target: Annotated[
-        str,
-        typer.Option("--target", help="The tool that `emit --point N` writes for: vivado, vitis or hls4ml."),
-    ] = DEFAULT_TARGET,
+        str | None,
+        typer.Option(
+            "--target",
+            help=f"The tool that `emit --point N` writes for: vivado, vitis or hls4ml. [default: {DEFAULT_TARGET}; a design's own]",
+            show_default=False,
+        ),
+    ] = None,
     densities: Annotated[
         bool,
         typer.Option("--densities", help="Also as the network would be at other tap counts, dense included."),

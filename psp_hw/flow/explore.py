@@ -19,7 +19,7 @@ from psp_hw.flow.estimate import Settings, settings_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.runs import as_word
-from psp_hw.flow.source import Source, read_graph, resolve
+from psp_hw.flow.source import Source, read_graph, resolve, text_at
 from psp_hw.report.markdown import escape
 from psp_hw.report.scatter import Mark, Series, TopAxis, curves
 from psp_hw.spec.target import COMFORTABLE_SHARE
@@ -109,7 +109,7 @@ def explore_source(
     part: str | None,
     clock_ns: float | None,
     device: DeviceRequest = NOTHING_MORE,
-    target: str = DEFAULT_TARGET,
+    target: str | None = None,
     densities: bool = False,
     out: Path | None = None,
     progress: Progress | None = None,
@@ -117,7 +117,7 @@ def explore_source(
     """Search the front of a source on a part, and write front.png, front.md and front.json.
 
     Args:
-        target: whose designs the points are; hls4ml folds no affine maps and thresholds, so its points are others.
+        target: whose designs the points are; None: that of a design, else the default of ``emit``. hls4ml folds no affine maps and thresholds, so its points are others.
         densities: look at other tap counts too.
         out: the folder; None: beside the source, named after it.
 
@@ -125,9 +125,10 @@ def explore_source(
         PspHwError: a bad part, clock, budget, target or source; nothing fits.
     """
     progress = progress or Silent()
+    source = resolve(path)
+    target = target or text_at(source.manifest, "target") or DEFAULT_TARGET
     asked = Asked(target=Target.parse(target), part=part, clock_ns=clock_ns, device=device)
     maps = asked.target is not Target.HLS4ML
-    source = resolve(path)
     settings = settings_of(source, part, clock_ns, device)
     progress.step("reading the network", 0, None)
     graph = read_graph(source)

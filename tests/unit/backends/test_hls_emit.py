@@ -208,7 +208,8 @@ def test_a_design_takes_the_place_of_an_older_one_whole(tmp_path: Path) -> None:
     emit_small(tmp_path / "design")
 
     assert not (tmp_path / "design" / "left_over.txt").exists()
-    assert [tmp_path / "design"] == list(tmp_path.iterdir())
+    assert {"design", "design.before"} == {path.name for path in tmp_path.iterdir()}
+    assert "old" == (tmp_path / "design.before" / "left_over.txt").read_text()
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from small_designs import design_of, norm_graph, small_design
 from psp_hw.cli.main import run
 from psp_hw.errors import SpecError
 from psp_hw.flow.goal import GoalRequest
+from psp_hw.flow.source import resolve
 
 FACTOR = {"stage": "rtl-synthesis", "resource": "LUT", "factor": 0.8, "samples": 3, "error": 0.1}
 CALIBRATION = json.dumps({"kind": "psp-hw calibration", "tools": [], "factors": [FACTOR]})
@@ -122,12 +123,25 @@ def test_a_front_lies_beside_a_link_as_a_design_does(design, tmp_path):
 
 
 @pytest.mark.parametrize("source", [".", "..", "sub/.."])
-def test_a_front_lies_beside_a_folder_however_it_is_named(design, monkeypatch, source):
+def test_a_folder_has_one_place_beside_it_however_it_is_named(design, monkeypatch, source):
     (design / "sub").mkdir()
     monkeypatch.chdir(design / "sub" if source == ".." else design)
-    assert 0 == run(["explore", source])
 
-    assert (design.parent / "design-explore" / "front.json").is_file()
+    assert design.parent.resolve() == resolve(Path(source)).beside.resolve()
+
+
+def test_the_front_of_a_design_is_that_of_its_target(tmp_path, capsys):
+    source = design_of(norm_graph(), tmp_path / "net")
+    out = tmp_path / "made"
+    assert 0 == run(["emit", str(source), "--target", "hls4ml", "--out", str(out)])
+    capsys.readouterr()
+
+    assert 0 == run(["explore", str(out), "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert "hls4ml" == document["target"]
+    assert "--target hls4ml" in document["emit"]
+    assert 0 == run(["estimate", str(out), "--point", "1", "--json"])
+    assert document["points"][0]["resources"] == json.loads(capsys.readouterr().out)["resources"]
 
 
 def test_a_name_is_no_markup_of_the_table_nor_of_the_picture(tmp_path):
