@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
@@ -16,7 +16,21 @@ from psp_hw.pruning.methods.psp import penalty_groups, require_alive
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers
 from psp_hw.spec.enums import Penalty
 
-_GRACE = 0.5  # share of the training during which a layer may be empty: alpha may come back
+
+def _is_called_lightning() -> bool:
+    """Under which of its names Lightning is used: that which the program has imported, else that which is installed."""
+    imported = [name for name in ("lightning", "pytorch_lightning") if name in sys.modules]
+    return imported[0] == "lightning" if imported else find_spec("lightning") is not None
+
+
+if TYPE_CHECKING or _is_called_lightning():
+    from lightning import LightningModule, Trainer
+    from lightning.pytorch.callbacks import Callback
+else:
+    from pytorch_lightning import LightningModule, Trainer
+    from pytorch_lightning.callbacks import Callback
+
+_GRACE = 0.5  # share of the training during which the network may be cut: alpha may come back
 
 
 class PruningCallback(Callback):

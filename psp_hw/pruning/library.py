@@ -153,7 +153,7 @@ def remove(model: nn.Module) -> dict[str, Tensor]:
         The mask of kept weights of every layer that was pruned.
 
     Raises:
-        TrainingError: all structures of a layer are gone, or no way through the network is left.
+        TrainingError: layers of which nothing is left cut the network: no way leads from its input to its result.
     """
     require_alive(model)
     return fold(model)

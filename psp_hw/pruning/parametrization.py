@@ -176,5 +176,13 @@ def fold(net: nn.Module) -> dict[str, Tensor]:
     masks = {}
     for name, layer in pruned_layers(net).items():
         masks[name] = weight_mask(layer)
+        _own_class(layer)
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
     return masks
+
+
+def _own_class(layer: nn.Module) -> None:
+    """Give a layer a class of its own: copies share one, from which torch takes the weight when it removes parametrizations."""
+    shared = type(layer)
+    content = {key: value for key, value in vars(shared).items() if key not in ("__dict__", "__weakref__")}
+    layer.__class__ = type(shared.__name__, shared.__bases__, content)

@@ -12,14 +12,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from psp_hw.errors import TrainingError
-from psp_hw.pruning.methods.psp import Pace, l1_of, l1_parameters, penalty_groups, require_alive, tightness
+from psp_hw.pruning.methods.psp import (
+    Pace,
+    l1_of,
+    l1_parameters,
+    penalty_groups,
+    require_alive,
+    require_return,
+    tightness,
+)
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
 from psp_hw.spec.enums import Precision, RateShape
 from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec
+from psp_hw.training.draws import go_on, stand_apart, where_they_stand
 from psp_hw.training.lightning_names import LightningModule
 from psp_hw.training.means import Means
 
-_GRACE = 0.5  # share of the steps during which a layer may be empty: alpha starts small and may come back
+_GRACE = 0.5  # share of the steps during which a network may be cut where gradients can still mend it
+_PROBED = 4  # images
 _WARM_SHARE = 0.25  # one-cycle: share of the steps over which the rate rises
 _WATCH_EVERY = 64  # steps: reading the loss makes an accelerator wait for the host
 _STATE = "psp_hw"  # our key in a checkpoint
@@ -137,8 +147,9 @@ class Phase(LightningModule):
         return {}
 
     def on_train_start(self) -> None:
-        if self._draws is not None:
-            torch.set_rng_state(self._draws)
+        rank = self.global_rank
+        if self._draws is None or not go_on(self._draws, rank=rank, device=self.device):
+            stand_apart(rank)
         self._stop_when_done()
 
     def on_train_epoch_start(self) -> None:
@@ -155,7 +166,9 @@ class Phase(LightningModule):
         """The epoch so far, and where the random numbers stand: a network may have dropout."""
         totals = self.means.totals().to(self.device)  # [3]
         each = self.trainer.strategy.all_gather(totals).view(-1, len(totals))  # [processes, 3]
-        checkpoint[_STATE] = {"means": self.means.state_dict(each), "draws": torch.get_rng_state()}
+        stands = where_they_stand(self.device)  # [bytes]
+        draws = self.trainer.strategy.all_gather(stands).view(-1, len(stands)).cpu()  # [processes, bytes]
+        checkpoint[_STATE] = {"means": self.means.state_dict(each), "draws": draws}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         known = checkpoint.get(_STATE)  # missing in those of earlier versions, which end with an epoch
@@ -228,13 +241,24 @@ class PruningPhase(Phase):
         alphas = penalty_groups(self.net)
         return super().parameter_groups() + [{"params": a, "weight_decay": s} for a, s in alphas]
 
-    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+    def on_train_start(self) -> None:
+        super().on_train_start()
         self.pace.tell(self.progress, self.pruning)
+        self._require_alive()
+
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.pace.tell(self.progress, self.pruning)
+        if self.global_step == 0:  # nothing moves by momentum yet: what no gradient reaches stays where it is
+            require_return(self.net, batch[0][:_PROBED])
+
+    def _require_alive(self) -> None:
+        """In the second half, and once the choice is settled, nothing may be cut any more."""
+        if self.progress >= min(_GRACE, 1.0 - self.pruning.settle):
+            require_alive(self.net)
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
-        if self.progress >= _GRACE or self.progress >= 1.0 - self.pruning.settle:
-            require_alive(self.net)
+        self._require_alive()
         for name, value in self.pruning_facts().items():
             self.log(name, value)
 

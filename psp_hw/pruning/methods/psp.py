@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from psp_hw.errors import TrainingError
 from psp_hw.pruning.parametrization import StructureParameter, parameters_of, pruned_layers, weight_mask
-from psp_hw.pruning.paths import is_cut, steps_or_none
-from psp_hw.spec.enums import Penalty, StructureKind
+from psp_hw.pruning.paths import cutting_layers
+from psp_hw.spec.enums import Penalty
 from psp_hw.spec.train import PruningSpec
+
+_HINT = "lower lambda or epsilon, set a density, exclude one of them, or let alpha start at one (init: ones)"
 
 
 def tightness(progress: float, spec: PruningSpec) -> float:
@@ -101,31 +104,55 @@ def _learning(net: nn.Module) -> list[StructureParameter]:
     return [p for layer in layers for p in parameters_of(layer) if p.alpha.requires_grad]
 
 
-def require_alive(net: nn.Module) -> None:
-    """Refuse a network in which all structures of a layer are gone.
+def empty_layers(net: nn.Module) -> tuple[str, ...]:
+    """The pruned layers of which no structure is left now."""
+    return tuple(name for name, layer in pruned_layers(net).items() if not bool(weight_mask(layer).any()))
 
-    A layer under ``layer`` pruning may vanish, that is what the structure is for, as long as another way leads around.
+
+def require_alive(net: nn.Module) -> None:
+    """Refuse a network that its empty layers cut: nothing of the image would reach the result.
+
+    A layer without any structure is no error where another way leads around it: a residual branch is then a constant, and
+    dense features are. A network that torch.fx cannot follow is not refused: it cannot be told.
 
     Raises:
-        TrainingError: names the layers.
+        TrainingError: names layers that cut the network together.
     """
-    dead: list[str] = []
-    vanished: list[str] = []
-    for name, layer in pruned_layers(net).items():
-        if bool(weight_mask(layer).any()):
-            continue
-        kinds = {parameter.kind for parameter in parameters_of(layer)}
-        (vanished if StructureKind.LAYER in kinds else dead).append(name)
-    if dead:
-        raise TrainingError(
-            f"all structures of {', '.join(dead)} are gone: nothing would pass through",
-            where="pruning",
-            hint="lower lambda or epsilon, set a density, or exclude the layer",
-        )
-    steps = steps_or_none(net) if vanished else None
-    if steps is not None and is_cut(steps, vanished):
-        raise TrainingError(
-            f"{', '.join(vanished)} pruned away: no way is left from the image to the result",
-            where="pruning",
-            hint="lower lambda or epsilon, or exclude one of them",
-        )
+    cutting = cutting_layers(net, empty_layers(net))
+    if cutting:
+        raise TrainingError(_what(cutting), where="pruning", hint=_HINT)
+
+
+def require_return(net: nn.Module, images: Tensor) -> None:
+    """Refuse a network that is cut and stays so: no gradient reaches any structure parameter of the layers that cut it.
+
+    Behind BN and ReLU an empty layer is max(beta, 0); where no beta is positive, no gradient passes, and neither the layer nor
+    beta ever changes again. The gradient of a copy in training mode tells, for a random direction of the logits.
+
+    Args:
+        net: with structure parameters attached; not changed, and no random number of the training is drawn.
+        images: some [n, C, H, W], n >= 2, on the device of the network.
+
+    Raises:
+        TrainingError: names layers that cut the network together.
+    """
+    cutting = cutting_layers(net, empty_layers(net))
+    if cutting and not _reached(net, images, cutting):
+        raise TrainingError(f"{_what(cutting)}, and no gradient brings it back", where="pruning", hint=_HINT)
+
+
+def _what(cutting: tuple[str, ...]) -> str:
+    return f"all structures of {', '.join(cutting)} are gone: no way is left from the image to the result"
+
+
+def _reached(net: nn.Module, images: Tensor, layers: tuple[str, ...]) -> bool:
+    """Whether the gradient of any structure parameter of the layers is other than exactly zero."""
+    devices = [images.device] if images.is_cuda else []
+    with torch.enable_grad(), torch.random.fork_rng(devices, device_type=images.device.type):
+        probe = copy.deepcopy(net).train()
+        probe.zero_grad(set_to_none=True)
+        logits = probe(images)
+        directions = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+        (logits * directions.to(logits)).sum().backward()
+    alphas = [p.alpha for name in layers for p in parameters_of(probe.get_submodule(name))]
+    return any(alpha.grad is not None and bool(alpha.grad.any()) for alpha in alphas)

@@ -137,6 +137,17 @@ def test_state_dict_and_deepcopy() -> None:
     assert not torch.equal(twin[2].weight, model[2].weight)
 
 
+def test_a_copy_without_structure_parameters_leaves_the_model_as_it_is() -> None:
+    model = psp_hw.prune(net(), "shape", 0.1, init="ones").eval()
+    expected = model(IMAGES)
+    psp_hw.compact(model, IMAGES)
+    psp_hw.remove(copy.deepcopy(model))
+
+    assert torch.equal(expected, model(IMAGES))
+    assert ["2"] == list(psp_hw.remove(model))
+    assert torch.equal(expected, model(IMAGES))
+
+
 def test_brevitas_layers() -> None:
     def conv(*arguments: int, **keys: int) -> nn.Module:
         return qnn.QuantConv2d(*arguments, **keys, weight_bit_width=4)

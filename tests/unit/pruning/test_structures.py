@@ -335,7 +335,9 @@ def test_layer_pruning_may_take_a_branch_but_not_every_way() -> None:
 
     with torch.no_grad():
         parameters_of(net.right)[0].alpha.zero_()
-    with pytest.raises(TrainingError, match="left, right pruned away: no way is left from the image"):
+    with pytest.raises(
+        TrainingError, match="all structures of left, right are gone: no way is left from the image"
+    ):
         require_alive(net)
 
 

@@ -197,12 +197,45 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     assert all(bool(torch.isfinite(v).all()) for v in state["state_dict"].values())
 
 
-def test_all_taps_of_a_layer_gone_is_refused_by_name(tmp_path: Path) -> None:
-    spec = _spec()
+def _emptying(*include: str, steps: int = 30) -> TrainSpec:
+    """A threshold that nothing reaches."""
+    spec = _spec(steps)
     structure = replace(spec.pruning.structures[0], epsilon=10.0, at_least=None)
-    spec = replace(spec, pruning=replace(spec.pruning, structures=(structure,), warmup=0.0, ramp=0.0))
-    with pytest.raises(TrainingError, match=r"all structures of stage1\.block1\.conv1, .* are gone"):
-        train(spec, tmp_path / "run", progress=False)
+    pruning = replace(spec.pruning, structures=(structure,), warmup=0.0, ramp=0.0, include=include)
+    return replace(spec, pruning=pruning)
+
+
+def test_a_network_that_is_cut_is_refused_by_the_names_of_its_layers_before_the_first_step(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        TrainingError, match=r"all structures of conv0 are gone: .*, and no gradient brings it"
+    ):
+        train(_emptying("conv0"), tmp_path / "run", progress=False)
+    assert [] == list((tmp_path / "run/checkpoints").iterdir())
+
+
+def test_what_was_cut_at_half_of_the_training_is_refused_at_once_when_it_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a run that lost its last way to the decay, not at its start."""
+    monkeypatch.setattr("psp_hw.training.modules.require_return", lambda *_: None)
+    spec, run = _emptying("conv0", steps=60), tmp_path / "run"
+    with pytest.raises(TrainingError, match="all structures of conv0 are gone: no way is left"):
+        train(spec, run, progress=False, checkpoint_seconds=0.0)
+    assert 45 == check_checkpoint(run / "checkpoints/train-last.ckpt")["global_step"]
+    monkeypatch.setattr(Phase, "training_step", lambda *_: pytest.fail("a step was done"))
+    with pytest.raises(TrainingError, match="all structures of conv0 are gone: no way is left"):
+        train(spec, run, resume=True, progress=False)
+
+
+def test_where_shortcuts_lead_around_every_empty_layer_a_run_ends(tmp_path: Path) -> None:
+    result = train(_emptying(), tmp_path / "run", progress=False)
+
+    assert 0.0 == result.density
+    assert {(): 0} == {layer.taps: layer.macs for layer in result.layers if layer.prunable}
+    images = load_split(tmp_path / "run", "test").images[:8]
+    assert bool(np.isfinite(reference_outputs(tmp_path / "run", images)).all())
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "quantized.pt", "input.npz", "spec.yaml", "metrics.csv"])
