@@ -56,3 +56,13 @@ def test_the_recipes_of_the_paper_have_its_schedule(path: Path) -> None:
         assert with_structures(preset(spec.net.name), kinds, paper=True).pruning == spec.pruning
     else:
         assert "dense" in path.parent.name
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.glob("*-psp/spec.yaml")), ids=lambda path: path.parent.name)
+def test_the_recipes_of_the_paper_are_quantized_as_the_preset_of_their_data_set(path: Path) -> None:
+    """Fine-tuning behind the folded BN wants a small rate (docs/paper.md, "Short recipes")."""
+    spec = load_spec(path)
+    known = preset(spec.net.name)
+    assert (known.data.name, known.quant) == (spec.data.name, spec.quant)
+    for key in ("rate", "shape", "momentum", "weight_decay"):
+        assert getattr(known.finetune, key) == getattr(spec.finetune, key), key

@@ -38,7 +38,7 @@ def _words(folder: Path, *more: str) -> list[str]:
 def test_every_row_has_its_recipe_and_the_schedule_of_the_paper(script: ModuleType) -> None:
     given = script.parse(["--minutes", "0"])
     names = [row.name for row in script.ROWS]
-    assert len(set(names)) == len(names) == 10
+    assert len(set(names)) == len(names) == 14
     for row in script.ROWS:
         spec = script.spec_of(row, given)
         schedule, structures = spec.training, spec.pruning.structures
@@ -48,10 +48,99 @@ def test_every_row_has_its_recipe_and_the_schedule_of_the_paper(script: ModuleTy
         )  # fmt: skip
         assert Precision.BFLOAT16 is spec.engine.precision
         assert ("-dense-" in row.recipe) == (not structures)
+        assert not spec.engine.compile  # on a CPU, or where nobody asked
         if structures:
             assert AlphaInit.PAPER is spec.pruning.init
             assert set(row.recipe.split("-")[1:-1]) == {s.kind.value for s in structures}
             assert row.epsilon is None or {row.epsilon} == {s.epsilon for s in structures}
+
+
+def test_reports_cifar10_names_no_row_that_is_missing(script: ModuleType) -> None:
+    """Shape pruning of either network at four thresholds; every recipe of a CIFAR network of the paper has a row."""
+    shapes = {(row.net, row.epsilon) for row in script.ROWS if "-shape-psp" in row.recipe}
+    assert {(net, eps) for net in ("resnet56", "densenet40") for eps in (0.1, 0.2, 0.3, 0.5)} == shapes
+    recipes = {path.name for path in (script.ROOT / "models").glob("*-psp")}
+    assert {name for name in recipes if name.startswith(("resnet56", "densenet40"))} == {
+        row.recipe for row in script.ROWS
+    }
+
+
+def test_figures_stand_beside_the_table_that_prints_them(script: ModuleType) -> None:
+    """docs/paper.md: 0.27 G is of Table 3, Table 2 prints 0.53 G operations."""
+    (dense,) = [row for row in script.ROWS if row.name == "densenet40-dense"]
+    assert ("Table 3", 0.27) == (dense.table, dense.paper.macs)
+
+
+def test_a_trial_leaves_the_report_of_the_paper_alone(script: ModuleType, tmp_path: Path) -> None:
+    runs = ["--minutes", "0", "--runs", str(tmp_path)]
+    assert script.ROOT / "reports/paper" == script.parse(runs).out
+    assert tmp_path / "o" == script.parse([*runs, "--steps", "3", "--out", str(tmp_path / "o")]).out
+    for trial in (["--net", "digits-cnn"], ["--data", "digits"], ["--steps", "3"]):
+        assert tmp_path == script.parse([*runs, *trial]).out
+
+
+def test_rows_are_spread_over_the_gpus_that_are_visible(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = script.parse(["--minutes", "0", "--accelerator", "cuda"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(script.torch.cuda, "device_count", lambda: 1)
+    assert (None,) == script.gpus_of(given)
+    monkeypatch.setattr(script.torch.cuda, "device_count", lambda: 3)
+    assert ("0", "1", "2") == script.gpus_of(given)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8a,7")
+    gpus = script.gpus_of(given)
+    assert ("4", "GPU-8a", "7") == gpus
+    assert (None,) == script.gpus_of(script.parse(["--minutes", "0", "--accelerator", "cpu"]))
+
+    running: list[Any] = []
+    for row in script.ROWS[:5]:
+        running.append(script.Training(row, None, script.idlest(gpus, running)))
+    assert ["4", "GPU-8a", "7", "4", "GPU-8a"] == [training.gpu for training in running]
+    del running[1]
+    assert "GPU-8a" == script.idlest(gpus, running)
+
+
+def test_steps_are_compiled_on_a_gpu_where_that_works_and_a_row_goes_on_as_it_was_begun(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chosen(*more: str, problem: str | None = None, minutes: str = "1") -> bool | None:
+        monkeypatch.setattr(script, "compile_problem", lambda: problem)
+        given = script.parse(["--runs", str(tmp_path), "--minutes", minutes, "--accelerator", "cuda", *more])
+        script.choose_compile(given)
+        compiled: bool | None = given.compile
+        assert bool(compiled) == script.spec_of(script.ROWS[0], given).engine.compile
+        return compiled
+
+    assert chosen() is True
+    assert "" == capsys.readouterr().err
+    assert chosen(problem="RuntimeError: Failed to find C compiler.") is False
+    said = "not compiled: torch.compile fails on this machine: RuntimeError: Failed to find C compiler.\n"
+    assert said == capsys.readouterr().err
+    assert chosen("--no-compile") is False
+    assert chosen("--compile", problem="any") is True
+    assert chosen("--accelerator", "cpu") is None
+    assert chosen(minutes="0") is None
+
+    given = script.parse(["--runs", str(tmp_path), "--minutes", "1"])
+    row = script.ROWS[2]
+    (tmp_path / f"{row.name}.yaml").write_text(script.spec_to_yaml(script.spec_of(row, given)))
+    assert chosen() is False  # begun without
+
+
+def test_what_torch_says_is_told_when_it_cannot_compile(script: ModuleType) -> None:
+    assert script.compile_problem("pass") is None
+    assert "RuntimeError: no C compiler" == script.compile_problem("raise RuntimeError('no C compiler')")
+    assert "exit code 3" == script.compile_problem("raise SystemExit(3)")
+
+
+@pytest.mark.slow
+def test_a_row_that_failed_is_an_exit_code(script: ModuleType, tmp_path: Path) -> None:
+    words = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--accelerator", "cpu"]
+    words += ["--data-dir", str(tmp_path / "nowhere"), "--rows", "resnet56-dense", "resnet56-column"]
+    assert 1 == script.main([*words, "--minutes", "5"])
+    assert {"failed"} == {_rows(tmp_path)[name]["state"] for name in ("resnet56-dense", "resnet56-column")}
+    assert 1 == script.main([*words, "--minutes", "0"])  # the table says so again
 
 
 def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp_path: Path) -> None:
@@ -69,7 +158,7 @@ def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp
         told = {"accuracy": accuracy, "params": 850_000, "macs": macs} | facts
         (runs / f"{name}.json").write_text(json.dumps(told))
 
-    script.main([*_words(tmp_path, "--minutes", "0", "--rows", "resnet56-dense")])
+    assert 0 == script.main([*_words(tmp_path, "--minutes", "0", "--rows", "resnet56-dense")])
 
     text = (tmp_path / "out/report.md").read_text()
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
@@ -78,10 +167,12 @@ def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp
         "| cut (before the first checkpoint) | – | 6.55 | – | 0.21 | – | 0.03 |" in lines["resnet56-column"]
     )
     assert "| failed (net: a sentence) |" in lines["resnet56-shape-0.1"]
-    assert "| not run |" in lines["densenet40-shape"]
+    assert "| not run |" in lines["densenet40-shape-0.1"]
     assert "- resnet56-shape-0.2: 2.10 times fewer MACs, -0.20 points of error: met" in text
-    states = [row["state"] for row in json.loads((tmp_path / "out/result.json").read_text())["rows"]]
-    assert ["done", "cut", "failed", "done"] + ["not run"] * 6 == states
+    states = {name: row["state"] for name, row in _rows(tmp_path).items()}
+    told = {"resnet56-column": "cut", "resnet56-shape-0.1": "failed"}
+    told |= {"resnet56-dense": "done", "resnet56-shape-0.2": "done"}
+    assert {row.name: "not run" for row in script.ROWS} | told == states
 
 
 def test_a_table_holds_rows_of_one_request(script: ModuleType, tmp_path: Path) -> None:
@@ -132,7 +223,7 @@ def test_a_row_that_was_cut_goes_on_and_ends_as_one_that_was_not(
     with pytest.raises(SystemExit, match="was begun with another request; give the same"):
         script.main([*words, "--minutes", "5", "--seed", "2"])
 
-    script.main([*words, "--minutes", "5"])
+    assert 0 == script.main([*words, "--minutes", "5"])
     for name in names:
         done = _rows(tmp_path)[name]
         request = Request(spec=runs / f"{name}.yaml", accelerator="cpu", out=tmp_path / name)
