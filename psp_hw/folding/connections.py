@@ -249,13 +249,15 @@ def connect(pattern: Pattern, pe: int, lanes: int) -> ConnectionTable:
         A table in which every weight that is not zero has exactly one place.
     """
     blocks = blocks_of(pattern, pe)
-    needed, kinds = _kinds(blocks.needed)
-    return ConnectionTable(pattern, blocks, tuple(kinds), deal(needed, pattern.in_channels, lanes))
+    needed, kinds = _kinds(blocks)
+    return ConnectionTable(pattern, blocks, kinds, deal(needed, pattern.in_channels, lanes))
 
 
-def _kinds(needed: BoolArray) -> tuple[BoolArray, list[int]]:
-    """The different rows [kinds, N], and which of them each row is."""
-    if (needed == needed[0]).all():
-        return needed[:1], [0] * len(needed)
-    _, first, which = np.unique(np.packbits(needed, axis=1), axis=0, return_index=True, return_inverse=True)
-    return needed[first], which.reshape(-1).tolist()
+@lru_cache(maxsize=KEPT_BLOCKS)
+def _kinds(blocks: Blocks) -> tuple[BoolArray, tuple[int, ...]]:
+    """What different blocks need [kinds, N], and which of those each block needs [blocks]."""
+    needed = blocks.needed
+    rows = [row.tobytes() for row in np.packbits(needed, axis=1)]
+    first = {row: len(rows) - 1 - at for at, row in enumerate(reversed(rows))}
+    places = {row: place for place, row in enumerate(sorted(first))}
+    return needed[[first[row] for row in places]], tuple(places[row] for row in rows)

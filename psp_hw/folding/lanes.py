@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 BoolArray = npt.NDArray[np.bool_]
 PlaceArray = npt.NDArray[np.int32]
+CountArray = npt.NDArray[np.int64]
 
 RESTS = -1
 
@@ -87,109 +88,136 @@ def deal(needed: BoolArray, in_channels: int, lanes: int) -> Deal:
         columns = np.flatnonzero(needed[0])
         homes[columns] = np.arange(len(columns)) % lanes
         return Deal(needed, [columns[lane::lanes].tolist() for lane in range(lanes)], homes, [{}])
-    lists = _homes(needed, in_channels, lanes)
-    for lane, members in enumerate(lists):
-        homes[members] = lane
-    return Deal(needed, lists, homes, _balanced(needed, homes, lists))
+    dealt, counts, loads = _homes(needed, in_channels, lanes)
+    homes[dealt] = np.repeat(np.arange(lanes), counts)
+    ends = np.cumsum(counts).tolist()
+    columns = dealt.tolist()
+    lists = [columns[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
+    return Deal(needed, lists, homes, _balanced(needed, dealt, counts, loads, lists))
 
 
-def _homes(needed: BoolArray, in_channels: int, lanes: int) -> list[list[int]]:
+def _homes(needed: BoolArray, in_channels: int, lanes: int) -> tuple[CountArray, CountArray, CountArray]:
     """A lane for every column that is needed; lists grow evenly.
 
     Columns that the same kinds need (those of a kernel, or of a vector) are dealt one after the other, each to another of the
     lanes whose lists are shortest: those where the kinds that need it have least so far.
+
+    Returns:
+        The columns, lane after lane [used]; how many each lane has [lanes]; how many of those each kind needs [kinds, lanes].
     """
     used = np.flatnonzero(needed.any(axis=0))
     used = used[np.lexsort((used, used % in_channels))]
-    columns = used.tolist()
-    if lanes == 1:
-        return [columns]
     member = needed[:, used]
+    if lanes == 1:
+        return used, np.array([len(used)]), member.sum(axis=1, keepdims=True)
     begins = np.flatnonzero(np.r_[True, (member[:, 1:] != member[:, :-1]).any(axis=0)])
-    ends = np.r_[begins[1:], len(used)].tolist()
+    ends = [*begins[1:].tolist(), len(used)]
     wants = np.ascontiguousarray(member[:, begins].T, dtype=np.float32)
     load = np.zeros((lanes, len(needed)), dtype=np.float32)  # whole numbers, exact
-    lists: list[list[int]] = [[] for _ in range(lanes)]
+    lane_of = np.zeros(len(used), dtype=np.int64)
     taken, left = np.zeros(lanes, dtype=np.float32), lanes  # infinity where a list is longer than others
     for want, at, end in zip(wants, begins.tolist(), ends, strict=True):
         while at < end:
-            cost = load @ want + taken
+            cost = load @ want
+            cost += taken
             count = min(end - at, left)
             if count == 1:
                 lane = int(cost.argmin())
-                lists[lane].append(columns[at])
+                lane_of[at] = lane
                 load[lane] += want
                 taken[lane] = np.inf
             else:
-                chosen = np.argsort(cost, kind="stable")[:count]
+                chosen = cost.argsort(kind="stable")[:count]
+                lane_of[at : at + count] = chosen
                 load[chosen] += want
                 taken[chosen] = np.inf
-                for column, lane in zip(columns[at : at + count], chosen.tolist(), strict=True):
-                    lists[lane].append(column)
             left -= count
             if left == 0:
                 taken[:], left = 0, lanes
             at += count
-    return lists
+    counts = np.bincount(lane_of, minlength=lanes)
+    return used[lane_of.argsort(kind="stable")], counts, load.T.astype(np.int64)
 
 
 def _balanced(
-    needed: BoolArray, homes: npt.NDArray[np.int64], lists: list[list[int]]
+    needed: BoolArray, dealt: CountArray, counts: CountArray, loads: CountArray, lists: list[list[int]]
 ) -> list[dict[int, int]]:
     """Per kind, the columns that leave a lane with too many, and where they go.
 
     They go to a lane that has room and has the column in its list already, else to the one with room and the shortest list, which
     then grows.
+
+    Args:
+        needed: columns that each kind needs [kinds, N].
+        dealt, counts, loads: of ``_homes``.
+        lists: the columns that each lane can take.
     """
-    lanes = len(lists)
-    # Columns by lane, summed from the first column of each lane to its last.
-    dealt = np.array([column for members in lists for column in members], dtype=np.int64)
-    ends = np.cumsum([len(members) for members in lists])
-    sums = np.cumsum(needed[:, dealt], axis=1, dtype=np.int64)
-    sums = np.concatenate([np.zeros((len(needed), 1), dtype=np.int64), sums], axis=1)
-    loads = np.diff(sums[:, np.r_[0, ends]], axis=1)
-    words = np.maximum(1, -(-loads.sum(axis=1) // lanes))
+    words = np.maximum(1, -(-loads.sum(axis=1) // len(lists)))
+    excess = loads - words[:, None]
+    over = excess > 0
+    # The columns of lanes with too many, kind after kind, lane after lane.
+    _, places = np.nonzero(needed[:, dealt] & np.repeat(over, counts, axis=1))
+    columns = dealt[places].tolist()
+    full, room = _by_kind(over, excess), _by_kind(excess < 0, -excess)
+    ends = np.cumsum(np.where(over, loads, 0).sum(axis=1)).tolist()
     also: dict[int, list[int]] = {}
-    at = homes.tolist()
-    return [
-        _moves(row.tolist(), load.tolist(), most, at, lists, also)
-        for row, load, most in zip(needed, loads, words.tolist(), strict=True)
-    ]
+    moved: list[dict[int, int]] = []
+    begin = 0
+    for end, some, free, most in zip(ends, full, room, words.tolist(), strict=True):
+        moved.append(_moves(columns[begin:end], some, dict(free), most, lists, also) if some else {})
+        begin = end
+    return moved
+
+
+def _by_kind(where: BoolArray, amounts: CountArray) -> list[list[tuple[int, int]]]:
+    """Lanes and their amounts, for each kind those where something is true [kinds, lanes]."""
+    kinds, lanes = np.nonzero(where)
+    pairs = list(zip(lanes.tolist(), amounts[kinds, lanes].tolist(), strict=True))
+    ends = np.cumsum(where.sum(axis=1)).tolist()
+    return [pairs[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def _moves(
-    row: list[bool],
-    load: list[int],
+    columns: list[int],
+    full: list[tuple[int, int]],
+    room: dict[int, int],
     words: int,
-    homes: list[int],
     lists: list[list[int]],
     also: dict[int, list[int]],
 ) -> dict[int, int]:
-    """The moves of one kind; ``also``: further lanes that have a column in their lists."""
+    """The moves of one kind.
+
+    Args:
+        columns: those that lanes with too many have at home, lane after lane.
+        full: those lanes, and how many too many each has.
+        room: lanes that can take more, and how many.
+        words: columns that a lane takes at most.
+        lists: the columns that each lane can take; grow.
+        also: further lanes that have a column in their lists; grows.
+    """
     moved: dict[int, int] = {}
-    over = [lane for lane, count in enumerate(load) if count > words]
-    if not over:
-        return moved
-    home = {lane: [c for c in lists[lane] if row[c] and homes[c] == lane] for lane in over}
-    room = {lane: words - count for lane, count in enumerate(load) if count < words}
-    for lane in over:
-        for column in home[lane]:
-            known = also.get(column)
-            if known is None:
-                continue
-            if load[lane] == words:
+    homes: list[tuple[list[int], int]] = []  # what each lane has, and how many of them have yet to leave
+    begin = 0
+    for _, excess in full:
+        own = columns[begin : begin + words + excess]
+        begin += len(own)
+        for column in [one for one in own if one in also]:
+            if excess == 0:
                 break
-            to = next((other for other in known if other in room), None)
+            to = next((other for other in also[column] if other in room), None)
             if to is not None:
-                _move(column, lane, to, load, room, moved)
+                moved[column] = to
+                excess -= 1
+                _take(to, room)
+        homes.append((own, excess))
     shortest = [(len(lists[lane]), lane) for lane in room]
     heapify(shortest)
-    for lane in over:
-        staying = [column for column in home[lane] if column not in moved]
-        while load[lane] > words:
-            column = staying.pop()
+    for own, excess in homes:
+        staying = [column for column in own if column not in moved] if excess else []
+        for column in reversed(staying[len(staying) - excess :]):
             length, to = shortest[0]
-            _move(column, lane, to, load, room, moved)
+            moved[column] = to
+            _take(to, room)
             lists[to].append(column)
             also.setdefault(column, []).append(to)
             if to in room:
@@ -199,11 +227,8 @@ def _moves(
     return moved
 
 
-def _move(
-    column: int, lane: int, to: int, load: list[int], room: dict[int, int], moved: dict[int, int]
-) -> None:
-    moved[column] = to
-    load[lane] -= 1
-    room[to] -= 1
-    if not room[to]:
-        del room[to]
+def _take(lane: int, room: dict[int, int]) -> None:
+    """A lane takes one more."""
+    room[lane] -= 1
+    if not room[lane]:
+        del room[lane]
