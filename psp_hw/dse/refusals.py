@@ -45,7 +45,7 @@ NAMED = 3
 TAPS_BESIDE = 2
 
 # Steps in which a budget for FIFOs is looked for, between none and what they take where nothing is scarce.
-SHARES = 1 << 6
+SHARES = 1 << 3
 
 # Budgets that are tried, from what a design takes at least to what it takes where nothing is scarce.
 BUDGETS = 4
