@@ -1,16 +1,16 @@
-"""A lone frame in time, at least cost: engines slowed down together, then those on their own that a frame does not wait for."""
+"""A lone frame in time: engines slowed down together, or those on their own that a frame does not wait for; and what is proven of its cost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from psp_hw.dse.choose import Choice, Problem, affordable, chosen, cost_of
+from psp_hw.dse.choose import Choice, Problem, affordable, chosen
 from psp_hw.dse.options import CostArray, Options
-from psp_hw.dse.space import Design, Space, alone, fit, interval_of, settle, with_least_fifos
+from psp_hw.dse.space import Space, alone, fit, interval_of
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import FoldPlan, NodePlan, extents
 from psp_hw.folding.schedule import Schedule
@@ -24,34 +24,7 @@ SLOWER = (1.25, 2.0, math.inf)
 SHALLOWEST = 1
 
 
-def slowed(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> tuple[Choice, Design]:
-    """A cheap design whose lone frame takes so many cycles at most.
-
-    A longer interval lets every engine take longer, so latency grows with it, and the longest that will do is found by bisection.
-    Then engines that save most for what they are slower take longer, as long as the frame is in time.
-
-    Args:
-        fastest: a choice that is fast enough and fits.
-    """
-    found = _together(space, fastest, wanted, budget)
-    return _cheapest(space, (_one_by_one(space, found, wanted, budget), found, fastest), budget)
-
-
-def _cheapest(space: Space, choices: Sequence[Choice], budget: CostArray) -> tuple[Choice, Design]:
-    """The choice that costs least with its FIFOs sized; those that cost more even with the least FIFOs are not looked at."""
-    prices = space.problem.prices
-    least = {one.picks: cost_of(space.problem, with_least_fifos(space, one, budget)) for one in choices}
-    best: tuple[Choice, Design] | None = None
-    cost = math.inf
-    for choice in sorted({one.picks: one for one in choices}.values(), key=lambda one: least[one.picks]):
-        design = settle(space, choice, budget) if least[choice.picks] < cost else None
-        if design is not None and design.total @ prices < cost:
-            best, cost = (choice, design), float(design.total @ prices)
-    assert best is not None, "the fastest was settled before"
-    return best
-
-
-def _together(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> Choice:
+def together(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> Choice:
     """The choice of the longest interval that is in time and fits with its FIFOs, as far as found.
 
     Bisection asks good choices whose FIFOs are as deep as every choice needs them; from where that ends, steps of growing length
@@ -77,7 +50,7 @@ def _together(space: Space, fastest: Choice, wanted: int, budget: CostArray) -> 
     return fastest
 
 
-def _one_by_one(space: Space, found: Choice, wanted: int, budget: CostArray) -> Choice:
+def one_by_one(space: Space, found: Choice, wanted: int, budget: CostArray) -> Choice:
     """A choice, some of its engines slower and cheaper."""
     interval = interval_of(space, found)
     for factor in SLOWER:
@@ -120,11 +93,29 @@ def _with(space: Space, found: Choice, other: Choice, places: Sequence[int]) -> 
 
 def least_cost(space: Space, wanted: int, budget: CostArray) -> float:
     """No choice within a budget whose lone frame takes so many cycles at most costs less, FIFOs as deep as every choice needs them."""
-    most = latest(space, wanted)
+    return affordable(_limited(space, latest(space, wanted), budget), space.intervals[-1]).bound
+
+
+def least_latency(space: Space, budget: CostArray, reached: int) -> int:
+    """Cycles below which it is proven that no choice within a budget has a lone frame done; ``reached`` at most."""
+    at_zero = latest(space, 0)
+    low, high = 0, reached
+    while low < high:
+        middle = (low + high) // 2
+        problem = _limited(space, {name: most + middle for name, most in at_zero.items()}, budget)
+        empty = any(not len(options.intervals) for options in problem.options)
+        if empty or affordable(problem, space.intervals[-1], thorough=False).ruled_out:
+            low = middle + 1
+        else:
+            high = middle
+    return high
+
+
+def _limited(space: Space, most: Mapping[str, int], budget: CostArray) -> Problem:
+    """The problem within a budget where some engines have a longest interval."""
     problem = space.within(budget)
     options = tuple(_within(one, most.get(one.name, space.intervals[-1])) for one in problem.options)
-    limited = Problem(options, problem.fixed, budget, problem.capacity, problem.beside)
-    return affordable(limited, space.intervals[-1]).bound
+    return Problem(options, problem.fixed, budget, problem.capacity, problem.beside)
 
 
 def _within(options: Options, interval: int) -> Options:

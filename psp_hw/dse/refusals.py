@@ -50,6 +50,9 @@ SHARES = 1 << 3
 # Budgets that are tried, from what a design takes at least to what it takes where nothing is scarce.
 BUDGETS = 4
 
+# What rounding does to a time.
+ROUNDING = 1e-12
+
 # No clock is proposed that FPGAs do not reach [ns].
 SHORTEST_NS = 1.5
 
@@ -73,17 +76,32 @@ def too_slow(space: Space, goal: Fps, interval: int) -> DoesNotFitError:
     )
 
 
-def too_late(space: Space, goal: Latency, found: Choice | None, cycles: int) -> DoesNotFitError:
-    """No design that fits is done in time; what the fastest takes."""
-    if found is None:
+def too_late(
+    space: Space, goal: Latency, cycles: int = 0, least: int = 0, *, proven: bool = False
+) -> DoesNotFitError:
+    """No design that fits was found in time.
+
+    Args:
+        cycles: latency of the best that was found; 0 where nothing fits.
+        least: no choice that fits takes less.
+        proven: whether it is proven that none is in time.
+    """
+    name, clock = space.part.name, f"{space.clock.period_ns:g} ns"
+    if not cycles:
         hint = _said(space, space.intervals[-1], "")
-    else:
-        least = math.ceil(space.clock.seconds(cycles) * 1e7) / 10
-        hint = f"the fastest that fits takes {least:g} us: allow as much, or use a larger part or a shorter clock period"
+        return DoesNotFitError(
+            f"a latency of {goal.microseconds:g} us cannot be reached on {name} at {clock}",
+            where="latency-us",
+            hint=hint,
+        )
+    found = math.ceil(space.clock.seconds(cycles) * 1e7 * (1.0 - ROUNDING)) / 10
+    bound = math.floor(space.clock.seconds(least) * 1e7 * (1.0 + ROUNDING)) / 10
+    what = "cannot be reached" if proven else "was not found"
     return DoesNotFitError(
-        f"a latency of {goal.microseconds:g} us cannot be reached on {space.part.name} at {space.clock.period_ns:g} ns",
+        f"a latency of {goal.microseconds:g} us {what} on {name} at {clock}: the shortest that was found takes {found:g} us, none takes "
+        f"less than {bound:g} us",
         where="latency-us",
-        hint=hint,
+        hint=f"allow {found:g} us, or use a larger part or a shorter clock period",
     )
 
 

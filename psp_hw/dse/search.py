@@ -9,16 +9,15 @@ from typing import assert_never
 
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import Part
-from psp_hw.dse import refusals
+from psp_hw.dse import lone, refusals
 from psp_hw.dse.choose import Choice, Problem, affordable, cost_of, ruled_out
 from psp_hw.dse.fastest import fastest_fit
-from psp_hw.dse.latency import least_cost, slowed
+from psp_hw.dse.latency import least_cost, least_latency
 from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import (
     SMALL,
     Design,
     Space,
-    alone,
     array,
     fit,
     interval_of,
@@ -271,24 +270,31 @@ def _least(space: Space) -> Found:
 
 
 def _for_latency(space: Space, goal: Latency) -> Found:
-    """A cheap design whose lone frame is done in time: within a comfortable share of the part where one is, else within the part."""
-    wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1))
-    fastest: Choice | None = None
-    best = 0
+    """A cheap design whose lone frame is done in time: within a comfortable share of the part where one is found, else within the part."""
+    wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1) * (1.0 + ROUNDING))
+    best: lone.Timed | None = None
     for budget in budgets(space):
-        found = fastest_design(space, budget)
-        fastest = found[0] if found is not None else None
-        best = alone(space, fastest) if fastest is not None else 0
-        if fastest is not None and best <= wanted:
-            choice, design = slowed(space, fastest, wanted, budget)
+        best = _quick(space, wanted, budget)
+        if best is not None and best.latency <= wanted:
+            found = lone.in_time(space, wanted, budget, best)
             optimality = Optimality(
                 measure=Measure.COST,
-                reached=cost_of(space.problem, with_least_fifos(space, choice, budget)),
+                reached=cost_of(space.problem, with_least_fifos(space, found.choice, budget)),
                 bound=least_cost(space, wanted, budget),
                 within=_words(space, budget, COMFORTABLE_SHARE),
             )
-            return Found(plan=design.plan, optimality=optimality)
-    raise refusals.too_late(space, goal, fastest, best)
+            return Found(plan=found.design.plan, optimality=optimality)
+    if best is None:
+        raise refusals.too_late(space, goal)
+    least = least_latency(space, space.problem.capacity, best.latency)
+    raise refusals.too_late(space, goal, best.latency, least, proven=wanted < least)
+
+
+def _quick(space: Space, wanted: int, budget: CostArray) -> lone.Timed | None:
+    """The design of the shortest interval where its lone frame is in time, else that of least latency; None where nothing fits."""
+    fastest = fastest_design(space, budget)
+    one = None if fastest is None else lone.timed(space, fastest[0], budget)
+    return one if one is None or one.latency <= wanted else lone.quickest(space, budget, one)
 
 
 def _for_speed(space: Space, goal: MaxThroughput) -> Found:
