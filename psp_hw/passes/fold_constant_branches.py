@@ -11,6 +11,7 @@ import numpy as np
 from psp_hw.arith.requantize import IntArray, Requantizer
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Add, Affine, Concat, Conv2d, Input, MaxPool, Op, Output, Relu, Requantize, Threshold
+from psp_hw.ir.types import NO_PADDING
 from psp_hw.passes.base import without_unread
 
 
@@ -19,7 +20,8 @@ class FoldConstantBranches:
     """Replace a sum of which one side is constant, and drop whatever made that side.
 
     A convolution without a nonzero weight gives its bias at every pixel, whatever it reads and whatever its padding; that
-    stays a constant through requantization, ReLU, maximum, affine maps and thresholds.
+    stays a constant through requantization, ReLU, maximum, affine maps, thresholds, and a further convolution unless it pads
+    a constant other than zero with zeros.
 
     Before:    a = conv2d with zero weights; add x, a
     After:     affine x, scale 1, offset a; where a is zero, only the requantization of the sum, or nothing
@@ -102,11 +104,12 @@ def _constants(graph: Graph) -> Mapping[str, list[int]]:
 
 def _codes(op: Op, known: Mapping[str, list[int]], graph: Graph) -> list[int] | None:
     match op:
-        case Conv2d() if not graph.constants[op.weight].any():
-            channels = graph.types[op.name].channels
-            bias = [0] * channels if op.bias is None else graph.constants[op.bias].tolist()
-            align = op.align or (0,) * channels
-            return _settled([b << a for b, a in zip(bias, align, strict=True)], op.requantize)
+        case Conv2d():
+            sums = _sums(op, known, graph)
+            if sums is None:
+                return None
+            align = op.align or (0,) * len(sums)
+            return _settled([total << a for total, a in zip(sums, align, strict=True)], op.requantize)
         case Requantize() if op.input in known:
             return _settled(known[op.input], op.requantize)
         case Relu() if op.input in known:
@@ -123,6 +126,22 @@ def _codes(op: Op, known: Mapping[str, list[int]], graph: Graph) -> list[int] | 
             return codes
         case _:
             return None
+
+
+def _sums(op: Conv2d, known: Mapping[str, list[int]], graph: Graph) -> list[int] | None:
+    """The accumulators of a convolution, where they are the same at every pixel: those of what it reads, or of nothing.
+
+    Zero padding beside a constant other than zero is no constant.
+    """
+    weight = graph.constants[op.weight]  # [T, Ci, Co]
+    codes = np.array(known.get(op.input, [0] * weight.shape[1]), dtype=np.int64)  # [Ci]
+    read = weight.any(axis=(0, 2))  # [Ci]
+    varies = op.input not in known or (op.padding != NO_PADDING and bool((codes[read] != 0).any()))
+    if varies and bool(read.any()):
+        return None
+    bias = np.zeros(weight.shape[2], dtype=np.int64) if op.bias is None else graph.constants[op.bias]
+    sums: list[int] = (bias + codes @ weight.sum(axis=0)).tolist()
+    return sums
 
 
 def _settled(codes: list[int], to: Requantizer | None) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,35 @@ def test_the_branch_is_gone_and_the_outputs_are_the_same(
         assert [Input, Relu, Affine, Output] == kinds
     else:
         assert [Input, Relu, *([Requantize] if sum_requantized else []), Output] == kinds
+
+
+@pytest.mark.parametrize(
+    ("inner_bias", "padded", "gone"),
+    [([0, 0], True, True), ([-90, -7], True, True), ([60, 8], True, False), ([60, 8], False, True)],
+)
+def test_a_convolution_that_reads_a_constant_is_one_unless_zeros_are_put_around_it(
+    inner_bias: list[int], padded: bool, gone: bool
+) -> None:
+    """The first convolution of the block has no weight left, the second has all."""
+    graph = residual([40, -900])
+    c, b = graph.convolutions
+    if not padded:  # 1x1
+        b = replace(b, taps=(Tap(0, 0),), kernel=(1, 1), padding=Padding(top=0, bottom=0, left=0, right=0))
+    taps = len(b.taps)
+    constants = {
+        "c.weight": np.zeros((9, 2, 2), dtype=np.int64),
+        "c.bias": np.array(inner_bias, dtype=np.int64),
+        "b.weight": np.random.default_rng(2).integers(1, 8, (taps, 2, 2)),
+    }
+    ops = [{"c": c, "b": b}.get(op.name, op) for op in graph.ops]
+    graph = verify(graph.with_ops(ops, constants))
+    codes = np.random.default_rng(1).integers(-128, 128, (6, 4, 5, 2))
+
+    folded = verify(FoldConstantBranches().run(graph))
+
+    assert gone == (() == folded.convolutions)
+    assert np.array_equal(Simulator(graph).run(codes), Simulator(folded).run(codes))
+    assert np.array_equal(Simulator(graph).run(codes), Simulator(optimize(graph)).run(codes))
 
 
 def test_a_branch_with_a_weight_stays() -> None:
