@@ -24,13 +24,13 @@ from psp_hw.quant.convert import trace_values
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.checkpoints import check_checkpoint
-from psp_hw.training.durable import alone_in, errors_of_files, write_aside, write_text
+from psp_hw.training.durable import errors_of_files, write_aside, write_text
 from psp_hw.training.export import export_model
 from psp_hw.training.floats import (
     FLOAT_PHASE,
     Pruned,
-    accuracy,
     eval_batch,
+    float_accuracy,
     float_phase,
     has_begun,
     predict,
@@ -38,7 +38,7 @@ from psp_hw.training.floats import (
 )
 from psp_hw.training.log import merged_log
 from psp_hw.training.loop import LOGS
-from psp_hw.training.machine import Machine, is_leader, wait_for_all
+from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.manner import CHECKPOINT_SECONDS, Manner, Note
 from psp_hw.training.phases import (
     QUANT_PHASE,
@@ -60,9 +60,9 @@ from psp_hw.training.run import (
     finish_run,
     is_complete,
     load_run,
-    make_folder,
-    open_run,
+    opened,
 )
+from psp_hw.training.together import Others, together
 
 _VERSIONED = ("torch", "brevitas", "lightning", "pytorch-lightning", "onnx", "numpy", "scikit-learn")
 
@@ -131,8 +131,7 @@ def train(
     """
     if not spec.net.is_custom:
         check_name(spec.net)  # before the data: a wrong name should not send anyone to fetch a data set
-    training = load(spec.data.name, data_dir, "train")
-    testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+    machine = machine or Machine()
     heard = {} if note is None or not is_leader() else {"note": note}
     manner = Manner(
         resume=resume,
@@ -141,7 +140,10 @@ def train(
         checkpoint_seconds=CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds,
         **heard,
     )
-    return train_on(spec, training, testing, out, machine=machine or Machine(), manner=manner, floats=floats)
+    with together(machine) as others:
+        training = load(spec.data.name, data_dir, "train")
+        testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+        return _train_on(spec, training, testing, out, machine, manner, floats, others)
 
 
 def train_on(
@@ -156,16 +158,28 @@ def train_on(
 ) -> TrainResult:
     """As `train`, on splits that are in memory already; both with the same preprocessing."""
     machine, manner = machine or Machine(), manner or Manner()
+    with together(machine) as others:
+        return _train_on(spec, training, testing, out, machine, manner, floats, others)
+
+
+def _train_on(
+    spec: TrainSpec,
+    training: Split,
+    testing: Split,
+    out: Path,
+    machine: Machine,
+    manner: Manner,
+    floats: Path | None,
+    others: Others,
+) -> TrainResult:
+    """As `train_on`, with the other processes."""
     check_net(spec, training, machine, begun=floats is not None or (manner.resume and has_begun(out)))
     if floats is not None:
         check_reusable(floats, spec)
     with ExitStack() as held:
-        if is_leader():
-            make_folder(out)
-            held.enter_context(alone_in(out))
-            open_run(out, spec, resume=manner.resume)
+        others.lead(lambda: held.enter_context(opened(out, spec, resume=manner.resume)))
         if not is_complete(out):
-            _train_and_write(spec, training, testing, out, machine, manner, floats)
+            _train_and_write(spec, training, testing, out, machine, manner, floats, others)
     return result_of(load_run(out))
 
 
@@ -177,26 +191,29 @@ def _train_and_write(
     machine: Machine,
     manner: Manner,
     floats: Path | None,
+    others: Others,
 ) -> None:
-    """Both phases, then the files; of several processes, the first writes and the others wait."""
+    """Both phases, then the files; of several processes, the first writes and measures while the others wait."""
     with errors_of_files(out):
         if floats is not None and is_leader() and not (out / PRUNED).exists():
             take_floats(floats, out)
         pruned = float_phase(spec, training, out, machine, manner, floats=floats)
         model = calibrated(spec, training, pruned)
-        before = quantized_accuracy(copy.deepcopy(model), testing) if is_leader() else 0.0
+        before = copy.deepcopy(model) if is_leader() else model
         record = fine_tune(model, spec, training, pruned, out, machine, manner)
-        if is_leader():
+
+        def write() -> None:
             records = {FLOAT_PHASE: pruned.record, QUANT_PHASE: record}
             _write(out, model, training, spec.net.name.rpartition(":")[2], merged_log(records, out / LOGS))
             finish_run(
                 out,
                 spec,
                 versions=_versions(),
-                metrics=_measure(spec, pruned, model, testing, before),
+                metrics=_measure(spec, pruned, model, testing, before, machine),
                 seconds={name: round(known.seconds, 1) for name, known in records.items() if known},
             )
-        wait_for_all()
+
+        others.lead(write)
 
 
 def _versions() -> dict[str, str]:
@@ -217,15 +234,19 @@ def _write(out: Path, model: Any, split: Split, name: str, log: str) -> None:
 
 
 def _measure(
-    spec: TrainSpec, pruned: Pruned, model: fx.GraphModule, testing: Split, before: float
+    spec: TrainSpec,
+    pruned: Pruned,
+    model: fx.GraphModule,
+    testing: Split,
+    before: fx.GraphModule,
+    machine: Machine,
 ) -> dict[str, Any]:
-    """The metrics of the manifest."""
+    """The metrics of the manifest. Integers are measured on the CPU, where convolutions of exact values are known to be exact."""
     layers = survey(spec, model, pruned, testing.image_shape)
     biases = sum(layer.channels[1] for layer in layers)
-    float_accuracy = accuracy(pruned.net, testing)
     return {
-        "accuracy": float_accuracy,
-        "accuracy_calibrated": before,
+        "accuracy": float_accuracy(pruned.net, testing, machine),
+        "accuracy_calibrated": quantized_accuracy(before, testing),
         "accuracy_quantized": quantized_accuracy(model, testing),
         "density": density(layers),
         "params": sum(layer.kept for layer in layers) + biases,

@@ -20,6 +20,7 @@ from psp_hw.errors import RunError, TrainingError
 from psp_hw.training.durable import sync, unwritable, write_aside
 from psp_hw.training.lightning_names import Checkpoint, LightningModule, TorchCheckpointIO, Trainer
 from psp_hw.training.manner import Note, Row
+from psp_hw.training.stops import Stops
 
 DAMAGED = ".damaged"
 _AGREE_EVERY = 16  # steps between two moments at which several processes ask each other
@@ -141,7 +142,7 @@ class ShelfIO(TorchCheckpointIO):
 
 
 class Keeper(Checkpoint):
-    """Saves the state after every epoch, and within one where it is long; only while all parameters are numbers.
+    """Saves the state after every epoch, and within one where it is long or somebody asks to stop; only while all parameters are numbers.
 
     The log and the time go with it. What is remembered belongs to the weights beside it: after a resume neither an epoch nor a
     second counts twice, and none is missing.
@@ -160,6 +161,7 @@ class Keeper(Checkpoint):
         self.rows: list[Row] = []
         self._seconds = 0.0
         self._since: float | None = None
+        self._stops = Stops()
 
     @property
     def seconds(self) -> float:
@@ -178,25 +180,28 @@ class Keeper(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = self._saved = time.perf_counter()
+        self._stops.listen()  # in place of Lightning, which would forget the steps since the last checkpoint
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         ends = trainer.is_last_batch or trainer.global_step >= self.steps
-        if not ends and self._is_due(trainer):
-            self._save(trainer, pl_module)
-
-    def _is_due(self, trainer: Trainer) -> bool:
-        """Whether it is time for a checkpoint; of several processes, the first decides."""
-        if trainer.world_size > 1 and trainer.global_step % _AGREE_EVERY:
-            return False
+        if ends or (trainer.world_size > 1 and trainer.global_step % _AGREE_EVERY):
+            return
         due = time.perf_counter() - self._saved >= self.every
-        return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
+        due = _any(trainer, due and trainer.is_global_zero)  # clocks differ: the first process decides
+        stop = _any(trainer, self._stops.asked)
+        if due or stop:
+            self._save(trainer, pl_module)
+        if stop:
+            raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         facts = {key: repr(float(value)) for key, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": str(trainer.current_epoch), "step": str(trainer.global_step - 1), **facts})
         self._save(trainer, pl_module)
+        if _any(trainer, self._stops.asked):
+            raise KeyboardInterrupt
 
     def _save(self, trainer: Trainer, module: LightningModule) -> None:
         with torch.no_grad():
@@ -209,6 +214,15 @@ class Keeper(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seconds, self._since = self.seconds, None
+        self._stops.give_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stops.give_back()
+
+
+def _any(trainer: Trainer, mine: bool) -> bool:
+    """Whether any of several processes says yes; all of them ask."""
+    return bool(trainer.strategy.reduce_boolean_decision(mine, all=False)) if trainer.world_size > 1 else mine
 
 
 def require_numbers(module: LightningModule, epoch: int) -> None:

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from psp_hw.data.registry import load
 from psp_hw.data.split import Split
 from psp_hw.errors import RunError
 from psp_hw.nn.registry import check_name
 from psp_hw.pruning.survey import LayerSurvey, density
 from psp_hw.spec.train import TrainSpec
-from psp_hw.training.durable import alone_in, errors_of_files
-from psp_hw.training.floats import Pruned, accuracy, check_floats, float_phase, has_begun, survey_floats
-from psp_hw.training.machine import Machine, is_leader, wait_for_all
+from psp_hw.training.durable import errors_of_files
+from psp_hw.training.floats import Pruned, check_floats, float_accuracy, float_phase, has_begun, survey_floats
+from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.manner import Manner
-from psp_hw.training.run import PRUNED, is_complete, make_folder, open_run
+from psp_hw.training.run import PRUNED, is_complete, opened
+from psp_hw.training.together import together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +67,16 @@ def train_floats(
     """
     if not spec.net.is_custom:
         check_name(spec.net)
-    training = load(spec.data.name, data_dir, "train")
-    testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-    check_request(spec, training, machine, begun=manner.resume and has_begun(out))
-    with ExitStack() as held:
-        if is_leader():
-            make_folder(out)
-            held.enter_context(alone_in(out))
-            open_run(out, spec, resume=manner.resume)
+    with together(machine) as others, ExitStack() as held:
+        training = load(spec.data.name, data_dir, "train")
+        testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+        check_request(spec, training, machine, begun=manner.resume and has_begun(out))
+        others.lead(lambda: held.enter_context(opened(out, spec, resume=manner.resume)))
         if is_complete(out) and not (out / PRUNED).exists():
             what = "the run is complete and its floats were removed"
             raise RunError(what, where=str(out / PRUNED), hint="train them into another folder: --out")
         with errors_of_files(out):
             pruned = float_phase(spec, training, out, machine, manner)
-            wait_for_all()
     return _result(spec, pruned, testing, out, machine) if is_leader() else None
 
 
@@ -96,11 +91,9 @@ def check_request(spec: TrainSpec, training: Split, machine: Machine, *, begun: 
 
 
 def _result(spec: TrainSpec, pruned: Pruned, testing: Split, out: Path, machine: Machine) -> FloatResult:
-    """Measured on a GPU where one may be used, however small the network."""
     layers = survey_floats(spec, pruned, testing.image_shape)
-    device = torch.device("cuda" if machine.on_gpu(small=False) else "cpu")
     return FloatResult(
-        accuracy=accuracy(pruned.net.to(device), testing),
+        accuracy=float_accuracy(pruned.net, testing, machine),
         density=density(layers),
         params=sum(layer.kept + layer.channels[1] for layer in layers),
         macs=sum(layer.macs for layer in layers),

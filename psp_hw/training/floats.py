@@ -216,6 +216,15 @@ def accuracy(model: nn.Module, split: Split) -> float:
     return float((predict(model, split.images).argmax(axis=1) == split.labels).mean())
 
 
+def float_accuracy(net: nn.Module, split: Split, machine: Machine) -> float:
+    """`accuracy` of floats, on a GPU where one may be used, however small the network; it is back on the CPU afterwards."""
+    device = torch.device("cuda" if machine.on_gpu(small=False) else "cpu")
+    try:
+        return accuracy(net.to(device), split)
+    finally:
+        net.to("cpu")
+
+
 def kinds_of(name: str, spec: TrainSpec) -> tuple[StructureKind, ...]:
     """The structures that were pruned in a layer."""
     return tuple(structure.kind for structure in structures_of(name, spec.pruning))

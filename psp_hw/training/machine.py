@@ -95,9 +95,3 @@ def shard() -> tuple[int, int]:
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
-
-
-def wait_for_all() -> None:
-    """Wait until every process of the training is here."""
-    if shard()[1] > 1:
-        distributed.barrier()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +86,55 @@ def test_the_step_behind_the_checkpoint_is_the_next(
     assert _rows(expected) == _rows(record)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, net.state_dict()[name]), name
+
+
+def _signalled(
+    split: Split, run: Path, patch: pytest.MonkeyPatch, at: int, *numbers: signal.Signals
+) -> list[int]:
+    """The numbers of the steps that were begun of a training that gets signals in the middle of one."""
+    begun: list[int] = []
+    original = Phase.training_step
+
+    def step(self: Phase, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        begun.append(self.global_step)
+        if self.global_step == at:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        return original(self, batch, batch_idx)
+
+    handled = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with patch.context() as patched:
+        patched.setattr(Phase, "training_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            train_structures(fresh_net(SPEC, split), SPEC, split, run, Machine(), Manner())
+    assert handled == {number: signal.getsignal(number) for number in handled}
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("number", "at"),
+    [(signal.SIGTERM, CUT), (signal.SIGINT, CUT), (signal.SIGTERM, PER_EPOCH - 1), (signal.SIGINT, 59)],
+)
+def test_a_signal_loses_no_step(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, at: int
+) -> None:
+    whole, expected, _ = _train(SPEC, split, tmp_path / "whole", Manner(), monkeypatch)
+    begun = _signalled(split, tmp_path / "cut", monkeypatch, at, number)
+    net, record, done = _train(SPEC, split, tmp_path / "cut", Manner(resume=True), monkeypatch)
+
+    assert list(range(60)) == begun + done
+    assert at == begun[-1]
+    assert _rows(expected) == _rows(record)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, net.state_dict()[name]), name
+
+
+def test_a_second_signal_does_not_wait_for_the_step(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _signalled(split, tmp_path, monkeypatch, CUT, signal.SIGTERM, signal.SIGTERM)
+
+    assert PER_EPOCH == check_checkpoint(tmp_path / "checkpoints/train-last.ckpt")["global_step"]
 
 
 @pytest.mark.slow
