@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 pytestmark = pytest.mark.slow
 
@@ -84,11 +85,13 @@ from psp_hw.training.floats import fresh_net, train_structures
 
 out, processes, stop_at = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 original = Phase.training_step
+drawn = []
 
 
 def step(self, batch, batch_idx):
     if self.global_step == stop_at:
         os._exit(0)  # as if the machine went
+    drawn.append(torch.rand(2))  # as dropout would
     return original(self, batch, batch_idx)
 
 
@@ -98,7 +101,9 @@ split = load("digits", None, "train")
 net = fresh_net(spec, split)
 machine = Machine(accelerator=Accelerator.CPU, devices=processes)
 record = train_structures(net, spec, split, out, machine, Manner(resume=True, checkpoint_seconds=0.0))
-if processes == 1 or distributed.get_rank() == 0:
+rank = distributed.get_rank() if processes > 1 else 0
+torch.save(torch.stack(drawn[-15:]), out / f"drawn{rank}.pt")
+if rank == 0:
     torch.save({"rows": list(record.rows), "net": net.state_dict()}, out / "end.pt")
 """
 
@@ -117,6 +122,17 @@ def test_an_epoch_that_two_processes_were_in_goes_on_with_what_each_had(tmp_path
     assert whole["rows"] == cut["rows"]
     for name, value in whole["net"].items():
         assert torch.equal(value, cut["net"][name]), name
+    for rank in (0, 1):
+        assert torch.equal(_drawn(tmp_path / "whole", rank), _drawn(tmp_path / "cut", rank))
+    assert not torch.equal(_drawn(tmp_path / "whole", 0), _drawn(tmp_path / "whole", 1))
+    assert torch.equal(_drawn(tmp_path / "whole", 0), _drawn(tmp_path / "fewer", 0))
     # One process sums in another order, but over the same images.
     expected, found = (float(end["rows"][1]["accuracy"]) for end in (whole, fewer))
     assert expected == pytest.approx(found, abs=0.02)
+
+
+def _drawn(run: Path, rank: int) -> Tensor:
+    """The random numbers of the last 15 steps of a process."""
+    torch = pytest.importorskip("torch")
+    found: Tensor = torch.load(run / f"drawn{rank}.pt", weights_only=True)
+    return found
