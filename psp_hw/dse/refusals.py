@@ -64,7 +64,7 @@ def too_slow(space: Space, goal: Fps, interval: int) -> DoesNotFitError:
     faster = f", or for a clock period of {period:g} ns" if period >= SHORTEST_NS else ""
     proven = interval <= space.floor
     takes = (
-        f"a frame takes at least {interval} cycles"
+        f"with the folds that are tried a frame takes at least {interval} cycles"
         if proven
         else f"the fastest that was found takes {interval} cycles"
     )
@@ -98,8 +98,8 @@ def too_late(
     bound = math.floor(space.clock.seconds(least) * 1e7 * (1.0 + ROUNDING)) / 10
     what = "cannot be reached" if proven else "was not found"
     return DoesNotFitError(
-        f"a latency of {goal.microseconds:g} us {what} on {name} at {clock}: the shortest that was found takes {found:g} us, none takes "
-        f"less than {bound:g} us",
+        f"a latency of {goal.microseconds:g} us {what} on {name} at {clock}: the shortest that was found takes {found:g} us, with the "
+        f"folds that are tried none takes less than {bound:g} us",
         where="latency-us",
         hint=f"allow {found:g} us, or use a larger part or a shorter clock period",
     )

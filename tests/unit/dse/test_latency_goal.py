@@ -86,7 +86,11 @@ def test_a_latency_that_nothing_reaches_names_the_nearest_which_is_found_and_wha
     ) as caught:
         plan(graph, PART, CLOCK, Latency(microseconds=1.0))
     found, bound = map(
-        float, re.findall(r"takes ([\d.]+) us, none takes less than ([\d.]+) us", str(caught.value))[0]
+        float,
+        re.findall(
+            r"takes ([\d.]+) us, with the folds that are tried none takes less than ([\d.]+) us",
+            str(caught.value),
+        )[0],
     )
 
     assert bound <= latency_us(graph, Latency(microseconds=found)) <= found
