@@ -37,7 +37,8 @@ class Shown:
     @property
     def lists(self) -> list[CostArray]:
         """Resources by engine [options, 5]."""
-        return np.split(self.costs, self.starts[1:]) if len(self.starts) else []
+        ends = [*self.starts[1:].tolist(), len(self.costs)]
+        return [self.costs[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True)]
 
     @property
     def least(self) -> CostArray:

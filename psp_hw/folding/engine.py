@@ -143,9 +143,10 @@ class ConvEngine:
     @property
     def shifts(self) -> tuple[int, ...]:
         """Right shift per output channel from accumulator to result [Co], in bits; negative shifts left."""
-        align = self.op.align or (0,) * self.out_channels
         shift = self.op.requantize.shift if self.op.requantize is not None else 0
-        return tuple(shift - left for left in align)
+        if not self.op.align:
+            return (shift,) * self.out_channels
+        return tuple(shift - left for left in self.op.align)
 
     def schedule(self) -> Schedule:
         return _walk(self.scan, self.cycles_per_output)

@@ -39,9 +39,13 @@ def _places(taken: npt.NDArray[np.bool_]) -> _Places:
 
 
 @lru_cache(maxsize=4096)
-def _read_and_written(steps: Program) -> tuple[_Places, _Places]:
-    """The actions that take and that give tokens; engines share programs."""
-    return _places(steps.reads), _places(steps.writes)
+def _read_and_written(steps: Program) -> tuple[_Places, _Places, CycleArray, CycleArray]:
+    """The actions that take and that give tokens, and the times of tokens and free slots that ask for nothing of each, in the frame at 0.
+
+    Engines share programs; arrays are not to be written to.
+    """
+    reads, writes = _places(steps.reads), _places(steps.writes)
+    return reads, writes, steps.at[reads] - 1, steps.at[writes] - 1
 
 
 class Link:
@@ -62,6 +66,9 @@ class Track:
 
     ``read`` and ``written`` hold the times of its tokens [tokens], one array per frame; ``times`` those of every action of the
     last frame [actions], ``before`` of the frame before it, ``past`` of all frames that are done.
+
+    A stall is counted from the positions ``at`` of a frame that begins at 0, whichever frame it is in: ``late`` is the least of
+    the last frame.
     """
 
     __slots__ = (
@@ -85,18 +92,15 @@ class Track:
 
     def __init__(self, name: str, steps: Program) -> None:
         self.name, self.length = name, steps.length
-        self.at: CycleArray = (
-            steps.at - steps.length
-        )  # of the frame that comes next, once ``enter`` has moved it on
-        self.reads, self.writes = _read_and_written(steps)
+        self.at = steps.at
+        # The earliest times that tokens and free slots ask for nothing of each.
+        self.reads, self.writes, self.read_early, self.write_early = _read_and_written(steps)
         self.inputs: list[Link] = []
         self.outputs: list[Link] = []
         self.late = 0
         self.pace = 0  # cycles from the first action of a frame to that of the next, at least
-        self.times: CycleArray = self.at.copy()  # of a frame before the first, without a stall
+        self.times: CycleArray = self.at  # of the first frame, without a stall
         self.before: CycleArray = self.times
-        # The earliest times that tokens and free slots ask for nothing of each, moved on with ``at``.
-        self.read_early, self.write_early = self.at[self.reads] - 1, self.at[self.writes] - 1
         self.read: list[CycleArray] = []
         self.written: list[CycleArray] = []
         self.past: list[CycleArray] = []
@@ -106,14 +110,16 @@ class Track:
 
         A guess that is too early is put right quickly; tokens and slots that are guessed too late hold each other up.
         """
+        if not self.read:
+            self.read.append(self.at[self.reads])
+            self.written.append(self.at[self.writes])
+            return
         pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
-        paced = int(self.times[0] - self.at[0]) + self.pace - self.length if self.read else 0
-        self.late = max(int(self.times[-1] - self.at[-1]), paced)
-        for own in (self.at, self.read_early, self.write_early):
-            own += self.length
-        self.before, self.times = self.times, self.times + pace
-        self.read.append(self.read[-1] + pace if self.read else self.times[self.reads])
-        self.written.append(self.written[-1] + pace if self.written else self.times[self.writes])
+        paced = int(self.times[0] - self.at[0]) + self.pace
+        self.late = max(int(self.times[-1] - self.at[-1]) + self.length, paced)
+        self.before = self.times
+        self.read.append(self.read[-1] + pace)
+        self.written.append(self.written[-1] + pace)
 
 
 class Sweeps:
