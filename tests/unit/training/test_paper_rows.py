@@ -1,33 +1,22 @@
-"""benchmarks/paper_rows.py at the size of the digits: several trainings side by side, a budget, a table."""
+"""benchmarks/paper_rows at the size of the digits: several trainings side by side, a budget, a table."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
+from benchmarks.paper_rows import gpus, trainings
+from benchmarks.paper_rows.__main__ import main, parse
+from benchmarks.paper_rows.rows import ROOT, ROWS, spec_of
 from psp_hw.flow.floats import train_floats
 from psp_hw.flow.train import Request
 from psp_hw.spec.enums import AlphaInit, Precision, RateShape
-
-SCRIPT = Path(__file__).parents[3] / "benchmarks/paper_rows.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("paper_rows", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["paper_rows"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+from psp_hw.spec.load import spec_to_yaml
 
 
 def _words(folder: Path, *more: str) -> list[str]:
@@ -35,12 +24,12 @@ def _words(folder: Path, *more: str) -> list[str]:
     return ["--runs", str(folder / "runs"), "--out", str(folder / "out"), "--side", "2", *tiny, *more]
 
 
-def test_every_row_has_its_recipe_and_the_schedule_of_the_paper(script: ModuleType) -> None:
-    given = script.parse(["--minutes", "0"])
-    names = [row.name for row in script.ROWS]
+def test_every_row_has_its_recipe_and_the_schedule_of_the_paper() -> None:
+    given = parse(["--minutes", "0"])
+    names = [row.name for row in ROWS]
     assert len(set(names)) == len(names) == 14
-    for row in script.ROWS:
-        spec = script.spec_of(row, given)
+    for row in ROWS:
+        spec = spec_of(row, given)
         schedule, structures = spec.training, spec.pruning.structures
         assert row.net == spec.net.name
         assert (300, 64, 0.1, RateShape.STEP) == (
@@ -55,61 +44,59 @@ def test_every_row_has_its_recipe_and_the_schedule_of_the_paper(script: ModuleTy
             assert row.epsilon is None or {row.epsilon} == {s.epsilon for s in structures}
 
 
-def test_reports_cifar10_names_no_row_that_is_missing(script: ModuleType) -> None:
+def test_reports_cifar10_names_no_row_that_is_missing() -> None:
     """Shape pruning of either network at four thresholds; every recipe of a CIFAR network of the paper has a row."""
-    shapes = {(row.net, row.epsilon) for row in script.ROWS if "-shape-psp" in row.recipe}
+    shapes = {(row.net, row.epsilon) for row in ROWS if "-shape-psp" in row.recipe}
     assert {(net, eps) for net in ("resnet56", "densenet40") for eps in (0.1, 0.2, 0.3, 0.5)} == shapes
-    recipes = {path.name for path in (script.ROOT / "models").glob("*-psp")}
+    recipes = {path.name for path in (ROOT / "models").glob("*-psp")}
     assert {name for name in recipes if name.startswith(("resnet56", "densenet40"))} == {
-        row.recipe for row in script.ROWS
+        row.recipe for row in ROWS
     }
 
 
-def test_figures_stand_beside_the_table_that_prints_them(script: ModuleType) -> None:
+def test_figures_stand_beside_the_table_that_prints_them() -> None:
     """docs/paper.md: 0.27 G is of Table 3, Table 2 prints 0.53 G operations."""
-    (dense,) = [row for row in script.ROWS if row.name == "densenet40-dense"]
+    (dense,) = [row for row in ROWS if row.name == "densenet40-dense"]
     assert ("Table 3", 0.27) == (dense.table, dense.paper.macs)
 
 
-def test_a_trial_leaves_the_report_of_the_paper_alone(script: ModuleType, tmp_path: Path) -> None:
+def test_a_trial_leaves_the_report_of_the_paper_alone(tmp_path: Path) -> None:
     runs = ["--minutes", "0", "--runs", str(tmp_path)]
-    assert script.ROOT / "reports/paper" == script.parse(runs).out
-    assert tmp_path / "o" == script.parse([*runs, "--steps", "3", "--out", str(tmp_path / "o")]).out
+    assert ROOT / "reports/paper" == parse(runs).out
+    assert tmp_path / "o" == parse([*runs, "--steps", "3", "--out", str(tmp_path / "o")]).out
     for trial in (["--net", "digits-cnn"], ["--data", "digits"], ["--steps", "3"]):
-        assert tmp_path == script.parse([*runs, *trial]).out
+        assert tmp_path == parse([*runs, *trial]).out
 
 
-def test_rows_are_spread_over_the_gpus_that_are_visible(
-    script: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = script.parse(["--minutes", "0", "--accelerator", "cuda"])
+def test_rows_are_spread_over_the_gpus_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = parse(["--minutes", "0", "--accelerator", "cuda"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(script.torch.cuda, "device_count", lambda: 1)
-    assert (None,) == script.gpus_of(given)
-    monkeypatch.setattr(script.torch.cuda, "device_count", lambda: 3)
-    assert ("0", "1", "2") == script.gpus_of(given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert (None,) == gpus.gpus_of(given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert ("0", "1", "2") == gpus.gpus_of(given)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8a,7")
-    gpus = script.gpus_of(given)
-    assert ("4", "GPU-8a", "7") == gpus
-    assert (None,) == script.gpus_of(script.parse(["--minutes", "0", "--accelerator", "cpu"]))
+    names = gpus.gpus_of(given)
+    assert ("4", "GPU-8a", "7") == names
+    assert (None,) == gpus.gpus_of(parse(["--minutes", "0", "--accelerator", "cpu"]))
 
     running: list[Any] = []
-    for row in script.ROWS[:5]:
-        running.append(script.Training(row, None, script.idlest(gpus, running)))
+    for row in ROWS[:5]:
+        running.append(trainings.Training(row, None, trainings.idlest(names, running)))
     assert ["4", "GPU-8a", "7", "4", "GPU-8a"] == [training.gpu for training in running]
     del running[1]
-    assert "GPU-8a" == script.idlest(gpus, running)
+    assert "GPU-8a" == trainings.idlest(names, running)
 
 
 def test_steps_are_compiled_on_a_gpu_where_that_works_and_a_row_goes_on_as_it_was_begun(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def chosen(*more: str, problem: str | None = None, minutes: str = "1") -> bool | None:
-        monkeypatch.setattr(script, "compile_problem", lambda: problem)
-        given = script.parse(["--runs", str(tmp_path), "--minutes", minutes, "--accelerator", "cuda", *more])
-        script.choose_compile(given)
+        monkeypatch.setattr(gpus, "compile_problem", lambda: problem)
+        given = parse(["--runs", str(tmp_path), "--minutes", minutes, "--accelerator", "cuda", *more])
+        gpus.choose_compile(given)
         compiled: bool | None = given.compile
-        assert bool(compiled) == script.spec_of(script.ROWS[0], given).engine.compile
+        assert bool(compiled) == spec_of(ROWS[0], given).engine.compile
         return compiled
 
     assert chosen() is True
@@ -122,28 +109,28 @@ def test_steps_are_compiled_on_a_gpu_where_that_works_and_a_row_goes_on_as_it_wa
     assert chosen("--accelerator", "cpu") is None
     assert chosen(minutes="0") is None
 
-    given = script.parse(["--runs", str(tmp_path), "--minutes", "1"])
-    row = script.ROWS[2]
-    (tmp_path / f"{row.name}.yaml").write_text(script.spec_to_yaml(script.spec_of(row, given)))
+    given = parse(["--runs", str(tmp_path), "--minutes", "1"])
+    row = ROWS[2]
+    (tmp_path / f"{row.name}.yaml").write_text(spec_to_yaml(spec_of(row, given)))
     assert chosen() is False  # begun without
 
 
-def test_what_torch_says_is_told_when_it_cannot_compile(script: ModuleType) -> None:
-    assert script.compile_problem("pass") is None
-    assert "RuntimeError: no C compiler" == script.compile_problem("raise RuntimeError('no C compiler')")
-    assert "exit code 3" == script.compile_problem("raise SystemExit(3)")
+def test_what_torch_says_is_told_when_it_cannot_compile() -> None:
+    assert gpus.compile_problem("pass") is None
+    assert "RuntimeError: no C compiler" == gpus.compile_problem("raise RuntimeError('no C compiler')")
+    assert "exit code 3" == gpus.compile_problem("raise SystemExit(3)")
 
 
 @pytest.mark.slow
-def test_a_row_that_failed_is_an_exit_code(script: ModuleType, tmp_path: Path) -> None:
+def test_a_row_that_failed_is_an_exit_code(tmp_path: Path) -> None:
     words = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--accelerator", "cpu"]
     words += ["--data-dir", str(tmp_path / "nowhere"), "--rows", "resnet56-dense", "resnet56-column"]
-    assert 1 == script.main([*words, "--minutes", "5"])
+    assert 1 == main([*words, "--minutes", "5"])
     assert {"failed"} == {_rows(tmp_path)[name]["state"] for name in ("resnet56-dense", "resnet56-column")}
-    assert 1 == script.main([*words, "--minutes", "0"])  # the table says so again
+    assert 1 == main([*words, "--minutes", "0"])  # the table says so again
 
 
-def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp_path: Path) -> None:
+def test_what_was_not_run_was_cut_or_failed_is_listed_so(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for name in ("resnet56-column", "resnet56-shape-0.1"):
         (runs / name).mkdir(parents=True)
@@ -158,7 +145,7 @@ def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp
         told = {"accuracy": accuracy, "params": 850_000, "macs": macs} | facts
         (runs / f"{name}.json").write_text(json.dumps(told))
 
-    assert 0 == script.main([*_words(tmp_path, "--minutes", "0", "--rows", "resnet56-dense")])
+    assert 0 == main([*_words(tmp_path, "--minutes", "0", "--rows", "resnet56-dense")])
 
     text = (tmp_path / "out/report.md").read_text()
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
@@ -172,23 +159,23 @@ def test_what_was_not_run_was_cut_or_failed_is_listed_so(script: ModuleType, tmp
     states = {name: row["state"] for name, row in _rows(tmp_path).items()}
     told = {"resnet56-column": "cut", "resnet56-shape-0.1": "failed"}
     told |= {"resnet56-dense": "done", "resnet56-shape-0.2": "done"}
-    assert {row.name: "not run" for row in script.ROWS} | told == states
+    assert {row.name: "not run" for row in ROWS} | told == states
 
 
-def test_a_table_holds_rows_of_one_request(script: ModuleType, tmp_path: Path) -> None:
+def test_a_table_holds_rows_of_one_request(tmp_path: Path) -> None:
     """A row that is done with 6 epochs is no row of a table of 12."""
     runs = tmp_path / "runs"
     (runs / "resnet56-dense").mkdir(parents=True)
-    given = script.parse(_words(tmp_path, "--minutes", "0", "--epochs", "6"))
-    text = script.spec_to_yaml(script.spec_of(script.ROWS[0], given))
+    given = parse(_words(tmp_path, "--minutes", "0", "--epochs", "6"))
+    text = spec_to_yaml(spec_of(ROWS[0], given))
     (runs / "resnet56-dense.yaml").write_text(text)
     facts = {"accuracy": 0.9, "density": 1.0, "params": 1, "macs": 1, "seconds": {}, "run": "r"}
     (runs / "resnet56-dense.json").write_text(json.dumps(facts))
 
-    script.main(_words(tmp_path, "--minutes", "0", "--epochs", "6"))
+    main(_words(tmp_path, "--minutes", "0", "--epochs", "6"))
     assert "done" == _rows(tmp_path)["resnet56-dense"]["state"]
     with pytest.raises(SystemExit, match="resnet56-dense was begun with another request"):
-        script.main(_words(tmp_path, "--minutes", "0", "--epochs", "12", "--rows", "resnet56-column"))
+        main(_words(tmp_path, "--minutes", "0", "--epochs", "12", "--rows", "resnet56-column"))
 
 
 def _rows(folder: Path) -> dict[str, dict[str, Any]]:
@@ -197,7 +184,7 @@ def _rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_row_that_was_cut_goes_on_and_ends_as_one_that_was_not(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two trainings side by side are stopped once both have a checkpoint; the same command goes on."""
     words = _words(tmp_path, "--epochs", "6", "--rows", "resnet56-dense", "resnet56-shape-0.3")
@@ -213,17 +200,17 @@ def test_a_row_that_was_cut_goes_on_and_ends_as_one_that_was_not(
             raise _OverError
 
     with monkeypatch.context() as patch:
-        patch.setattr(script, "pause", until_both_have_begun)
+        patch.setattr(trainings, "pause", until_both_have_begun)
         with pytest.raises(_OverError):
-            script.main([*words, "--minutes", "5"])
+            main([*words, "--minutes", "5"])
     cut = _rows(tmp_path)
     assert ["cut", "cut"] == [cut[name]["state"] for name in names]
     assert "of 6, step" in cut["resnet56-dense"]["told"]
 
     with pytest.raises(SystemExit, match="was begun with another request; give the same"):
-        script.main([*words, "--minutes", "5", "--seed", "2"])
+        main([*words, "--minutes", "5", "--seed", "2"])
 
-    assert 0 == script.main([*words, "--minutes", "5"])
+    assert 0 == main([*words, "--minutes", "5"])
     for name in names:
         done = _rows(tmp_path)[name]
         request = Request(spec=runs / f"{name}.yaml", accelerator="cpu", out=tmp_path / name)
