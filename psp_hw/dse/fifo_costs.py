@@ -33,6 +33,7 @@ class FifoCosts:
         self._fabric = fabric
         self._bits = {channel.name: channel.type.pixel_bits for channel in flow.channels}
         self._known: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
+        self._beyond: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
 
     @property
     def least(self) -> CostArray:
@@ -122,7 +123,10 @@ class FifoCosts:
         return [(single, fixed[None, :]), *groups]
 
     def _more(self, bits: int, depth: int, kind: MemoryKind | None) -> CostArray:
-        return self._one(bits, depth, kind) - self._one(bits, DEFAULT_FIFO_DEPTH, None)
+        key = bits, depth, kind
+        if key not in self._beyond:
+            self._beyond[key] = self._one(bits, depth, kind) - self._one(bits, DEFAULT_FIFO_DEPTH, None)
+        return self._beyond[key]
 
     def _one(self, bits: int, depth: int, kind: MemoryKind | None) -> CostArray:
         key = bits, depth, kind

@@ -173,13 +173,17 @@ class Site:
         """
         base = (*_base(engine), kind)
         known = self._known.paths.setdefault(base, {})
+        chains = self._known.chains.setdefault(base, {})
         whole = engine.in_channels * len(engine.op.taps)
         some = replace(engine, multipliers=kind, table=None)
         keys = [(n, n < whole) for n in operands]
         for key in keys:
             if key not in known:
                 n, folded = key
-                known[key] = self._path(some, self._chain(some, base, (n - 1).bit_length(), folded), n)
+                level = (n - 1).bit_length(), folded
+                if level not in chains:
+                    chains[level] = self._chain(some, *level)
+                known[key] = self._path(some, chains[level], n)
         rows = np.array([known[key] for key in keys], dtype=np.int64)
         product, makes = product_of(some)
         products = np.array(operands, dtype=np.int64) * least // makes
@@ -190,18 +194,15 @@ class Site:
             more=rows[:, 3:5] @ self._bits,
         )
 
-    def _chain(self, engine: ConvEngine, base: tuple[object, ...], halvings: int, folded: bool) -> _Chain:
-        known = self._known.chains.setdefault(base, {})
-        if (halvings, folded) not in known:
-            delays, engine_key = DELAYS[self.fabric], path_key(engine)
-            key = replace(
-                engine_key, halvings=halvings, constant=False, muxed=folded, accumulates=folded, select_bits=0
-            )
-            steps = (*conv_steps(key, delays), Step(delays.stream_write, fixed=engine.result.pixel_bits))
-            cuts = cuts_of(tuple([step.delay for step in steps]), self.clock)
-            behind = [(step, count) for step, count in zip(steps, cuts.behind, strict=True) if count]
-            known[halvings, folded] = _Chain(cuts.depth, behind)
-        return known[halvings, folded]
+    def _chain(self, engine: ConvEngine, halvings: int, folded: bool) -> _Chain:
+        delays, engine_key = DELAYS[self.fabric], path_key(engine)
+        key = replace(
+            engine_key, halvings=halvings, constant=False, muxed=folded, accumulates=folded, select_bits=0
+        )
+        steps = (*conv_steps(key, delays), Step(delays.stream_write, fixed=engine.result.pixel_bits))
+        cuts = cuts_of(tuple([step.delay for step in steps]), self.clock)
+        behind = [(step, count) for step, count in zip(steps, cuts.behind, strict=True) if count]
+        return _Chain(cuts.depth, behind)
 
     def _path(self, engine: ConvEngine, chain: _Chain, operands: int) -> Amounts:
         """Depth, bits of registers and of absorbed ones beside all output channels and in each, the tree of each, the control [5 + 5 + 5]."""

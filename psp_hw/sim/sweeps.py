@@ -189,10 +189,10 @@ class Sweeps:
                     # A FIFO that holds a whole frame is freed by frames that no longer change.
                     if link.depth is None or link.depth >= len(read) or stale[link.source]:
                         continue
-                    full = (
-                        self._tracks[link.source].written[-1][link.depth :] <= read[: len(read) - link.depth]
+                    written = self._tracks[link.source].written[-1]
+                    stale[link.source] = not later or bool(
+                        np.count_nonzero(written[link.depth :] <= read[: len(read) - link.depth])
                     )
-                    stale[link.source] = not later or bool(np.count_nonzero(full))
         if track.outputs:
             written, guess = stalls[track.writes], track.written[-1]
             if np.count_nonzero(written != guess):
@@ -200,8 +200,8 @@ class Sweeps:
                 later = not np.count_nonzero(written < guess)
                 for link in track.outputs:
                     if not stale[link.target]:
-                        empty = self._tracks[link.target].read[-1] <= written
-                        stale[link.target] = not later or bool(np.count_nonzero(empty))
+                        read = self._tracks[link.target].read[-1]
+                        stale[link.target] = not later or bool(np.count_nonzero(read <= written))
 
     def _stalls(self, track: Track) -> CycleArray:
         """Least stall that each action of the frame asks for [actions], in cycles; the first no less than the last frame's."""
