@@ -9,7 +9,7 @@
 
 namespace psp {
 
-// The larger of two; where a tap lies outside the frame it does not take part.
+// The larger of two; a tap outside the frame counts as the least number there is.
 template <class T>
 struct Maximum {
     typedef T Acc;
@@ -65,6 +65,26 @@ struct PoolPorts {
     typedef TokenPorts<typename CONFIG::In, CONFIG::kChannels, typename CONFIG::Pool::Out, CONFIG::kChannels> type;
 };
 
+// COUNT terms from FROM on, joined two by two: as deep as a tree, also where a tool may not reorder them.
+template <class POOL, int FROM, int COUNT>
+struct Joined {
+    template <int TERMS>
+    static typename POOL::Acc of(const typename POOL::Acc (&terms)[TERMS]) {
+#pragma HLS INLINE
+        const typename POOL::Acc first = Joined<POOL, FROM, COUNT / 2>::of(terms);
+        return POOL::join(first, Joined<POOL, FROM + COUNT / 2, COUNT - COUNT / 2>::of(terms));
+    }
+};
+
+template <class POOL, int FROM>
+struct Joined<POOL, FROM, 1> {
+    template <int TERMS>
+    static typename POOL::Acc of(const typename POOL::Acc (&terms)[TERMS]) {
+#pragma HLS INLINE
+        return terms[FROM];
+    }
+};
+
 }  // namespace detail
 
 // Pooling over windows, all channels at once, one position per iteration; II = 1 for the reasons given in psp/conv.h.
@@ -98,13 +118,14 @@ Frame:
         Channels:
             for (int c = 0; c < CONFIG::kChannels; ++c) {
 #pragma HLS UNROLL
-                typename Pool::Acc acc = Pool::start();
+                typename Pool::Acc terms[CONFIG::kTaps];
+#pragma HLS ARRAY_PARTITION variable=terms complete dim=0
             Taps:
                 for (int t = 0; t < CONFIG::kTaps; ++t) {
 #pragma HLS UNROLL
-                    if (walk.covers(taps[t])) acc = Pool::join(acc, window[0][t][0][c]);
+                    terms[t] = walk.covers(taps[t]) ? typename Pool::Acc(window[0][t][0][c]) : Pool::start();
                 }
-                result[c] = Pool::finish(acc);
+                result[c] = Pool::finish(detail::Joined<Pool, 0, CONFIG::kTaps>::of(terms));
             }
             PORTS::give(out, number<int>(left), result);
             ++left;

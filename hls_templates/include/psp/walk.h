@@ -32,6 +32,8 @@ class Walk {
     static const int kInColumn = detail::floor_mod(SCAN::kFirst, SCAN::kPitch);
     static const int kOutRow = detail::floor_div(SCAN::kFirst - SCAN::kLead, SCAN::kPitch);
     static const int kOutColumn = detail::floor_mod(SCAN::kFirst - SCAN::kLead, SCAN::kPitch);
+    static const int kLastRow = (SCAN::kOutHeight - 1) * SCAN::kStrideY;
+    static const int kLastColumn = (SCAN::kOutWidth - 1) * SCAN::kStrideX;
     static const int kRows = SCAN::kSteps / SCAN::kPitch + 2;  // the walk begins and ends somewhere inside a row
 
   public:
@@ -54,16 +56,21 @@ class Walk {
     // A window is complete at this position.
     bool writes() const {
 #pragma HLS INLINE
-        return out_row_ >= 0 && out_row_ <= (SCAN::kOutHeight - 1) * SCAN::kStrideY &&
-               out_column_ <= (SCAN::kOutWidth - 1) * SCAN::kStrideX && row_phase_ == 0 && column_phase_ == 0;
+        return out_row_ >= 0 && out_row_ <= kLastRow && out_column_ <= kLastColumn && row_phase_ == 0 && column_phase_ == 0;
     }
 
-    // The pixel under a tap of the complete window lies inside the frame.
+    // The pixel under a tap of the complete window lies inside the frame; where no window is complete, any answer.
+    //
+    // A side that no window takes the tap across is not compared with: that is known where the tap is.
     bool covers(const Offset& tap) const {
 #pragma HLS INLINE
         const int row = number<int>(out_row_) + tap.dy;
         const int column = number<int>(out_column_) + tap.dx;
-        return row >= 0 && row < SCAN::kHeight && column >= 0 && column < SCAN::kWidth;
+        const bool above = tap.dy < 0 && row < 0;
+        const bool below = kLastRow + tap.dy >= SCAN::kHeight && row >= SCAN::kHeight;
+        const bool before = tap.dx < 0 && column < 0;
+        const bool behind = kLastColumn + tap.dx >= SCAN::kWidth && column >= SCAN::kWidth;
+        return !(above || below || before || behind);
     }
 
     void advance() {
