@@ -119,4 +119,5 @@ def test_a_signal_ends_a_process_that_waits_for_the_first_one(tmp_path: Path) ->
         time.sleep(0.2)
     waiting.send_signal(signal.SIGTERM)
 
-    assert -signal.SIGTERM == waiting.wait(timeout=60)
+    waiting.communicate(timeout=60)  # which closes the pipes, too
+    assert -signal.SIGTERM == waiting.returncode
