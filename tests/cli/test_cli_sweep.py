@@ -21,6 +21,25 @@ pruning: {structures: [{kind: shape, epsilon: 0.3, strength: 0.1, at_least: 0.33
 training: {max_steps: 46}
 finetune: {max_steps: 10, rate: 0.005, shape: cosine}
 """
+# Without a shortcut: a layer of which nothing is left cuts it.
+PLAIN = """
+from torch import nn
+
+
+class Plain(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10),
+        )
+"""
+PLAIN_SPEC = """
+net: {name: "plain_net:Plain"}
+data: {name: digits, pad: 1}
+pruning: {structures: [{kind: shape, epsilon: 0.3, strength: 0.0001}], init: ones, ramp: 0.5, settle: 0.25}
+training: {max_steps: 46}
+finetune: {max_steps: 10, rate: 0.005, shape: cosine}
+"""
 AXES = ("--density", "0.4,0.7", "--bits", "8,8", "--bits", "4,4")
 COMMAND = (sys.executable, "-c", "from psp_hw.cli.main import main; main()", "sweep")
 
@@ -156,8 +175,13 @@ def test_bits_alone_share_one_training_in_floats(
 
 @pytest.mark.slow
 def test_a_trial_that_cannot_be_trained_fails_alone(
-    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "plain_net.py").write_text(PLAIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = tmp_path / "plain.yaml"
+    spec.write_text(PLAIN_SPEC)
+
     answer = document(capsys, spec, "--epsilon", "0.1,10", "--out", tmp_path / "sweep")
 
     (trial,), (failed,) = answer["trials"], answer["failed"]  # type: ignore[misc]

@@ -187,7 +187,7 @@ def test_a_row_that_was_cut_goes_on_and_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two trainings side by side are stopped once both have a checkpoint; the same command goes on."""
-    words = _words(tmp_path, "--epochs", "6", "--rows", "resnet56-dense", "resnet56-shape-0.3")
+    words = _words(tmp_path, "--epochs", "20", "--rows", "resnet56-dense", "resnet56-shape-0.3")
     names = ("resnet56-dense", "resnet56-shape-0.3")
     runs = tmp_path / "runs"
 
@@ -205,7 +205,7 @@ def test_a_row_that_was_cut_goes_on_and_ends_as_one_that_was_not(
             main([*words, "--minutes", "5"])
     cut = _rows(tmp_path)
     assert ["cut", "cut"] == [cut[name]["state"] for name in names]
-    assert "of 6, step" in cut["resnet56-dense"]["told"]
+    assert "of 20, step" in cut["resnet56-dense"]["told"]
 
     with pytest.raises(SystemExit, match="was begun with another request; give the same"):
         main([*words, "--minutes", "5", "--seed", "2"])
