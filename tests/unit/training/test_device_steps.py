@@ -135,7 +135,10 @@ def test_a_step_of_pruning_reads_nothing_back(
         )
 
     assert PER_EPOCH - 1 == ear.step
-    assert (0, "_local_scalar_dense") in ear.heard  # the ear hears: the first loss, and what is asked once before it
+    assert (
+        0,
+        "_local_scalar_dense",
+    ) in ear.heard  # the ear hears: the first loss, and what is asked once before it
     assert [] == _within_steps(ear)
 
 
