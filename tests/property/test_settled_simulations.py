@@ -65,7 +65,9 @@ def test_a_skip_fifo_that_holds_fewer_frames_than_its_branch_makes_a_pattern_of_
     assert timeline.interval - 1 < mean <= timeline.interval
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 60))]
+)
 def test_a_pattern_that_was_found_holds_for_all_later_frames(seed):
     rng = np.random.default_rng(7000 + seed)
     if seed % 2:
