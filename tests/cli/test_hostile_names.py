@@ -22,6 +22,8 @@ HOSTILE = 'x"; exec touch pwned #\n$(touch pwned) `touch pwned` }{ ]] */ <script
 MARKS = re.compile(rb"exec touch|\(touch pwned|`touch|<script>|alert\(1\)")
 FILE = "x$(touch pwned) `touch pwned` <script>alert(1)<|script> }{ ;exec touch pwned"
 
+pytestmark = pytest.mark.slow  # a design for every name
+
 
 def texts(folder: Path) -> dict[str, bytes]:
     return {
