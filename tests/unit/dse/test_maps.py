@@ -11,9 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 from random_graphs import random_graph
+from small_designs import norm_graph
 
-from psp_hw.arith.fixed_point import FixedPoint
-from psp_hw.arith.requantize import Requantizer
 from psp_hw.backends.plan_file import load_plan, print_plan
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import engine_bill
@@ -31,8 +30,6 @@ from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan, divisors
 from psp_hw.folding.ports import check_ports
 from psp_hw.ir.graph import Graph
-from psp_hw.ir.ops import Affine, Conv2d, Input, Output
-from psp_hw.ir.types import Tap, TensorType
 from psp_hw.passes import optimize
 from psp_hw.sim.cycles import simulate
 from psp_hw.sim.process import RESTART_CYCLES
@@ -46,36 +43,7 @@ CLOCK = Clock(period_ns=10.0)
 
 def wide_norm(channels: int = 96) -> Graph:
     """A batch norm over many channels before a convolution to few, as DenseNets have them."""
-    rng = np.random.default_rng(channels)
-    eight = FixedPoint(width=8, signed=False, frac=4)
-    constants = {
-        "norm.scale": rng.integers(-120, 121, size=channels),
-        "norm.offset": rng.integers(-3000, 3001, size=channels),
-        "conv.weight": rng.integers(-7, 8, size=(1, channels, 8)),
-    }
-    ops = (
-        Input(name="image", type=TensorType(height=8, width=8, channels=channels, fmt=eight)),
-        Affine(
-            name="norm",
-            input="image",
-            scale="norm.scale",
-            offset="norm.offset",
-            scale_frac=6,
-            requantize=Requantizer(shift=6, fmt=eight, lo=0, hi=255),
-        ),
-        Conv2d(
-            name="conv",
-            input="norm",
-            weight="conv.weight",
-            kernel=(1, 1),
-            taps=(Tap(0, 0),),
-            weight_frac=3,
-            dense_in_channels=channels,
-            dense_out_channels=8,
-        ),
-        Output(name="scores", input="conv"),
-    )
-    return Graph("norm", ops, constants)
+    return norm_graph(channels)
 
 
 def at(graph: Graph, node: NodePlan) -> FoldPlan:
