@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import assert_never
+from weakref import WeakKeyDictionary
 
 from psp_hw.arith.fixed_point import FixedPoint
 from psp_hw.arith.requantize import Requantizer
@@ -98,10 +99,17 @@ def conv_constants(engine: ConvEngine, graph: Graph) -> ConstantSums:
     return constant_sums(matrix, engine.source.fmt, engine.acc_fmt.width)
 
 
+# What constants of maps come to, by op and the format that enters: a bill asks for it, and so does the pipeline.
+_AFFINE: WeakKeyDictionary[Graph, dict[tuple[str, FixedPoint], ConstantSums]] = WeakKeyDictionary()
+
+
 def affine_constants(engine: AffineEngine, graph: Graph) -> ConstantSums:
     """Products and sums of a map whose constants are in logic."""
-    scale, offset = (graph.constants[name] for name in (engine.op.scale, engine.op.offset))
-    return affine_sums(scale, offset, engine.source.fmt)
+    known, key = _AFFINE.setdefault(graph, {}), (engine.name, engine.source.fmt)
+    if key not in known:
+        scale, offset = (graph.constants[name] for name in (engine.op.scale, engine.op.offset))
+        known[key] = affine_sums(scale, offset, engine.source.fmt)
+    return known[key]
 
 
 def _pool_levels(engine: WindowPoolEngine, delays: Delays) -> Iterator[Level]:

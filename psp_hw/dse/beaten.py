@@ -13,6 +13,9 @@ RANKED_AT_ONCE = 128
 
 MOST_INT32 = np.iinfo(np.int32).max
 
+# Whether a row of a block comes before a column [rows, columns].
+_EARLIER = ~np.tri(RANKED_AT_ONCE, dtype=np.bool_)
+
 # The interval until which an option matters that none beats.
 NEVER = np.iinfo(np.int64).max
 
@@ -38,7 +41,7 @@ def unbeaten(rows: CostArray) -> Indices:
         block = ranked[:, start : start + RANKED_AT_ONCE]
         places = np.flatnonzero(~_no_more(kept[:, :count], block).any(axis=0))
         block = block[:, places]
-        earlier = ~np.tri(len(places), dtype=np.bool_)
+        earlier = _EARLIER[: len(places), : len(places)]
         some = np.flatnonzero(~(_no_more(block, block) & earlier).any(axis=0))
         kept[:, count : count + len(some)] = block[:, some]
         count += len(some)
@@ -55,19 +58,21 @@ def matters_until(intervals: CostArray, costs: CostArray) -> CostArray:
     """
     columns = _narrowed(costs)
     until = intervals.copy()  # what an earlier one beats never matters
-    alive = np.zeros(0, dtype=np.intp)
+    alive, kept = np.zeros(0, dtype=np.intp), columns[:, :0]
     for start in range(0, len(intervals), RANKED_AT_ONCE):
-        block = np.arange(start, min(start + RANKED_AT_ONCE, len(intervals)))
-        born = block[~_no_more(columns[:, alive], columns[:, block]).any(axis=0)]
-        if not len(born):
+        block = columns[:, start : start + RANKED_AT_ONCE]
+        places = np.flatnonzero(~_no_more(kept, block).any(axis=0))
+        if not len(places):
             continue
-        own = _no_more(columns[:, born], columns[:, born])
-        own &= ~np.tril(own & own.T)  # of equals the first stays
-        beaten = np.concatenate([_no_more(columns[:, born], columns[:, alive]), own], axis=1)
-        every, ends = np.concatenate([alive, born]), beaten.any(axis=0)
-        first = born[beaten.argmax(axis=0)]
-        until[every] = np.where(ends, np.maximum(intervals[first], intervals[every]), NEVER)
-        alive = every[~ends]
+        born, some = start + places, block[:, places]
+        own = _no_more(some, some)
+        own &= ~own.T | _EARLIER[: len(born), : len(born)]  # of equals the first stays
+        beaten = np.concatenate([_no_more(some, kept), own], axis=1)
+        every, both = np.concatenate([alive, born]), np.concatenate([kept, some], axis=1)
+        first = beaten.argmax(axis=0)
+        ends = beaten[first, np.arange(len(every))]
+        until[every] = np.where(ends, np.maximum(intervals[born[first]], intervals[every]), NEVER)
+        alive, kept = every[~ends], both[:, ~ends]
     return until
 
 
@@ -83,6 +88,8 @@ def _no_more(
 ) -> npt.NDArray[np.bool_]:
     """Whether each of some rows has no more of anything than each of others, columns first [some, others]."""
     found = np.ones((some.shape[1], others.shape[1]), dtype=np.bool_)
+    one_by_one = np.empty_like(found)
     for one, other in zip(some, others, strict=True):
-        found &= one[:, None] <= other
+        np.less_equal(one[:, None], other, out=one_by_one)
+        found &= one_by_one
     return found

@@ -46,17 +46,20 @@ def multipliers_of(engine: ConvEngine, fabric: Fabric) -> tuple[MultiplierKind, 
     return (MultiplierKind.TOOL, other)
 
 
-def dense_datapaths(engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind]) -> Datapaths:
+def dense_datapaths(
+    engine: ConvEngine, site: Site, kinds: frozenset[MultiplierKind], most: int = MAX_PRODUCTS
+) -> Datapaths:
     """Folds that go through all taps and channels, the whole pixel at once apart, with each kind of multipliers and memory.
 
     Args:
         engine: its fold and multipliers are not looked at.
         kinds: multipliers that the back end can bind.
+        most: products at once, at most.
 
     Returns:
         by ascending words, depth and resources, the first before the others.
     """
-    grid = _Grid.of(replace(engine, table=None, multipliers=MultiplierKind.TOOL), site)
+    grid = _Grid.of(replace(engine, table=None, multipliers=MultiplierKind.TOOL), site, most)
     possible = [kind for kind in grid.kinds(site.fabric) if kind in kinds]
     found = list(grid.rows(possible, site))
     if not found:
@@ -83,7 +86,8 @@ class _Grid:
     """Folds of an engine as pe x (simd, taps).
 
     Args:
-        pes: all pe [P].
+        most: products at once, at most.
+        pes: all pe up to that [P].
         inner: (simd, taps) [I], ascending in their product; of equal products those whose counters no other beats.
         operands: simd * taps [I].
         distinct: the operands that occur [L], and for each inner fold its place among them [I].
@@ -96,6 +100,7 @@ class _Grid:
     """
 
     engine: ConvEngine
+    most: int
     pes: CostArray
     inner: list[tuple[int, int]]
     operands: CostArray
@@ -109,20 +114,21 @@ class _Grid:
     roms: list[CostArray]
 
     @staticmethod
-    def of(engine: ConvEngine, site: Site) -> _Grid:
-        """The grid of an engine."""
+    def of(engine: ConvEngine, site: Site, most: int) -> _Grid:
+        """The grid of an engine, up to so many products at once."""
         width, channels = engine.weight_fmt.width, engine.out_channels
-        most = min(MAX_PRODUCTS, MOST_BITS // width)  # that a word can hold
+        most = min(most, MOST_BITS // width)  # that a word can hold
         inner, selection = _inner_folds(engine, site, most)
         operands = np.array([simd * taps for simd, taps in inner], dtype=np.int64)
         distinct, place = np.unique(operands, return_inverse=True)
-        pes = divisors(channels)
+        pes = [pe for pe in divisors(channels) if pe <= most]
         counters = np.array([site.counter(channels // pe) for pe in pes], dtype=np.int64)
         weights = channels * engine.in_channels * len(engine.op.taps)
         every = np.unique(np.multiply.outer(np.array(pes, dtype=np.int64), distinct))
         sizes = every[every <= min(most, weights - 1)]
         return _Grid(
             engine=engine,
+            most=most,
             pes=np.array(pes, dtype=np.int64),
             inner=inner,
             operands=operands,
@@ -154,9 +160,8 @@ class _Grid:
         """Every fold with each of some kinds of multipliers, for each memory of the weights."""
         at = np.indices((len(self.pes), len(self.inner))).reshape(2, -1)
         products = self.pes[at[0]] * self.operands[at[1]]
-        bits = products * self.engine.weight_fmt.width
         words = self.engine.out_channels * self.whole // products
-        able = (products <= MAX_PRODUCTS) & (bits <= MOST_BITS) & (words > 1)
+        able = (products <= self.most) & (words > 1)
         at, words, which = at[:, able], words[able], np.searchsorted(self.sizes, products[able])
         beside = (
             self.outputs[at[0], (self.operands[at[1]] < self.whole).astype(np.intp)]

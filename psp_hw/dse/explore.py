@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.refusals import nothing_fits
 from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
 from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space, with_least_fifos
+from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
@@ -62,11 +63,13 @@ class Front:
     Args:
         name: ``as it is``, or the share of kernel positions kept.
         knee: index of the point from which both directions get worse soonest.
+        tried: which folds are tried where not all are, in words; empty where all are.
     """
 
     name: str
     points: tuple[Point, ...]
     knee: int
+    tried: str = ""
 
 
 def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Front:
@@ -80,7 +83,7 @@ def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Fro
         _point(space, choice, design.total, design.interval, design.plan)
         for choice, design in _designs(space, POINTS)
     ]
-    return _front("as it is", found)
+    return replace(_front("as it is", found), tried=folds_tried(graph))
 
 
 def explore_densities(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> tuple[Front, ...]:

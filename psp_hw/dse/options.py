@@ -43,6 +43,10 @@ CostArray = npt.NDArray[np.int64]
 LEAST_BLOCK_DELAY = 16
 
 
+# Products at once, as a multiple of those that one interval needs, beyond which no fold is tried where that interval alone is asked for.
+ROOM = 8
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """Data paths with one way to keep the delay chain."""
@@ -171,13 +175,21 @@ class Catalog:
             return self._with_delays(engine, Datapaths.of(asked))
         key = self._shape(engine)
         if key not in self._known:
-            self._known[key] = dense_datapaths(engine, self.site, self._multipliers)
+            self._known[key] = dense_datapaths(engine, self.site, self._multipliers, self._most(engine))
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
         tables = table_folds(self._graph.constants[engine.op.weight])
         sparse = _undominated(self._datapaths(engine, tables)) if tables else []
         dense = self._known[key].and_then(Datapaths.of(constant))
         return self._with_delays(engine, dense, Datapaths.of(sparse))
+
+    def _most(self, engine: ConvEngine) -> int:
+        """Products at once that are worth a look."""
+        if self._interval is None:
+            return MAX_PRODUCTS
+        words = max(1, (self._interval - engine.scan.steps) // engine.scan.outputs)
+        products = engine.in_channels * engine.out_channels * len(engine.op.taps)
+        return min(MAX_PRODUCTS, ROOM * -(-products // words))
 
     def _datapaths(self, engine: ConvEngine, folds: list[Fold]) -> list[Datapath]:
         fabric = self._part.fabric

@@ -17,6 +17,7 @@ from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, budget_words, lifted, limited, part_words, shortages, whole
+from psp_hw.dse.beaten import NEVER
 from psp_hw.dse.branches import least_depths
 from psp_hw.dse.choose import Choice, Problem, affordable, closest, least_of, possible, ruled_out
 from psp_hw.dse.densities import at_density, densities_below, taps_at
@@ -346,7 +347,8 @@ def _as_if(space: Space, interval: int, share: Callable[[Conv2d], float]) -> Pro
     for one, costs in zip(space.problem.options, shown.lists, strict=True):
         op = kernels.get(one.name)
         taken = costs if op is None else np.floor(costs * share(op)).astype(np.int64)
-        options.append(Options(one.name, one.plans, np.full(len(taken), interval), taken))
+        ever = np.full(len(taken), NEVER)  # those that others beat do no harm
+        options.append(Options(one.name, one.plans, np.full(len(taken), interval), taken, ever))
     ways = space.fifos.ways({channel.name: COMMON_DEPTHS[0] for channel in space.flow.channels})
     capacity = space.problem.capacity
     return Problem(tuple(options), space.problem.fixed, capacity, capacity, ways)

@@ -257,6 +257,19 @@ def search(problem: Choosing, relaxed: Relaxed, known: float) -> Proof:
     return Proof(tuple(picks), float(total @ problem.prices) if whole else relaxed.bound)
 
 
+# The picks on the way to a place in the tree, the last one first.
+_Trail = tuple["_Trail", int] | None
+
+
+def _picks(trail: _Trail) -> tuple[int, ...]:
+    """The picks of a trail in their order."""
+    picks = []
+    while trail is not None:
+        trail, pick = trail
+        picks.append(pick)
+    return tuple(reversed(picks))
+
+
 class _Tree:
     """Depth first through the options that are left, engines in ``order``; plain integers, which are quicker than arrays of five."""
 
@@ -291,7 +304,7 @@ class _Tree:
     def search(self) -> bool:
         """Whether all was gone through; ``best`` is the cheapest choice that was met."""
         depth_last = len(self._options)
-        stack: list[tuple[int, tuple[int, ...], float, tuple[int, ...]]] = [(0, self._start, 0.0, ())]
+        stack: list[tuple[int, tuple[int, ...], float, _Trail]] = [(0, self._start, 0.0, None)]
         looks = 0
         while stack:
             depth, used, added, picks = stack.pop()
@@ -310,12 +323,12 @@ class _Tree:
                 looks += 1
                 total = tuple(map(int.__add__, used, costs))
                 if all(map(int.__le__, total, room)):
-                    next_ones.append((depth + 1, total, added + more, (*picks, pick)))
+                    next_ones.append((depth + 1, total, added + more, (picks, pick)))
             stack.extend(reversed(next_ones))
         return True
 
-    def _meet(self, used: tuple[int, ...], picks: tuple[int, ...]) -> None:
+    def _meet(self, used: tuple[int, ...], picks: _Trail) -> None:
         cost = sum(map(float.__mul__, map(float, used), self._prices))
         if cost < self._top - ROUNDING:
             self._gap -= self._top - cost
-            self._top, self.best = cost, picks
+            self._top, self.best = cost, _picks(picks)

@@ -25,6 +25,7 @@ from psp_hw.dse.space import (
     settle,
     with_least_fifos,
 )
+from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import SpecError
 from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, check_fold, foldable
 from psp_hw.ir.graph import Graph
@@ -102,10 +103,11 @@ def search(
     _check_folds(graph, folds, maps=maps)
     space = search_space(graph, part, clock, folds, multipliers, maps=maps)
     found = _found(space, goal)
-    if not folds or found.optimality is None:
+    if found.optimality is None:
         return found
-    within = f"{found.optimality.within} with the folds given"
-    return replace(found, optimality=replace(found.optimality, within=within))
+    within = f"{found.optimality.within} with the folds given" if folds else found.optimality.within
+    claim = replace(found.optimality, within=within, tried=folds_tried(graph, folds))
+    return replace(found, optimality=claim)
 
 
 def _found(space: Space, goal: Goal) -> Found:

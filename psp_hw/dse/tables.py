@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 
 import numpy as np
 
 from psp_hw.arith.requantize import IntArray
 from psp_hw.folding.connections import Pattern, blocks_of
-from psp_hw.folding.plan import Fold, divisors
+from psp_hw.folding.plan import Fold, divisors, extents
+from psp_hw.ir.graph import Graph
 
 # Products that an engine may do at once. Vivado HLS and Vitis HLS refuse to unroll or partition beyond this without being asked
 # to (config_unroll, config_array_partition -maximum_size); larger loops take hours to schedule.
@@ -42,6 +43,23 @@ def table_folds(weight: IntArray) -> list[Fold]:
     pattern = Pattern.of(weight)
     found = [(fold, words) for fold, words in _tables(pattern) if words < _dense_words(pattern, fold)]
     return [fold for fold, words in found if not _beaten(fold, words, found)]
+
+
+def folds_tried(graph: Graph, given: Collection[str] = ()) -> str:
+    """Which folds of a network are tried where not all are, in words; empty where all are.
+
+    Dense folds of too many products are not, nor are most connection tables. A table saves nothing where no weight is zero.
+
+    Args:
+        given: convolutions whose folds are asked for: these alone count.
+    """
+    free = [op for op in graph.convolutions if op.name not in given]
+    limits = []
+    if any(extents(op, graph).multipliers > MAX_PRODUCTS for op in free):
+        limits.append(f"at most {MAX_PRODUCTS:,} products per engine")
+    if any((graph.constants[op.weight] == 0).any() for op in free):
+        limits.append("not every connection table")
+    return ", ".join(limits)
 
 
 def _tables(pattern: Pattern) -> Iterator[tuple[Fold, int]]:

@@ -83,7 +83,8 @@ class Scan:
     @property
     def delays(self) -> tuple[int, ...]:
         """Distances between consecutive taps, oldest first [pixels]: the lengths of the delay chain."""
-        places = [tap.r * self.pitch + tap.s for tap in self.taps]
+        pitch = self.pitch
+        places = [tap.r * pitch + tap.s for tap in self.taps]
         return tuple(later - earlier for earlier, later in pairwise(places))
 
     def reads(self) -> BoolArray:

@@ -99,9 +99,9 @@ def accumulators_by_channel(
 ) -> tuple[Interval, ...]:
     """The range of the accumulator of every output channel, all partial sums in any order included."""
     weight = constants[op.weight]
-    rows = weight.reshape(-1, weight.shape[-1])
-    positive = np.maximum(rows, 0).sum(axis=0)
-    negative = np.minimum(rows, 0).sum(axis=0)
+    # Tap by tap first: rows of few output channels are summed slowly.
+    positive = np.maximum(weight, 0).sum(axis=0).sum(axis=0)
+    negative = weight.sum(axis=0).sum(axis=0) - positive
     entering = source.fmt.range.including(0)
     bias = constants[op.bias] if op.bias is not None else np.zeros(weight.shape[-1], dtype=np.int64)
     intervals = []

@@ -9,7 +9,8 @@ the times of a whole frame are therefore one running maximum:
 out anew whenever a neighbour's times have changed. An action depends on earlier ones only (else the design stands still),
 so whatever times one starts from, this ends, and with the one solution that the recurrences have: where nothing changes any
 more, every one of them holds. Sweeps go forward and backward in turn, and a frame starts from a guess after the one before it; a
-few sweeps do.
+few sweeps do. An engine whose guess holds already, because it and all that it waits for are guessed to follow their last frame by
+the same time, is not worked out at all.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Track:
     last frame [actions], ``before`` of the frame before it, ``past`` of all frames that are done.
 
     A stall is counted from the positions ``at`` of a frame that begins at 0, whichever frame it is in: ``late`` is the least of
-    the last frame.
+    the last frame, ``later`` what that is more than in the frame before it. ``shift`` is by how many cycles the last frame is guessed to
+    follow the one before it, ``shifts`` by how many every action of each frame that is done did, None where they differ.
     """
 
     __slots__ = (
@@ -76,6 +78,7 @@ class Track:
         "before",
         "inputs",
         "late",
+        "later",
         "length",
         "name",
         "outputs",
@@ -84,7 +87,10 @@ class Track:
         "read",
         "read_early",
         "reads",
+        "shift",
+        "shifts",
         "times",
+        "worked",
         "write_early",
         "writes",
         "written",
@@ -97,7 +103,10 @@ class Track:
         self.reads, self.writes, self.read_early, self.write_early = _read_and_written(steps)
         self.inputs: list[Link] = []
         self.outputs: list[Link] = []
-        self.late = 0
+        self.late = self.later = 0
+        self.shift = 0
+        self.shifts: list[int | None] = []
+        self.worked = False  # out, within the last frame
         self.pace = 0  # cycles from the first action of a frame to that of the next, at least
         self.times: CycleArray = self.at  # of the first frame, without a stall
         self.before: CycleArray = self.times
@@ -116,10 +125,25 @@ class Track:
             return
         pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
         paced = int(self.times[0] - self.at[0]) + self.pace
-        self.late = max(int(self.times[-1] - self.at[-1]) + self.length, paced)
+        late = max(int(self.times[-1] - self.at[-1]) + self.length, paced)
+        self.late, self.later = late, late - self.late
         self.before = self.times
+        self.worked = False
         self.read.append(self.read[-1] + pace)
         self.written.append(self.written[-1] + pace)
+        self.shift = pace
+
+    def leave(self) -> None:
+        """End a frame."""
+        if not self.past:
+            self.shifts.append(None)
+        elif self.worked:
+            shift = int(self.times[-1] - self.before[-1])
+            self.shifts.append(None if np.count_nonzero(self.times - shift != self.before) else shift)
+        else:
+            self.times = self.before + self.shift
+            self.shifts.append(self.shift)
+        self.past.append(self.times)
 
 
 class Sweeps:
@@ -142,6 +166,7 @@ class Sweeps:
             self._tracks[link.target].inputs.append(link)
             self._tracks[link.source].outputs.append(link)
         self._finished: list[int] = []
+        self._bound = False  # since the last frame
 
     @property
     def frames(self) -> int:
@@ -153,7 +178,8 @@ class Sweeps:
         for track in self._tracks:
             track.enter()
         order = range(len(self._tracks))
-        stale = [True] * len(order)
+        stale = [self._bound or not self._holds(track) for track in self._tracks]
+        self._bound = False
         left = MOST_UPDATES * len(order)
         forward = True
         while any(stale):
@@ -167,9 +193,22 @@ class Sweeps:
                 return False
             forward = not forward
         for track in self._tracks:
-            track.past.append(track.times)
+            track.leave()
         self._finished.append(int(self._tracks[-1].times[-1]) + 1)
         return True
+
+    def _holds(self, track: Track) -> bool:
+        """Whether the times that are guessed for an engine's frame are right as long as those of its neighbours are.
+
+        They are where all that its last frame waited for comes later by the same time as they do.
+        """
+        shift = track.shift
+        if not track.past or track.later != shift:
+            return False
+        return all(self._tracks[link.source].shift == shift for link in track.inputs) and all(
+            link.depth is None or _frees(self._tracks[link.target], link.depth, shift)
+            for link in track.outputs
+        )
 
     def _update(self, track: Track, stale: list[bool]) -> None:
         """Work one engine out anew; whom that concerns becomes stale.
@@ -179,7 +218,7 @@ class Sweeps:
         stalls = self._stalls(track)
         np.maximum.accumulate(stalls, out=stalls)
         stalls += track.at
-        track.times = stalls
+        track.times, track.worked = stalls, True
         if track.inputs:
             read, guess = stalls[track.reads], track.read[-1]
             if np.count_nonzero(read != guess):
@@ -282,6 +321,7 @@ class Sweeps:
         """Depths of channels from now on [tokens], of each at least what it held so far."""
         for link in self._links:
             link.depth = depths[link.name]
+        self._bound = True
 
 
 def occupancy(written: CycleArray, read: CycleArray, before: int = 0) -> int:
@@ -292,6 +332,16 @@ def occupancy(written: CycleArray, read: CycleArray, before: int = 0) -> int:
     """
     gone = np.searchsorted(read, written, side="left")  # slots free when each token is written
     return int((np.arange(before + 1, before + len(written) + 1) - gone).max(initial=0))
+
+
+def _frees(reader: Track, depth: int, shift: int) -> bool:
+    """Whether slots of a FIFO are free so much later in a frame, as far as it is guessed, than in the one before (``_wait_for_slots``)."""
+    whole, part = divmod(depth, len(reader.read[-1]))
+    frame = len(reader.read) - 1 - whole
+    if frame < 0:
+        return True
+    some = [*reader.shifts, reader.shift][max(frame - bool(part), 0) : frame + 1]
+    return all(one == shift for one in some)
 
 
 def _wait_for_slots(stalls: CycleArray, track: Track, read: Sequence[CycleArray], depth: int) -> None:
