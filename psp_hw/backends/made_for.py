@@ -53,6 +53,7 @@ def to_json(made_for: MadeFor) -> dict[str, Json]:
             "reached": found.reached,
             "bound": found.bound,
             "within": found.within,
+            "tried": found.tried,
         },
     }
 
@@ -84,13 +85,17 @@ def read_made_for(manifest: Mapping[str, object], where: str) -> MadeFor | None:
         raise RunError(f"{KEY} does not read: {what}", where=where, hint="emit the design again") from error
 
 
-def _optimality(value: object) -> Optimality:
+def _optimality(value: object) -> Optimality | None:
+    """A claim; None for one that does not say which folds were tried."""
     entries = _mapping(value)
+    if "tried" not in entries:
+        return None
     return Optimality(
         measure=Measure(entries["measure"]),
         reached=_positive(entries["reached"]),
         bound=_positive(entries["bound"]),
         within=_text(entries["within"]),
+        tried=_text(entries["tried"]),
     )
 
 

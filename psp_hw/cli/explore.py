@@ -77,7 +77,7 @@ def _print(found: Exploration) -> None:
         console.show_table(HEAD, rows)
     if found.densities:
         console.show(ACCURACY)
-    console.show(left_to_save(found.front))
+    console.show(left_to_save(found))
     console.show(expected_error(found.settings))
     for path in found.files:
         console.show(str(path))

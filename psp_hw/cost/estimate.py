@@ -305,6 +305,7 @@ class OptimalityJson(TypedDict):
     gap: float
     proven: bool
     within: str
+    tried: str
 
 
 class EstimateJson(TypedDict):
@@ -313,6 +314,7 @@ class EstimateJson(TypedDict):
     part: str
     clock_ns: float
     cycles: CyclesJson
+    interval_proven: bool
     latency_us: float
     fps: float
     fits: bool
@@ -334,6 +336,7 @@ def to_json(found: Estimate) -> EstimateJson:
         part=found.part.name,
         clock_ns=found.clock.period_ns,
         cycles=CyclesJson(latency=found.latency, interval=found.interval),
+        interval_proven=found.proven,
         latency_us=found.clock.seconds(found.latency) * 1e6,
         fps=found.fps,
         fits=found.fits,
@@ -369,6 +372,7 @@ def optimality_json(found: Optimality) -> OptimalityJson:
         gap=found.gap,
         proven=found.proven,
         within=found.within,
+        tried=found.tried,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
@@ -26,12 +27,14 @@ class Optimality:
         reached: by the plan.
         bound: no choice has less.
         within: the budget and what else was given, in words: every claim is about the designs within.
+        tried: what folds it is about, in words, where some are not tried; empty where all are.
     """
 
     measure: Measure
     reached: float
     bound: float
     within: str = "the part"
+    tried: str = ""
 
     @property
     def gap(self) -> float:
@@ -45,20 +48,33 @@ class Optimality:
 
     def __str__(self) -> str:
         """In words."""
+        folds = f"Folds as tried ({self.tried})" if self.tried else "Folds"
         match self.measure:
             case Measure.INTERVAL if self.proven:
-                return f"Folds: proven to be the fastest within {self.within}."
+                return f"{folds}: proven to be the fastest within {self.within}."
             case Measure.INTERVAL:
                 return (
-                    f"Folds: nothing within {self.within} takes under {self.bound:,.0f} cycles per frame, so at most "
-                    f"{self.gap:.2%} is left to gain."
+                    f"{folds}: nothing within {self.within} takes under {self.bound:,.0f} cycles per frame, so at most "
+                    f"{at_most(self.gap, 4):.2%} is left to gain."
                 )
             case Measure.COST if self.proven:
-                return f"Folds: proven to be the cheapest within {self.within} that meet the goal."
+                return f"{folds}: proven to be the cheapest within {self.within} that meet the goal."
             case Measure.COST:
                 return (
-                    f"Folds: they take {self.reached:.1%} of the part, resources added up; nothing within {self.within} that meets the "
-                    f"goal takes under {self.bound:.1%}."
+                    f"{folds}: the shares that these take add up to {at_most(self.reached, 3):.1%}; no others within {self.within} "
+                    f"that meet the goal take under {at_least(self.bound, 3):.1%}."
                 )
             case _:
                 assert_never(self.measure)
+
+
+def at_most(number: float, digits: int) -> float:
+    """A number rounded up to so many digits behind the point: what is at most one is at most the other."""
+    scale = 10.0**digits
+    return math.ceil(number * scale - ROUNDING) / scale
+
+
+def at_least(number: float, digits: int) -> float:
+    """A number rounded down to so many digits behind the point."""
+    scale = 10.0**digits
+    return math.floor(number * scale + ROUNDING) / scale

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from psp_hw.backends.base import Target
 from psp_hw.cost import trust
+from psp_hw.cost.optimality import at_most
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
@@ -26,9 +27,6 @@ from psp_hw.spec.target import COMFORTABLE_SHARE
 
 # What rounding does to a share of a cost.
 PROVEN = 1e-9
-
-# What points are compared with.
-AMONG = f"within {COMFORTABLE_SHARE:.0%} of the part, or within the part where they take more (FIFOs as deep as every choice needs them)"
 
 ACCURACY = (
     "Fronts at other densities say what a network would cost, not what it would be worth: train it to know."
@@ -171,7 +169,7 @@ def picture(found: Exploration) -> bytes:
         marks,
         title=f"{found.name} on {found.settings.part.name} at {clock.period_ns:g} ns",
         x="cycles per frame",
-        y="shares of the part, all resources added up [%]",
+        y=f"shares of {_whole(found.settings)}, all resources added up [%]",
         top=TopAxis(label="frames per second", over_x=clock.per_second(1)),
     )
 
@@ -216,7 +214,7 @@ def page(found: Exploration) -> str:
         lines += ["| " + " | ".join(row(found, front, index)) + " |" for index in range(len(front.points))]
         lines.append("")
     lines += [ACCURACY, ""] if found.densities else []
-    lines += [left_to_save(found.front), ""]
+    lines += [left_to_save(found), ""]
     lines += [f"Expected error: {expected_error(settings)}"]
     return "\n".join(lines) + "\n"
 
@@ -228,17 +226,25 @@ def _within(settings: Settings) -> str:
     return f"{budget}, calibrated (digest {settings.constants})" if settings.constants else budget
 
 
-def left_to_save(front: Front) -> str:
+def _whole(settings: Settings) -> str:
+    """What shares are of."""
+    return "the budget" if settings.budget else "the part"
+
+
+def left_to_save(found: Exploration) -> str:
     """How good the points are, in words."""
+    front, whole = found.front, _whole(found.settings)
+    folds = f"Folds as tried ({front.tried})" if front.tried else "Folds"
+    among = f"within {COMFORTABLE_SHARE:.0%} of {whole}, or within {whole} where they take more (FIFOs as deep as every choice needs them)"
     known = [(index + 1, point.left) for index, point in enumerate(front.points) if point.left is not None]
     open_ones = [(number, left) for number, left in known if left > PROVEN]
     if not open_ones:
-        return f"Folds: every point is proven to be the cheapest of its speed {AMONG}."
+        return f"{folds}: every point is proven to be the cheapest of its speed {among}."
     number, most = max(open_ones, key=lambda one: one[1])
     proven = len(known) - len(open_ones)
     return (
-        f"Folds: {proven} of {len(known)} points are proven to be the cheapest of their speed {AMONG}; of the others at most "
-        f"{most:.1%} is left to save (point {number})."
+        f"{folds}: {proven} of {len(known)} points are proven to be the cheapest of their speed {among}; of the others at most "
+        f"{at_most(most, 3):.1%} is left to save (point {number})."
     )
 
 
@@ -261,6 +267,7 @@ def document(found: Exploration, *, source: str | None = None) -> dict[str, obje
         "calibration": found.settings.constants,
         "emit": found.emit_command(source),
         "knee": found.front.knee + 1,
+        "tried": found.front.tried,
         "points": _points(found, found.front),
         "densities": [
             {"name": front.name, "knee": front.knee + 1, "points": _points(found, front)}

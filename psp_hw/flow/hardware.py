@@ -60,7 +60,7 @@ def summarize(
             for engine in dataflow.engines
         ),
         fifos=tuple(_fifo(fifo, estimate.held.get(fifo.name)) for fifo in estimate.fifos),
-        statement=estimate.expected_error,
+        statement=estimate.statement,
         optimality=optimality,
     )
 

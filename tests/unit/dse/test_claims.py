@@ -14,6 +14,7 @@ from psp_hw.cost.parts import find_part
 from psp_hw.cost.resources import Resources
 from psp_hw.dse.search import budgets, cheapest_design, search
 from psp_hw.dse.space import search_space
+from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import DoesNotFitError
 from psp_hw.folding.plan import Fold
 from psp_hw.spec.target import Fps, MaxThroughput, MinArea
@@ -85,7 +86,7 @@ def test_what_is_the_cheapest_within_a_share_of_the_part_is_said_of_that_share()
         (1.0, "Folds: proven to be the cheapest within 70% of the part that meet the goal."),
         (
             1.5,
-            "Folds: they take 150.0% of the part, resources added up; nothing within 70% of the part that meets the goal takes under 100.0%.",
+            "Folds: the shares that these take add up to 150.0%; no others within 70% of the part that meet the goal take under 100.0%.",
         ),
     ],
 )
@@ -107,3 +108,61 @@ def test_a_claim_beside_given_folds_says_so(goal):
         found.optimality
     ) or "within the part with the folds given" in str(found.optimality)
     assert "folds given" not in str(free.optimality)
+
+
+def wide(channels: int, *, zeros: int = 0):
+    """A convolution of nine taps and one channel for each of many, some of its weights zero."""
+    make = Builder(4, 4, 1)
+    weight = make.rng.integers(1, 100, size=(9, 1, channels))
+    weight[0, 0, :zeros] = 0
+    make.conv(channels, source="image", weight=weight)
+    return make.graph()
+
+
+@pytest.mark.parametrize(
+    ("graph", "given", "text"),
+    [
+        (wide(455), (), ""),  # 4,095 products
+        (wide(456), (), "at most 4,096 products per engine"),
+        (wide(456), ("conv0",), ""),
+        (wide(8, zeros=1), (), "not every connection table"),
+        (wide(456, zeros=1), (), "at most 4,096 products per engine, not every connection table"),
+    ],
+)
+def test_a_claim_says_which_folds_are_tried_where_not_all_are(graph, given, text):
+    assert text == folds_tried(graph, given)
+
+
+def test_the_claim_of_a_search_says_which_folds_it_is_about():
+    graph, part = wide(512), find_part("xc7z020clg400-1")
+    given = {"conv0": Fold(pe=8)}
+
+    found = search(graph, part, CLOCK, MinArea())
+    beside = search(graph, part, CLOCK, MinArea(), folds=given)
+
+    assert str(found.optimality).startswith("Folds as tried (at most 4,096 products per engine): ")
+    assert optimality_json(found.optimality)["tried"] == "at most 4,096 products per engine"
+    assert str(beside.optimality).startswith("Folds: ")
+
+
+@pytest.mark.parametrize(
+    ("measure", "reached", "bound", "text"),
+    [
+        (Measure.INTERVAL, 131_087, 131_081, "at most 0.01% is left to gain"),  # 0.0046 %
+        (Measure.INTERVAL, 101, 100, "at most 1.00% is left to gain"),
+        (
+            Measure.COST,
+            1.00001,
+            0.89999,
+            "add up to 100.1%; no others within the part that meet the goal take under 89.9%",
+        ),
+        (
+            Measure.COST,
+            0.3,
+            0.1,
+            "add up to 30.0%; no others within the part that meet the goal take under 10.0%",
+        ),
+    ],
+)
+def test_what_is_claimed_is_rounded_to_the_safe_side(measure, reached, bound, text):
+    assert text in str(Optimality(measure=measure, reached=reached, bound=bound))

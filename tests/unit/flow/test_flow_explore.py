@@ -46,6 +46,19 @@ def test_a_point_estimates_as_it_was_shown(design, capsys):
     assert found["resources"]["DSP"] <= 20
 
 
+def test_claims_of_points_are_about_the_budget_that_was_given(design, capsys):
+    assert 0 == run(["explore", str(design)])
+    whole = capsys.readouterr().out
+    assert 0 == run(["explore", str(design), "--dsp", "20"])
+    limited = capsys.readouterr().out
+
+    assert "within 70% of the part" in whole
+    assert "within 70% of the budget, or within the budget where they take more" in limited
+    assert "of the part" not in limited
+    for said in (whole, limited):
+        assert "Folds as tried (not every connection table): " in said
+
+
 def test_a_point_is_emitted(design, capsys):
     out = design.parent / "second"
     assert 0 == run(["emit", str(design), "--point", "1", "--out", str(out), "--json"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from patterns import pruned
 from sample_graphs import Builder
 
-from psp_hw.cost.estimate import estimate, to_json
+from psp_hw.cost.estimate import UNSETTLED, estimate, to_json
 from psp_hw.cost.parts import find_part
 from psp_hw.dse import search
 from psp_hw.flow.hardware import summarize
@@ -63,3 +66,18 @@ def test_fifos_and_engines_are_as_the_simulation_found_them() -> None:
     ]
     quick = to_json(estimate(graph, plan, part, clock, simulated=False))
     assert {None} == {fifo["most_held"] for fifo in quick["fifos"]}
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_an_interval_that_is_not_proven_is_said_to_be_unproven(proven: bool) -> None:
+    make = Builder(6, 6, 2)
+    make.conv(2, source="image")
+    graph = make.graph()
+    plan = FoldPlan(nodes={"conv0": NodePlan(fold=Fold())})
+    found = replace(estimate(graph, plan, find_part("xc7z020"), Clock(period_ns=10)), proven=proven)
+
+    said = summarize(graph, plan, found, target="vivado").statement
+
+    assert proven is (UNSETTLED not in said)
+    assert said.endswith(found.expected_error)
+    assert proven is to_json(found)["interval_proven"]
