@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from psp_hw.errors import DataError
 
@@ -25,6 +25,7 @@ ASPECT = (3 / 4, 4 / 3)
 TRIES = 10
 SHORTER_SIDE = 256 / 224  # of the resized photograph, in sides of the crop
 FORMATS = ("JPEG", "PNG")  # one photograph of ImageNet is a PNG whose name ends in .JPEG
+LONGEST = 8  # aspect from which the middle is cut out first: its size grows with the square of the length
 MAX_PIXELS = 1 << 27  # of a photograph; the largest of ImageNet has 6 % of that
 
 
@@ -71,6 +72,7 @@ def cropped(photograph: Image.Image, crop: Crop, side: int) -> Pixels:
 
 def central(photograph: Image.Image, side: int) -> Pixels:
     """The middle of a photograph as an image uint8 [3, side, side]."""
+    photograph = _middle(photograph)
     width, height = photograph.size
     shorter = round(side * SHORTER_SIDE)
     scale = shorter / min(width, height)
@@ -78,6 +80,23 @@ def central(photograph: Image.Image, side: int) -> Pixels:
     left, top = round((w - side) / 2), round((h - side) / 2)
     image = photograph.resize((w, h), Image.Resampling.BILINEAR).crop((left, top, left + side, top + side))
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def _middle(photograph: Image.Image) -> Image.Image:
+    """The middle of a very long photograph: a line of 1 x 5,000 pixels would be resized to 256 x 1,280,000."""
+    width, height = photograph.size
+    longest = LONGEST * min(width, height)
+    if max(width, height) <= longest:
+        return photograph
+    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+    return photograph.crop((left, top, left + min(width, longest), top + min(height, longest)))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit gray with its upper 8 bits, as Pillow reads 16-bit colour; left alone, all above 255 becomes white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def decoded(content: bytes, where: str) -> Image.Image:
@@ -93,9 +112,12 @@ def decoded(content: bytes, where: str) -> Image.Image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(f"is said to have {width} x {height} pixels", where=where)
-            return image.convert("RGB")
+            return _eight_bits(image).convert("RGB")
     except DataError:
         raise
+    except UnidentifiedImageError as error:  # Pillow names an address in memory
+        what = f"not a readable photograph: neither {' nor '.join(FORMATS)}"
+        raise DataError(what, where=where, hint="restore the file or remove it") from error
     except Exception as error:  # damaged bytes make the reader raise anything
         raise DataError(
             f"not a readable photograph: {error}", where=where, hint="restore the file or remove it"

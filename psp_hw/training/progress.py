@@ -7,15 +7,29 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
 from psp_hw.training.means import WATCHED
 from psp_hw.training.modules import Phase
 
 _WIDE = 100  # columns from which there is room for a bar
+_NARROW = 80  # columns below which facts have short names
+_SHORT = {"accuracy": "acc", "density": "dens", "epsilon": "eps"}
 _MOVE_EVERY = 0.5  # [s] on a terminal; reading a value of an accelerator waits for it
 _LINE_EVERY = 30.0  # [s] in a log file
+
+
+class _Facts(ProgressColumn):
+    """Facts on one line: what gives way where the terminal is narrow, so that epoch and time left stay."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(no_wrap=False, overflow="ellipsis"))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["facts"], no_wrap=True, overflow="ellipsis")
 
 
 class PhaseProgress(Callback):
@@ -41,9 +55,9 @@ class PhaseProgress(Callback):
         self.first_step = trainer.global_step
         if self.console.is_terminal:
             bar = [BarColumn(bar_width=20)] if self.console.width >= _WIDE else []
-            words, facts = TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")
-            left = TimeRemainingColumn(compact=True)
-            self.bar = Progress(words, *bar, facts, left, console=self.console, refresh_per_second=4)
+            words = TextColumn("{task.description}")
+            left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True))
+            self.bar = Progress(words, *bar, _Facts(), left, console=self.console, refresh_per_second=4)
             self.bar.add_task(self.name, total=self.steps, completed=trainer.global_step, facts="")
             self.bar.start()
 
@@ -57,7 +71,7 @@ class PhaseProgress(Callback):
         assert isinstance(pl_module, Phase)
         epochs = min(pl_module.schedule.epochs, -(-self.steps // max(1, int(trainer.num_training_batches))))
         title = f"{self.name} {trainer.current_epoch + 1}/{epochs}"
-        facts = facts_of(pl_module)
+        facts = facts_of(pl_module, short=self.console.is_terminal and self.console.width < _NARROW)
         if self.bar is not None:
             task = self.bar.task_ids[0]
             self.bar.update(task, description=title, completed=trainer.global_step, facts=facts)
@@ -82,10 +96,17 @@ class PhaseProgress(Callback):
             self.bar.stop()
 
 
-def facts_of(phase: Phase) -> str:
-    """Loss and accuracy, smoothed over the last steps; density and epsilon, as they are now."""
+def facts_of(phase: Phase, *, short: bool = False) -> str:
+    """Loss and accuracy, smoothed over the last steps; density and epsilon, as they are now.
+
+    Args:
+        phase: that trains.
+        short: whether names are abbreviated.
+    """
     recent = phase.means.recent
     known = {} if recent is None else dict(zip(WATCHED, recent.tolist(), strict=True))
     facts = [f"{name} {value:{'.1%' if name == 'accuracy' else '.3f'}}" for name, value in known.items()]
     facts += [f"{name} {value:.3f}" for name, value in phase.pruning_facts().items()]
+    for name, brief in _SHORT.items() if short else ():
+        facts = [fact.replace(f"{name} ", f"{brief} ") for fact in facts]
     return " ".join(facts)

@@ -107,6 +107,41 @@ def test_the_middle_has_the_size_asked_for(width: int, height: int) -> None:
     assert central(gradient(width, height), 224).shape == (3, 224, 224)
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_the_middle_of_a_line_of_pixels_takes_no_more_memory_than_a_photograph(
+    upright: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    resize = Image.Image.resize
+
+    def noted(image: Image.Image, size: tuple[int, int], *arguments: object) -> Image.Image:
+        asked.append(size[0] * size[1])
+        return resize(image, size, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    codes = np.repeat((np.arange(5000) // 20)[None, :, None], 3, axis=2).astype(np.uint8)  # [1, 5000, 3]
+
+    pixels = central(Image.fromarray(codes.transpose(1, 0, 2) if upright else codes), 224)
+
+    assert max(asked) <= 8 * 256 * 256
+    assert {124, 125} >= {*np.unique(pixels).tolist()}
+
+
+def test_sixteen_bits_of_grey_are_their_upper_eight() -> None:
+    codes = np.arange(0, 65536, 257, dtype=np.uint16)[:256].reshape(16, 16)
+    file = io.BytesIO()
+    Image.fromarray(codes).save(file, "PNG")
+
+    pixels = np.asarray(decoded(file.getvalue(), "grey.png"))
+
+    assert (pixels == (codes >> 8)[..., None]).all()
+
+
+def test_what_is_no_photograph_is_said_without_addresses() -> None:
+    with pytest.raises(DataError, match=r"^a\.jpg: not a readable photograph: neither JPEG nor PNG \("):
+        decoded(b"GIF89a", "a.jpg")
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P"])
 def test_grey_print_and_palette_become_red_green_blue(mode: str) -> None:
     buffer = io.BytesIO()

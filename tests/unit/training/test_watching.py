@@ -68,6 +68,24 @@ def test_the_line_of_a_terminal_fits_in_80_columns(phase: PruningPhase) -> None:
     assert re.search(r"(\d+:\d\d|-:--)", last), last
 
 
+@pytest.mark.parametrize("width", [60, 40, 30])
+def test_on_a_narrow_terminal_epoch_and_time_left_stay(phase: PruningPhase, width: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    progress = PhaseProgress("train", 60, console)
+    trainer = SimpleNamespace(global_step=30, current_epoch=11, num_training_batches=23)
+    progress.on_train_start(trainer, phase)  # type: ignore[arg-type]
+    progress.every = 0.0
+    progress.on_train_batch_end(trainer, phase, None, None, 0)  # type: ignore[arg-type]
+    progress.on_train_end(trainer, phase)  # type: ignore[arg-type]
+
+    last = [line for line in re.split(r"[\r\n]", out.getvalue()) if "12/3" in line][-1]
+    assert re.search(r"train 12/3 loss 2\.\d+", last), last
+    assert re.search(r"(\d+:\d\d|-:--) *(\x1b|$)", last), last
+    if width == 60:
+        assert "loss 2.346 acc 12.3% dens 0.667 eps 0.000" in last
+
+
 def test_epsilon_is_the_threshold_that_applies_now(
     phase: PruningPhase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
