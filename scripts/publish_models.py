@@ -128,22 +128,18 @@ def taps(layer: dict[str, Any]) -> str:
     return " ".join("".join("x" if (r, s) in kept else "." for s in range(columns)) for r in range(rows))
 
 
-def card(model: Path) -> str:
-    """README.md of a model."""
-    manifest, result = read(model)
-    spec, metrics = manifest["spec"], manifest["metrics"]
-    cost = result["estimate"]
-    structures = ", ".join(s["kind"] for s in spec["pruning"]["structures"]) or "nothing"
-    phase, tuning = spec["training"], spec["finetune"]
+def facts(manifest: dict[str, Any], result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was measured and estimated of a model: name and value."""
+    metrics, cost = manifest["metrics"], result["estimate"]
     calibrated = metrics.get("accuracy_calibrated")
-    facts = [
+    return [
         ("accuracy, floats", f"{metrics['accuracy']:.2%}"),
         (
             "accuracy, quantized, before fine-tuning",
             "not measured" if calibrated is None else f"{calibrated:.2%}",
         ),
         ("accuracy, quantized", f"{metrics['accuracy_quantized']:.2%}"),
-        ("weights, activations", f"{bits(spec)} bits"),
+        ("weights, activations", f"{bits(manifest['spec'])} bits"),
         ("density of the pruned layers", f"{metrics['density']:.3f}"),
         ("parameters", f"{metrics['params']:,}"),
         ("multiplications per image", f"{metrics['macs']:,}"),
@@ -161,6 +157,14 @@ def card(model: Path) -> str:
             f"{result['csim']['mismatches']} mismatches, {result['csim']['images']:,} images",
         ),
     ]
+
+
+def card(model: Path) -> str:
+    """README.md of a model."""
+    manifest, result = read(model)
+    spec, metrics = manifest["spec"], manifest["metrics"]
+    structures = ", ".join(s["kind"] for s in spec["pruning"]["structures"]) or "nothing"
+    phase, tuning = spec["training"], spec["finetune"]
     lines = [
         f"# {model.name}",
         "",
@@ -168,12 +172,12 @@ def card(model: Path) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {name} | {value} |" for name, value in facts),
+        *(f"| {name} | {value} |" for name, value in facts(manifest, result)),
         "",
         "## Use",
         "",
         "```sh",
-        f"psp-hw emit models/{model.name} --target vivado --board {cost['board']}",
+        f"psp-hw emit models/{model.name} --target vivado --board {result['estimate']['board']}",
         f"psp-hw simulate models/{model.name} --against csim --data-dir DIR --limit 100",
         "```",
         "",

@@ -47,7 +47,7 @@ from psp_hw.folding.engine import (
     requantizer_of,
     signed_width,
 )
-from psp_hw.folding.maps import AffineEngine, ThresholdEngine
+from psp_hw.folding.maps import AffineEngine, MapEngine, ThresholdEngine
 from psp_hw.folding.plan import MemoryKind, MultiplierKind
 from psp_hw.folding.scan import Scan
 from psp_hw.ir.graph import Graph
@@ -120,23 +120,8 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
                 yield Item(Gate(engine.result.fmt.width), engine.result.channels)
             yield from requantizers(to, engine.source.fmt, (), engine.result.channels)
             yield from counter(engine.result.pixels)
-        case AffineEngine():
-            if engine.blocks > 1:
-                yield from folded_map(engine)
-            else:
-                sums = affine_constants(engine, graph)
-                yield from (*sums.products, *sums.adders)
-                yield from requantizers(engine.op.requantize, engine.acc_fmt, (), engine.result.channels)
-            yield from counter(engine.result.pixels)
-        case ThresholdEngine():
-            if engine.blocks > 1:
-                yield from folded_map(engine)
-            else:
-                yield Item(
-                    Compare(engine.source.fmt.width, constant=True), engine.result.channels * engine.levels
-                )
-                counting = tree(engine.levels, 1, engine.result.fmt.width)
-                yield from times(counting, engine.result.channels)
+        case AffineEngine() | ThresholdEngine():
+            yield from folded_map(engine) if engine.blocks > 1 else _whole_map(engine, graph)
             yield from counter(engine.result.pixels)
         case ConcatEngine() | ForkEngine():
             pixels = engine.result.pixels if isinstance(engine, ConcatEngine) else engine.type.pixels
@@ -146,6 +131,18 @@ def _operators(engine: Engine, graph: Graph) -> Parts:
             yield from counter(engine.type.pixels)
         case _:
             assert_never(engine)
+
+
+def _whole_map(engine: MapEngine, graph: Graph) -> Parts:
+    """A map per channel that does all channels at once: its constants are in the operators."""
+    channels = engine.result.channels
+    if isinstance(engine, AffineEngine):
+        sums = affine_constants(engine, graph)
+        yield from (*sums.products, *sums.adders)
+        yield from requantizers(engine.op.requantize, engine.acc_fmt, (), channels)
+    else:
+        yield Item(Compare(engine.source.fmt.width, constant=True), channels * engine.levels)
+        yield from times(tree(engine.levels, 1, engine.result.fmt.width), channels)
 
 
 def _conv(engine: ConvEngine, graph: Graph) -> Parts:

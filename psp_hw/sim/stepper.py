@@ -31,12 +31,7 @@ class Stepped:
     deadlock: bool
 
 
-def step(dataflow: Dataflow, frames: int, *, depths: Mapping[str, int] = NO_DEPTHS) -> Stepped:
-    """Run ``frames`` frames cycle by cycle.
-
-    In every cycle each engine looks at the FIFOs as they were when the cycle began. If its action of this position can take
-    place whole (all inputs hold a token, all outputs have a free slot) it does, else the engine's clock stands still.
-    """
+def _stations(dataflow: Dataflow, depths: Mapping[str, int]) -> dict[str, _Station]:
     stations = {}
     for engine in dataflow.engines:
         steps = program(engine, depths.get(engine.name, 0))
@@ -47,6 +42,16 @@ def step(dataflow: Dataflow, frames: int, *, depths: Mapping[str, int] = NO_DEPT
             inputs=[c.name for c in dataflow.inputs(engine.name)],
             outputs=[c.name for c in dataflow.outputs(engine.name)],
         )
+    return stations
+
+
+def step(dataflow: Dataflow, frames: int, *, depths: Mapping[str, int] = NO_DEPTHS) -> Stepped:
+    """Run ``frames`` frames cycle by cycle.
+
+    In every cycle each engine looks at the FIFOs as they were when the cycle began. If its action of this position can take
+    place whole (all inputs hold a token, all outputs have a free slot) it does, else the engine's clock stands still.
+    """
+    stations = _stations(dataflow, depths)
     capacity = {c.name: c.depth for c in dataflow.channels}
     held = dict.fromkeys(capacity, 0)
     most = dict.fromkeys(capacity, 0)

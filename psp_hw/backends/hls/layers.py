@@ -116,17 +116,10 @@ def _conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.C
 
 def _plain_conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) -> c.ConvLayer:
     op, fold = engine.op, engine.fold
-    tables = tuple(_tables(engine, call, graph))
-    names = {table.name for table in tables}
-    needed = [f"k{call.type}{what}" for what in ("Weights", "Bias", "Align")]
+    tables = {table.name: table for table in _tables(engine, call, graph)}
+    weights, *others = needed = [f"k{call.type}{what}" for what in ("Weights", "Bias", "Align")]
+    memories = {weights: engine.weights, **dict.fromkeys(others, MemoryKind.REGISTERS)}
     align = op.align or (0,)
-    kinds = [engine.weights, MemoryKind.REGISTERS, MemoryKind.REGISTERS]
-    pragmas = [
-        line
-        for name, kind in zip(needed, kinds, strict=True)
-        if name in names
-        for line in rom_pragmas(name, kind, target)
-    ]
     return c.ConvLayer(
         call=call,
         source=str(engine.source),
@@ -150,11 +143,11 @@ def _plain_conv(engine: ConvEngine, call: c.Call, graph: Graph, target: Target) 
         fold_comment=_fold_comment(engine),
         scan=c.ScanContext.of(engine.scan),
         delays=_delays(engine.scan, engine.delays),
-        tables=tables,
-        pragmas=tuple(pragmas),
+        tables=tuple(tables.values()),
+        pragmas=tuple(line for name in tables for line in rom_pragmas(name, memories[name], target)),
         arguments=(
             f"k{call.type}Taps",
-            *(name if name in names else "psp::Zeros()" for name in needed),
+            *(name if name in tables else "psp::Zeros()" for name in needed),
         ),
     )
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psp_hw
@@ -23,7 +24,7 @@ from psp_hw.backends.plan_file import PLAN_NAME, print_plan
 from psp_hw.backends.templates import template_dir
 from psp_hw.errors import ToolError
 from psp_hw.folding.dataflow import Channel, Dataflow, build
-from psp_hw.folding.engine import ConvEngine, PortEngine
+from psp_hw.folding.engine import ConvEngine, Engine, PortEngine
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.folding.ports import check_ports
@@ -101,7 +102,8 @@ def design_files(
     dataflow = build(graph, plan)
     check_ports(dataflow)
     made_from = source_hash(graph, plan)
-    design, channels = _design(graph, dataflow, part, clock, target, vectors, made_from, report_files)
+    names = _Names.of(graph, dataflow)
+    design = _design(names, graph, dataflow, part, clock, target, vectors, made_from, report_files)
     files = {
         **files_of(graph),
         PLAN_NAME: print_plan(plan).encode(),
@@ -112,6 +114,7 @@ def design_files(
     files["tb/vectors/outputs.txt"] = print_vectors(vectors.outputs).encode()
     for name, content in report_files.items():
         files[name] = content.encode() if isinstance(content, str) else content
+    channels = {names.streams[channel.name]: channel for channel in dataflow.channels}
     files[MANIFEST] = _manifest(design, graph, channels, files, made_for).encode()
     return files
 
@@ -131,7 +134,37 @@ def print_vectors(codes: IntArray) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Names:
+    """What things are called in the C++.
+
+    Args:
+        top: the function of the whole design.
+        functions: of each engine, by its name.
+        streams: of each channel, by its name.
+    """
+
+    top: str
+    functions: Mapping[str, str]
+    streams: Mapping[str, str]
+
+    @staticmethod
+    def of(graph: Graph, dataflow: Dataflow) -> _Names:
+        """Names that no two things share."""
+        top = identifiers([graph.name])[graph.name]
+        taken = [top, _namespace(top)]
+        functions = identifiers([engine.name for engine in dataflow.engines], taken=taken)
+        taken += functions.values()
+        streams = identifiers([channel.name for channel in dataflow.channels], taken=taken)
+        return _Names(top=top, functions=functions, streams=streams)
+
+
+def _namespace(top: str) -> str:
+    return f"{top}_layers"
+
+
 def _design(
+    names: _Names,
     graph: Graph,
     dataflow: Dataflow,
     part: str,
@@ -140,26 +173,19 @@ def _design(
     vectors: Vectors,
     made_from: str,
     report_files: Mapping[str, str | bytes],
-) -> tuple[c.DesignContext, dict[str, Channel]]:
-    top = identifiers([graph.name])[graph.name]
-    namespace = f"{top}_layers"
-    functions = identifiers([engine.name for engine in dataflow.engines], taken=[top, namespace])
-    streams = identifiers(
-        [channel.name for channel in dataflow.channels], taken=[top, namespace, *functions.values()]
-    )
+) -> c.DesignContext:
     layers = tuple(
-        layer(engine, _call(dataflow, index, top, functions, streams), graph, target)
-        for index, engine in enumerate(dataflow.engines)
+        layer(engine, _call(engine, dataflow, names), graph, target) for engine in dataflow.engines
     )
     source, result = graph.input.type, graph.types[graph.output.name]
-    context = c.DesignContext(
+    return c.DesignContext(
         version=psp_hw.__version__,
         source_hash=made_from,
         name=graph.name,
-        top=top,
-        namespace=namespace,
-        type=pascal(top),
-        guard=f"{top.upper()}_H",
+        top=names.top,
+        namespace=_namespace(names.top),
+        type=pascal(names.top),
+        guard=f"{names.top.upper()}_H",
         target=target.value,
         tool=target.tool,
         script=SCRIPTS[target],
@@ -182,35 +208,31 @@ def _design(
         interval=max(engine.schedule().iterations for engine in dataflow.engines),
         partition_limit=_partition_limit(dataflow),
         layers=layers,
-        channels=tuple(_channel(channel, streams, target) for channel in dataflow.channels),
+        channels=tuple(_channel(channel, names, target) for channel in dataflow.channels),
         summary=tuple(
             _summary(entry) for entry in layers if not isinstance(entry, c.PortLayer | c.ForkLayer)
         ),
         reports=tuple(sorted(report_files)),
     )
-    return context, {streams[channel.name]: channel for channel in dataflow.channels}
 
 
-def _call(
-    dataflow: Dataflow, index: int, top: str, functions: Mapping[str, str], streams: Mapping[str, str]
-) -> c.Call:
-    engine = dataflow.engines[index]
-    function = functions[engine.name]
-    reads = [streams[channel.name] for channel in dataflow.inputs(engine.name)]
-    writes = [streams[channel.name] for channel in dataflow.outputs(engine.name)]
+def _call(engine: Engine, dataflow: Dataflow, names: _Names) -> c.Call:
+    function = names.functions[engine.name]
+    reads = [names.streams[channel.name] for channel in dataflow.inputs(engine.name)]
+    writes = [names.streams[channel.name] for channel in dataflow.outputs(engine.name)]
     if isinstance(engine, PortEngine):
         reads, writes = (["in"], writes) if engine.enters else (reads, ["out"])
     return c.Call(
         function=function,
         type=pascal(function),
-        guard=f"{top.upper()}_LAYERS_{function.upper()}_H",
+        guard=f"{names.top.upper()}_LAYERS_{function.upper()}_H",
         cycles=engine.schedule().iterations,
         streams=(*reads, *writes),
     )
 
 
-def _channel(channel: Channel, streams: Mapping[str, str], target: Target) -> c.ChannelContext:
-    name = streams[channel.name]
+def _channel(channel: Channel, names: _Names, target: Target) -> c.ChannelContext:
+    name = names.streams[channel.name]
     return c.ChannelContext(
         name=name,
         token=token(channel.type),
