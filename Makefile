@@ -26,7 +26,7 @@ check: setup needs-gxx ## format, lint, types, import contracts and the fast tes
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m "not slow" --hypothesis-profile quick
 
 bench: setup needs-gxx ## measure the speeds that the README states; writes reports/bench/
 	$(BIN)/python benchmarks/bench.py --out reports/bench
@@ -46,7 +46,7 @@ imports: setup ## who may import whom (pyproject.toml, tool.importlinter)
 	$(BIN)/lint-imports
 
 fast-tests: setup needs-gxx ## the tests without the slow ones
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m "not slow" --hypothesis-profile quick
 
 wheel: setup ## build the wheel into dist/
 	rm -rf dist

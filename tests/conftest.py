@@ -16,11 +16,14 @@ import pytest
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-# Seeds are fixed: a run is the same run again. `pytest --hypothesis-profile explore` looks further. Nothing depends on how
-# fast the machine is: examples have no deadline, and making them is not called too slow when others keep the cores busy.
+# Seeds are fixed: a run is the same run again. `make check` takes fewer examples, `pytest --hypothesis-profile explore` looks
+# further. Nothing depends on how fast the machine is: examples have no deadline, and making them is not called too slow when others keep the cores busy.
 SLOW_IS_FINE = (hypothesis.HealthCheck.too_slow,)
 hypothesis.settings.register_profile(
     "fixed", derandomize=True, deadline=None, suppress_health_check=SLOW_IS_FINE
+)
+hypothesis.settings.register_profile(
+    "quick", derandomize=True, deadline=None, suppress_health_check=SLOW_IS_FINE, max_examples=20
 )
 hypothesis.settings.register_profile(
     "explore", deadline=None, max_examples=2000, suppress_health_check=SLOW_IS_FINE
@@ -28,6 +31,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parent.parent
+FAST_SEEDS = 20  # of a test with the parameter `seed`; `make check` leaves the later ones out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,7 +78,9 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a trained run is slow."""
+    """Whatever needs a trained run is slow, and so are the seeds of a test beyond its first ones."""
     for item in items:
-        if "digits_run" in getattr(item, "fixturenames", ()):
+        seed = item.callspec.params.get("seed") if hasattr(item, "callspec") else None
+        late = isinstance(seed, int) and seed >= FAST_SEEDS
+        if late or "digits_run" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)

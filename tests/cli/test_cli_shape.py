@@ -32,11 +32,10 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
-    done = psp_hw(command, "--help")
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([command, "--help"]) == 0
 
-    assert done.returncode == 0
-    assert "Usage:" in done.stdout
+    assert "Usage:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["emit", "--help"], ["nets"]])
@@ -60,7 +59,7 @@ def test_version_is_the_package_version() -> None:
     assert psp_hw("--version").stdout == f"psp-hw {__version__}\n"
 
 
-@pytest.mark.parametrize(
+BAD_USE = pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["trian"], "train"),
@@ -82,7 +81,30 @@ def test_version_is_the_package_version() -> None:
         (["data", "svhn"], "use one of: cifar10, digits, imagenet"),
     ],
 )
-def test_bad_use_is_one_sentence_and_exit_code_2(arguments: list[str], says: str, tmp_path: Path) -> None:
+
+
+@BAD_USE
+def test_bad_use_is_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main.run(arguments) == 2
+
+    said = capsys.readouterr()
+    assert says in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@BAD_USE
+def test_bad_use_in_a_process_of_its_own_is_the_same(arguments: list[str], says: str, tmp_path: Path) -> None:
     done = psp_hw(*arguments, cwd=tmp_path)
 
     assert done.returncode == 2
@@ -103,12 +125,12 @@ def test_a_name_cannot_smuggle_control_characters_or_markup_into_the_terminal(
 
 
 @pytest.mark.parametrize("command", ["nets", "data", "parts"])
-def test_json_is_one_document_alone(command: str) -> None:
-    done = psp_hw(command, "--json")
+def test_json_is_one_document_alone(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([command, "--json"]) == 0
 
-    assert done.returncode == 0
-    assert json.loads(done.stdout)[command]
-    assert done.stderr == ""
+    said = capsys.readouterr()
+    assert json.loads(said.out)[command]
+    assert said.err == ""
 
 
 def test_a_full_disk_is_one_sentence(

@@ -37,9 +37,7 @@ def with_depths(flow: Dataflow, pick) -> Dataflow:
     )
 
 
-@pytest.mark.parametrize(
-    "seed", [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 60))]
-)
+@pytest.mark.parametrize("seed", range(60))
 def test_simulation_equals_the_stepper_to_the_cycle(seed):
     rng = np.random.default_rng(seed)
     graph = random_graph(rng)

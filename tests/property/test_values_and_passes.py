@@ -14,7 +14,7 @@ from psp_hw.ir.verify import verify
 from psp_hw.passes import PASSES, optimize
 from psp_hw.sim.values import Simulator
 
-SEEDS = [*range(60), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(60, 200))]
+SEEDS = range(200)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -14,7 +14,7 @@ from psp_hw.ir.text import print_graph
 from psp_hw.passes import PASSES, optimize
 from psp_hw.sim.values import Simulator
 
-SEEDS = [*range(40), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 300))]
+SEEDS = range(300)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
