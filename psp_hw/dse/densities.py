@@ -22,6 +22,13 @@ def densities_below(graph: Graph) -> list[float]:
     return [density for density in DENSITIES if sum(taps_at(op, density) for op in kernels) < kept]
 
 
+def different(graph: Graph) -> list[float]:
+    """Those of ``DENSITIES`` that differ in the tap counts of some layer, largest first; none where no kernel has two positions."""
+    kernels = [op for op in graph.convolutions if op.kernel != (1, 1)]
+    counts = {tuple(taps_at(op, density) for op in kernels): density for density in reversed(DENSITIES)}
+    return sorted(counts.values(), reverse=True) if kernels else []
+
+
 def taps_at(op: Conv2d, density: float) -> int:
     """Kernel positions that a convolution keeps at a density: at least one."""
     return max(1, round(density * op.kernel[0] * op.kernel[1]))

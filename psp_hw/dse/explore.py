@@ -17,7 +17,7 @@ from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice, affordable, cost_of
-from psp_hw.dse.densities import DENSITIES, at_density
+from psp_hw.dse.densities import at_density, different
 from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.refusals import nothing_fits
 from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
@@ -87,9 +87,9 @@ def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Fro
 
 
 def explore_densities(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> tuple[Front, ...]:
-    """The fronts of a network with other shares of its kernel positions; those where nothing fits are left out."""
+    """The fronts of a network with other shares of its kernel positions; those where nothing fits, or nothing changes, are left out."""
     fronts = []
-    for density in DENSITIES:
+    for density in different(graph):
         space = search_space(at_density(graph, density), part, clock, NO_FOLDS, maps=maps)
         try:
             found = [_priced(space, choice) for choice in _choices(space, DENSITY_POINTS)]

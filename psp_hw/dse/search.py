@@ -43,6 +43,9 @@ NEXT_ONES = 3
 # Share of its cost that a bound has to leave to save, in large graphs, for further intervals to be tried once a design is fast enough.
 SAVED = 0.05
 
+# An interval that every design meets [cycles].
+HOWEVER_SLOW = 1 << 62
+
 # What a frame rate may lack by having been rounded: an interval's own rate asks for that interval.
 ROUNDING = 1e-12
 
@@ -256,7 +259,7 @@ def _of_cost(space: Space, choice: Choice, interval: int, budget: CostArray, wit
 def _for_area(space: Space) -> Found:
     """The least design; where it does not fit, too."""
     slowest, budget = space.intervals[-1], space.problem.capacity
-    found = cheapest_design(space, budget, slowest)
+    found, _ = _at_rate(space, HOWEVER_SLOW, budget)
     if found is None:
         return _least(space)
     choice, design = found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,7 @@ class Shown:
     @property
     def lists(self) -> list[CostArray]:
         """Resources by engine [options, 5]."""
-        ends = [*self.starts[1:].tolist(), len(self.costs)]
-        return [self.costs[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True)]
+        return [self.costs[start:end] for start, end in self._bounds]
 
     @property
     def least(self) -> CostArray:
@@ -53,11 +53,13 @@ class Shown:
         Args:
             prices: cost of one of each resource [5].
         """
-        ends = [*self.starts[1:].tolist(), len(self.costs)]
         scores = self.costs @ prices
-        return [
-            int(scores[start:end].argmin()) for start, end in zip(self.starts.tolist(), ends, strict=True)
-        ]
+        return [int(scores[start:end].argmin()) for start, end in self._bounds]
+
+    @property
+    def _bounds(self) -> list[tuple[int, int]]:
+        """Where the options of each engine begin and end; none where no engine has any to choose."""
+        return list(pairwise([*self.starts.tolist(), len(self.costs)]))
 
     def picks(self, chosen: Sequence[int]) -> tuple[int, ...]:
         """Options as their engines count them, of some as they are counted here, one per engine; further ones stay as they are."""

@@ -13,6 +13,7 @@ from psp_hw.cost import trust
 from psp_hw.cost.optimality import at_most
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
+from psp_hw.dse.densities import different
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
@@ -27,6 +28,8 @@ from psp_hw.spec.target import COMFORTABLE_SHARE
 
 # What rounding does to a share of a cost.
 PROVEN = 1e-9
+
+NO_OTHERS = "no kernel has more than one position, so there are no other tap counts to look at"
 
 ACCURACY = (
     "Fronts at other densities say what a network would cost, not what it would be worth: train it to know."
@@ -136,6 +139,8 @@ def explore_source(
     if densities:
         progress.step("searching at other densities", 0, None)
         others = explore_densities(graph, settings.searched, settings.clock, maps=maps)
+        if not different(graph):
+            settings = replace(settings, notes=(*settings.notes, NO_OTHERS))
     found = Exploration(
         source=source, asked=asked, settings=settings, front=front, densities=others, files=()
     )

@@ -6,18 +6,22 @@ import dataclasses
 
 import numpy as np
 import pytest
+from random_graphs import random_graph
 from sample_graphs import Builder, pick_taps
+from wild_graphs import wild_graph
 
 from psp_hw.cost.estimate import estimate, optimality_json
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.resources import Resources
+from psp_hw.dse.explore import explore
 from psp_hw.dse.search import budgets, cheapest_design, search
 from psp_hw.dse.space import search_space
 from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import DoesNotFitError
 from psp_hw.folding.plan import Fold
-from psp_hw.spec.target import Fps, MaxThroughput, MinArea
+from psp_hw.passes.pipeline import optimize
+from psp_hw.spec.target import Fps, Latency, MaxThroughput, MinArea
 from psp_hw.units import Clock
 
 CLOCK = Clock(period_ns=10.0)
@@ -166,3 +170,38 @@ def test_the_claim_of_a_search_says_which_folds_it_is_about():
 )
 def test_what_is_claimed_is_rounded_to_the_safe_side(measure, reached, bound, text):
     assert text in str(Optimality(measure=measure, reached=reached, bound=bound))
+
+
+@pytest.mark.parametrize(
+    ("graph", "part", "clock_ns"),
+    [
+        (wild_graph(27), find_part("xc7s15"), 10.0),
+        (random_graph(28), a_part(lut=2458, dsp=22, bram18=7), 2.5),
+    ],
+    ids=["wild", "random"],
+)
+def test_the_least_design_is_no_dearer_than_a_faster_one_whose_fifos_are_shallower(graph, part, clock_ns):
+    clock = Clock(period_ns=clock_ns)
+    graph = optimize(graph)
+
+    def cost(goal):
+        made = estimate(graph, search(graph, part, clock, goal).plan, part, clock)
+        return sum(made.resources.utilization(part.resources).values())
+
+    assert cost(MinArea()) <= cost(MaxThroughput())
+
+
+@pytest.mark.parametrize(
+    "goal", [MaxThroughput(), MinArea(), Fps(frames_per_second=1e5), Latency(microseconds=10.0)], ids=str
+)
+def test_a_network_in_which_nothing_folds_has_a_design(goal):
+    make = Builder(4, 4, 2)
+    make.max_pool(2, source="image")
+    graph, part = make.graph(), find_part("xc7z020clg400-1")
+
+    found = search(graph, part, CLOCK, goal)
+
+    assert found.optimality is not None
+    assert found.optimality.proven
+    assert estimate(graph, found.plan, part, CLOCK).fits
+    assert 1 == len(explore(graph, part, CLOCK).points)

@@ -10,7 +10,7 @@ from sample_graphs import Builder, pick_taps
 
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
-from psp_hw.dse.densities import at_density
+from psp_hw.dse.densities import DENSITIES, at_density, different
 from psp_hw.dse.explore import explore, explore_densities, point_plan
 from psp_hw.dse.search import plan
 from psp_hw.errors import DoesNotFitError, SpecError
@@ -101,6 +101,20 @@ def test_the_density_that_a_layer_has_leaves_it_as_it_is(graph):
 
     assert stem == other.convolutions[0]
     assert np.array_equal(graph.constants[stem.weight], other.constants[stem.weight])
+
+
+def test_densities_that_change_no_layer_are_left_out(graph):
+    thin = Builder(8, 8, 4)
+    thin.conv(8, source="image", kernel=(1, 3), pad=1)
+    flat = Builder(8, 8, 4)
+    flat.conv(8, source="image", kernel=(1, 1), pad=0)
+
+    assert list(DENSITIES) == different(graph)
+    assert [3, 2, 1] == [
+        len(at_density(thin.graph(), one).convolutions[0].taps) for one in different(thin.graph())
+    ]
+    assert [] == different(flat.graph())
+    assert () == explore_densities(flat.graph(), PART, CLOCK)
 
 
 def test_fewer_taps_are_faster_or_cheaper(graph):
