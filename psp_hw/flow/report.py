@@ -56,18 +56,8 @@ def write_report(
     return write_files(folder, render(found))
 
 
-def make_report(
-    source: Source,
-    *,
-    part: str | None = None,
-    clock_ns: float | None = None,
-    device: DeviceRequest = NOTHING_MORE,
-) -> Report:
-    """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
-    return _report(source, settings_of(source, part, clock_ns, device))
-
-
 def _report(source: Source, settings: Settings) -> Report:
+    """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
     goal = GoalRequest()
     planned = plan_for(source, settings, goal, Silent())
     target = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None

@@ -96,7 +96,7 @@ def compact(model: nn.Module, example: Tensor) -> fx.GraphModule:
     """A smaller network that computes the same.
 
     Args:
-        model: with or without structure parameters; not changed. Its layers are those that `psp_hw.train` knows.
+        model: with or without structure parameters; not changed. Its layers are those that ``psp-hw train`` knows.
         example: some images [N, C, H, W]; only their shape matters.
 
     Returns:

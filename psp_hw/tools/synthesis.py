@@ -95,17 +95,8 @@ class SynthesisReport:
     clock_ns: float | None = None
 
 
-def read_report(path: Path) -> SynthesisReport:
-    """Read a report; of one that lists modules, the whole.
-
-    Raises:
-        DataError: it cannot be read, or is no report.
-    """
-    return read_reports(path)[0]
-
-
 def read_reports(path: Path) -> tuple[SynthesisReport, ...]:
-    """Read a report, and every module that it lists.
+    """Read a report: the whole first, then every module that it lists.
 
     Raises:
         DataError: it cannot be read, or is no report.

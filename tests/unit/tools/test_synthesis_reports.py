@@ -10,7 +10,7 @@ import pytest
 from psp_hw.cost.prices import Stage
 from psp_hw.errors import DataError
 from psp_hw.tools import synthesis
-from psp_hw.tools.synthesis import read_report, read_reports
+from psp_hw.tools.synthesis import SynthesisReport, read_reports
 
 CSYNTH_XML = """<?xml version="1.0"?>
 <profile>
@@ -121,6 +121,11 @@ HIERARCHY = """| Tool Version : Vivado v.2022.1 (lin64) Build 3526262
 |     conv0_U0     | bd_0_hls_inst_0_sample_conv0 |        800 |        790 | 300 |      1 |      0 |    0 |          4 |
 +------------------+------------------------------+------------+------------+-----+--------+--------+------+------------+
 """
+
+
+def read_report(path: Path) -> SynthesisReport:
+    """The whole of a report."""
+    return read_reports(path)[0]
 
 
 def as_xml(text: str) -> str:
