@@ -124,7 +124,9 @@ def _table(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
 def _facts(result: TrainSummary) -> list[tuple[str, str]]:
     """What follows the table."""
     dense = sum(layer.macs // layer.kept * layer.total for layer in result.layers if layer.kept)
-    fewer = f", {dense / result.macs:.2f} times fewer than dense" if 0 < result.macs < dense else ""
+    empty = any(layer.kept == 0 for layer in result.layers)  # of which nobody here knows the dense MACs
+    over = "over " if empty else ""
+    fewer = f", {over}{dense / result.macs:.2f} times fewer than dense" if 0 < result.macs < dense else ""
     facts = [
         ("density", f"{result.density:.3f} of the prunable weights; {result.params:,} parameters"),
         ("MACs", f"{result.macs:,} per image{fewer}"),

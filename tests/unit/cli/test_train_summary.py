@@ -75,6 +75,19 @@ def test_resnet8_fits_a_small_terminal_with_every_layer_drawn() -> None:
     assert not any("left out" in line for line in lines)
 
 
+def test_what_an_empty_branch_saves_is_not_forgotten() -> None:
+    result = _result("resnet8")
+    empty = replace(result.layers[3], taps=(), kept=0, macs=0)
+    layers = (*result.layers[:3], empty, *result.layers[4:])
+    pruned = replace(result, layers=layers, macs=sum(layer.macs for layer in layers))
+    (line,) = [line for line in summary(pruned, SMALL) if line.startswith("MACs")]
+
+    dense = sum(layer.macs // layer.kept * layer.total for layer in result.layers)
+    said = float(line.partition("over ")[2].split()[0])
+    assert 1.0 < said < dense / pruned.macs
+    assert "times fewer" in line and "over" not in "".join(summary(result, SMALL))
+
+
 def test_every_step_says_what_it_costs_in_points() -> None:
     lines = summary(_result("resnet8"), SMALL)
 
