@@ -104,7 +104,7 @@ def _print(result: HardwareSummary) -> None:
         (
             use.name,
             f"{use.used:,}",
-            f"{use.available:,}",
+            f"{'budget ' if use.limited else ''}{use.available:,}",
             f"{use.fraction:.1%}" if use.available else "",
             "" if use.c_synthesis is None else f"{use.c_synthesis:,}",
         )

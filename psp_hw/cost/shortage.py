@@ -27,7 +27,7 @@ class Shortage:
         return self.needed / self.available if self.available else math.inf
 
     def __str__(self) -> str:
-        over = "the part has none"
+        over = "there is none"
         if self.available:
             over = (
                 f"{self.ratio - 1.0:.0%} too many"

@@ -18,6 +18,8 @@ _ITEM = re.compile(r"\s*([a-z0-9]+)\s*=\s*(-?[0-9]{1,15})\s*", re.IGNORECASE | r
 _NAMES = {resource.value.lower(): resource for resource in Resource} | {"bram": Resource.BRAM18}
 # What an unknown part must say for itself; flip-flops are twice the LUTs on every device of the table.
 _NEEDED = (Resource.DSP, Resource.LUT, Resource.BRAM18)
+# What every design takes.
+_ALWAYS = (Resource.LUT, Resource.FF)
 # Families by how a part is called: whose LUTs, DSPs and delays an unknown part has. An UltraScale+ device has a p behind its
 # number, which an UltraScale device has not: xcku5p and xcku040.
 _FAMILIES = (
@@ -143,7 +145,7 @@ def _limits(request: DeviceRequest) -> Mapping[Resource, int]:
             raise SpecError("dsp is given twice", where="--dsp", hint="--budget says it already")
         limits[Resource.DSP] = request.dsp
     for resource, amount in limits.items():
-        least = 1 if resource is Resource.LUT else 0
+        least = 1 if resource in _ALWAYS else 0
         if amount < least:
             raise SpecError(
                 f"a budget of {amount} {resource.value}", where="--budget", hint=f"give {least} or more"

@@ -8,6 +8,7 @@ import numpy as np
 
 from psp_hw.cost.estimate import Estimate, FifoEstimate, LayerEstimate, folded_map
 from psp_hw.cost.resources import Resources
+from psp_hw.cost.shortage import limited
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine, Engine, ForkEngine, PortEngine, WindowPoolEngine
 from psp_hw.folding.maps import AffineEngine
@@ -33,6 +34,7 @@ def summarize(
     part = estimate.part
     dataflow = build(graph, plan)
     costs = {layer.name: layer for layer in estimate.layers}
+    limits = limited(part)
     return HardwareSummary(
         part=part.name,
         part_note=f"{part.family.value}, {part.source}",
@@ -47,6 +49,7 @@ def summarize(
                 available=part.resources.of(resource),
                 factor=max(1.0, estimate.expected_factors.get(resource, 1.0)),
                 c_synthesis=estimate.c_synthesis.of(resource),
+                limited=resource in limits,
             )
             for resource, used in estimate.resources
         ),

@@ -13,7 +13,7 @@ class ResourceUse:
     """How much of one kind of resource a design takes, and how much the part has.
 
     `factor` is what synthesis may need in the end as a multiple of `used`, as far as that is known; `c_synthesis` what the report of C
-    synthesis will say; None where nobody asked.
+    synthesis will say; None where nobody asked; `limited` whether a budget leaves less than the part has.
     """
 
     name: str
@@ -21,6 +21,7 @@ class ResourceUse:
     available: int
     factor: float = 1.0
     c_synthesis: int | None = None
+    limited: bool = False
 
     @property
     def fraction(self) -> float:
@@ -51,7 +52,7 @@ class ResourceUse:
             return ""
         return (
             f"Synthesis may need up to {round(self.factor, 2):g} times the {self.name} estimate; "
-            f"the part has room for {self.available / self.used:.2f} times."
+            f"the {'budget' if self.limited else 'part'} has room for {self.available / self.used:.2f} times."
         )
 
 

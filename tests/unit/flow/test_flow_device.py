@@ -73,6 +73,7 @@ def test_the_table_counts_more_than_what_a_report_says():
         ("xc7z020", DeviceRequest(budget="dsp=-1"), "a budget of -1 DSP"),
         ("xc7z020", DeviceRequest(dsp=-5), "a budget of -5 DSP"),
         ("xc7z020", DeviceRequest(budget="lut=0"), "a budget of 0 LUT"),
+        ("xc7z020", DeviceRequest(budget="ff=0"), "a budget of 0 FF"),
         ("xc7z020", DeviceRequest(budget="dsp=1.5"), "is no budget"),
         ("xc7z020", DeviceRequest(budget=""), "is no budget"),
         ("xc7z020", DeviceRequest(budget="dsp=١٢"), "is no budget"),

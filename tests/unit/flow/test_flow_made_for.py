@@ -78,7 +78,9 @@ def test_a_design_has_what_its_budget_left(
     assert 0 == run(["estimate", str(design)])
     said = capsys.readouterr().out
     assert claim in said
-    assert "20,000" in said
+    assert "budget 20,000" in said
+    assert "106,400" in said
+    assert "budget 106,400" not in said
     assert "53,200" not in said
     assert 0 == run(["report", str(design)])
     assert claim in (design / "report.md").read_text()

@@ -262,6 +262,12 @@ def test_page_warns_where_the_part_has_less_room_than_the_estimate_may_be_off() 
     assert "| LUT | 700 | 1,400 | 1,000 | 70.0% |" in str(written["report.md"])
 
 
+def test_a_warning_under_a_budget_speaks_of_the_budget() -> None:
+    use = ResourceUse(name="LUT", used=700, available=1000, factor=2.0, limited=True)
+
+    assert "the budget has room for 1.43 times." in use.caution
+
+
 def test_the_bar_of_a_resource_is_as_long_as_what_its_engines_take() -> None:
     layers = tuple(replace(layer(f"l{i}"), resources=(("LUT", 100 * i),)) for i in range(4))
     for available, full in ((1000, 61.0), (305, 100.0)):
