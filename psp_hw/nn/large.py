@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from psp_hw.nn.residual import ResidualBlock, init_convolutions
-
-EXPANSION = (
-    4  # a bottleneck block gives so many times the channels of its 3x3 convolution (He et al., Fig. 5)
-)
+from psp_hw.nn.residual import ResidualBlock, StagedNet
 
 
 class BottleneckBlock(nn.Module):
@@ -16,13 +14,15 @@ class BottleneckBlock(nn.Module):
 
     Args:
         c_in: channels in.
-        width: channels of the 3x3 convolution; the block gives 4 times as many.
+        width: channels of the 3x3 convolution; the block gives `expansion` times as many.
         stride: of the first convolution and of the shortcut [pixels].
     """
 
+    expansion: ClassVar[int] = 4  # He et al., Fig. 5
+
     def __init__(self, c_in: int, width: int, stride: int) -> None:
         super().__init__()
-        c_out = EXPANSION * width
+        c_out = self.expansion * width
         self.conv1 = nn.Conv2d(c_in, width, 1, stride=stride, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -47,7 +47,7 @@ class BottleneckBlock(nn.Module):
         return self.relu3(main + side)  # type: ignore[no-any-return]
 
 
-class LargeResidualNet(nn.Module):
+class LargeResidualNet(StagedNet):
     """7x7 stem with stride 2, 3x3 maximum with stride 2, stages, global average pooling, classifier.
 
     Args:
@@ -75,26 +75,9 @@ class LargeResidualNet(nn.Module):
         self.relu0 = nn.ReLU()
         self.pool0 = nn.MaxPool2d(3, stride=2, padding=1)
         height, width = (-(-n // 4) for n in image)
-        channels = widths[0]
-        self.stages: list[str] = []
-        for index, (size, count) in enumerate(zip(widths, blocks, strict=True), start=1):
-            stage = nn.Sequential()
-            for block in range(count):
-                stride = 2 if index > 1 and block == 0 else 1
-                kind = BottleneckBlock if bottleneck else ResidualBlock
-                stage.add_module(f"block{block + 1}", kind(channels, size, stride))
-                channels = EXPANSION * size if bottleneck else size
-                height, width = -(-height // stride), -(-width // stride)
-            self.add_module(f"stage{index}", stage)
-            self.stages.append(f"stage{index}")
-        self.pool = nn.AvgPool2d((height, width))
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(channels, classes)
-        init_convolutions(self)
+        kind = BottleneckBlock if bottleneck else ResidualBlock
+        self.add_stages((height, width), classes, widths, blocks, kind=kind)
 
-    def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
-        """[N, C, H, W] to logits [N, classes]."""
-        x = self.pool0(self.relu0(self.bn0(self.conv0(x))))
-        for name in self.stages:
-            x = getattr(self, name)(x)
-        return self.fc(self.flatten(self.pool(x)))  # type: ignore[no-any-return]
+    def stem(self, x: Tensor) -> Tensor:  # [N, C, H, W]
+        """[N, C, H, W] to [N, widths[0], H/4, W/4]."""
+        return self.pool0(self.relu0(self.bn0(self.conv0(x))))  # type: ignore[no-any-return]

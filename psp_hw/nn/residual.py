@@ -7,6 +7,8 @@ streaming design the same FIFO and saves no pass over the data (docs/paper.md, "
 
 from __future__ import annotations
 
+from typing import ClassVar, Protocol
+
 from torch import Tensor, nn
 
 
@@ -25,6 +27,8 @@ class ResidualBlock(nn.Module):
         c_out: channels out.
         stride: of the first convolution and of the shortcut [pixels].
     """
+
+    expansion: ClassVar[int] = 1
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -48,8 +52,66 @@ class ResidualBlock(nn.Module):
         return self.relu2(main + side)  # type: ignore[no-any-return]
 
 
-class ResidualNet(nn.Module):
-    """Stem, stages of residual blocks, global average pooling, classifier.
+class BlockKind(Protocol):
+    """A class of residual blocks: made of channels in, width and stride; it gives `expansion` times the width."""
+
+    expansion: ClassVar[int]
+
+    def __call__(self, c_in: int, width: int, stride: int, /) -> nn.Module: ...
+
+
+class StagedNet(nn.Module):
+    """Stages of residual blocks behind a stem, global average pooling, classifier."""
+
+    def add_stages(
+        self,
+        extent: tuple[int, int],
+        classes: int,
+        widths: tuple[int, ...],
+        blocks: tuple[int, ...],
+        *,
+        kind: BlockKind,
+    ) -> None:
+        """Add all that follows the stem, and draw the initial weights of the convolutions.
+
+        Args:
+            extent: height and width of what the stem gives [pixels].
+            classes: number of classes.
+            widths: of the blocks of each stage; the stem gives as many channels as the first.
+            blocks: how many each stage has; the first block of every later stage has stride 2.
+            kind: of the blocks.
+        """
+        height, width = extent
+        channels = widths[0]
+        self.stages: list[str] = []
+        for index, (size, count) in enumerate(zip(widths, blocks, strict=True), start=1):
+            stage = nn.Sequential()
+            for block in range(count):
+                stride = 2 if index > 1 and block == 0 else 1
+                stage.add_module(f"block{block + 1}", kind(channels, size, stride))
+                channels = kind.expansion * size
+                height, width = -(-height // stride), -(-width // stride)
+            self.add_module(f"stage{index}", stage)
+            self.stages.append(f"stage{index}")
+        self.pool = nn.AvgPool2d((height, width))
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(channels, classes)
+        init_convolutions(self)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """What the stages see."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
+        """[N, C, H, W] to logits [N, classes]."""
+        x = self.stem(x)
+        for name in self.stages:
+            x = getattr(self, name)(x)
+        return self.fc(self.flatten(self.pool(x)))  # type: ignore[no-any-return]
+
+
+class ResidualNet(StagedNet):
+    """3x3 stem, stages of residual blocks, global average pooling, classifier.
 
     Args:
         c_in: channels of the image.
@@ -71,26 +133,8 @@ class ResidualNet(nn.Module):
         self.conv0 = nn.Conv2d(c_in, widths[0], 3, padding=1, bias=False)
         self.bn0 = nn.BatchNorm2d(widths[0])
         self.relu0 = nn.ReLU()
-        height, width = image
-        channels = widths[0]
-        self.stages: list[str] = []
-        for index, (c_out, count) in enumerate(zip(widths, blocks, strict=True), start=1):
-            stage = nn.Sequential()
-            for block in range(count):
-                stride = 2 if index > 1 and block == 0 else 1
-                stage.add_module(f"block{block + 1}", ResidualBlock(channels, c_out, stride))
-                channels = c_out
-                height, width = -(-height // stride), -(-width // stride)
-            self.add_module(f"stage{index}", stage)
-            self.stages.append(f"stage{index}")
-        self.pool = nn.AvgPool2d((height, width))
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(channels, classes)
-        init_convolutions(self)
+        self.add_stages(image, classes, widths, blocks, kind=ResidualBlock)
 
-    def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
-        """[N, C, H, W] to logits [N, classes]."""
-        x = self.relu0(self.bn0(self.conv0(x)))
-        for name in self.stages:
-            x = getattr(self, name)(x)
-        return self.fc(self.flatten(self.pool(x)))  # type: ignore[no-any-return]
+    def stem(self, x: Tensor) -> Tensor:  # [N, C, H, W]
+        """[N, C, H, W] to [N, widths[0], H, W]."""
+        return self.relu0(self.bn0(self.conv0(x)))  # type: ignore[no-any-return]

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from psp_hw.cost.devices import FABRICS, Fabric, Family
-from psp_hw.cost.published.records import Record, RefusedError, count_of, number_of, object_of, text_of
+from psp_hw.cost.published.records import (
+    Record,
+    RefusedError,
+    check_modelled,
+    count_of,
+    number_of,
+    object_of,
+    text_of,
+)
 from psp_hw.units import Clock
 
 _FIXED = re.compile(r"ap_(u?)fixed<(\d{1,4}),(-?\d{1,4})")
@@ -119,10 +127,7 @@ def stock_layer(record: Record, last_mux: int = 0) -> StockLayer:
     Raises:
         RefusedError: it is not modelled, or lacks what the model needs.
     """
-    if record.kind not in ("dense", "conv2d"):
-        raise RefusedError(f"{record.kind} is not modelled")
-    if record.stage != "hls_estimate":
-        raise RefusedError(f"stage {record.stage} is not modelled")
+    check_modelled(record)
     if record.strategy not in ("latency", "resource"):
         raise RefusedError(f"strategy {record.strategy} is not modelled")
     fields = record.fields

@@ -22,7 +22,7 @@ from psp_hw.cost.published.layers import (
     tool_of,
     weights_of,
 )
-from psp_hw.cost.published.records import Record, RefusedError, count_of, object_of, text_of
+from psp_hw.cost.published.records import Record, RefusedError, check_modelled, count_of, object_of, text_of
 from psp_hw.units import Clock
 
 FLOAT_BITS = 32
@@ -160,10 +160,7 @@ def nest_of(record: Record) -> Nest:
     Raises:
         RefusedError: it is not modelled, or lacks what the model needs.
     """
-    if record.kind not in ("dense", "conv2d"):
-        raise RefusedError(f"{record.kind} is not modelled")
-    if record.stage != "hls_estimate":
-        raise RefusedError(f"stage {record.stage} is not modelled")
+    check_modelled(record)
     hls = object_of(record.fields, "hls")
     if not hls.get("loop_nest"):
         raise RefusedError("handwritten layers without their loops are not modelled")

@@ -166,6 +166,18 @@ def _configuration(record: Record) -> str:
     return json.dumps([record.strategy, hls.get("reuse_factor"), bound])
 
 
+def check_modelled(record: Record) -> None:
+    """Refuse what is no report of C synthesis on a layer that multiplies.
+
+    Raises:
+        RefusedError: says what it is.
+    """
+    if record.kind not in ("dense", "conv2d"):
+        raise RefusedError(f"{record.kind} is not modelled")
+    if record.stage != "hls_estimate":
+        raise RefusedError(f"stage {record.stage} is not modelled")
+
+
 def object_of(found: Mapping[str, object], name: str) -> Mapping[str, object]:
     value = found.get(name)
     if value is None:
