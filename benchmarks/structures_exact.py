@@ -40,7 +40,10 @@ from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.spec.train import TrainSpec
-from psp_hw.training.api import train_on
+from psp_hw.training.api import carry_out
+from psp_hw.training.job import Job
+from psp_hw.training.machine import Machine
+from psp_hw.training.manner import Manner
 from psp_hw.units import Clock
 
 CLOCK = Clock(period_ns=10.0)
@@ -75,7 +78,15 @@ def one(given: argparse.Namespace, structure: str, folder: Path) -> dict[str, ob
     training = load("cifar10", given.data_dir, "train")
     testing = load("cifar10", given.data_dir, "test", preprocessing=training.preprocessing)
     run, design = folder / "run", folder / "design"
-    result = train_on(spec, first(training, TRAINED_IMAGES), first(testing, given.images), run)
+    job = Job(
+        spec=spec,
+        training=first(training, TRAINED_IMAGES),
+        testing=first(testing, given.images),
+        run=run,
+        machine=Machine(),
+        manner=Manner(),
+    )
+    result = carry_out(job)
     common = ["--data-dir", str(given.data_dir), "--limit", str(given.images), "--json"]
     brevitas = psp_hw("simulate", str(run), "--against", "brevitas", *common)
     graph = read_graph(resolve(run))

@@ -45,7 +45,7 @@ class RunError(PspHwError):
 
 
 class TrainingError(PspHwError):
-    """Training cannot go on: the loss is not a number, all taps of a layer are gone."""
+    """Training cannot go on: the loss is not a number, or layers of which nothing is left cut the network."""
 
 
 class ToolError(PspHwError):

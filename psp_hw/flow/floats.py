@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from psp_hw.errors import SpecError
-from psp_hw.flow.runs import new_run, stem_of
-from psp_hw.flow.signals import stopping_at_signals
-from psp_hw.flow.train import Interrupted, Request, check_machine, check_names, machine_of, what_and_where
-from psp_hw.training.launch import check_launch
+from psp_hw.flow.train import Request, interruptible_run, machine_of, manner_for
 
 if TYPE_CHECKING:
     from psp_hw.training.first_phase import FloatResult
@@ -35,28 +30,11 @@ def train_floats(
         Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
     check_floats_only(request)
-    spec, out = what_and_where(request)
-    check_names(spec)
-    check_machine(request)
-    check_launch(request.devices, request.nodes, os.environ)
-    with stopping_at_signals(), nullcontext(out) if out is not None else new_run(stem_of(spec, None)) as run:
+    with interruptible_run(request) as (spec, run):
         from psp_hw.training.first_phase import train_floats as train
-        from psp_hw.training.machine import is_leader
-        from psp_hw.training.manner import manner_of
 
-        manner = manner_of(
-            resume=request.resume,
-            progress=progress,
-            tensorboard=request.tensorboard,
-            checkpoint_minutes=request.checkpoint_minutes,
-            note=note if is_leader() else None,
-        )
-        try:
-            return train(spec, run, machine=machine_of(request), manner=manner, data_dir=request.data_dir)
-        except KeyboardInterrupt as stop:
-            if not (run / "manifest.json").is_file():
-                raise  # before there was anything to go on with
-            raise Interrupted(run) from stop
+        manner = manner_for(request, progress=progress, note=note)
+        return train(spec, run, machine=machine_of(request), manner=manner, data_dir=request.data_dir)
 
 
 def check_floats_only(request: Request) -> None:

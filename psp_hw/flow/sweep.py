@@ -156,6 +156,7 @@ def _said(cost: Cost, amount: float) -> str:
 def _train(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool) -> tuple[TrainResult, str]:
     """Train into the folder of the trial, going on where a dead worker left it; into another one where it cannot be used."""
     from psp_hw.training import api
+    from psp_hw.training.manner import Manner
 
     spec = applied(plan.spec, taken.values)
     floats = _floats(plan, ledger, taken, spec)
@@ -170,12 +171,10 @@ def _train(plan: Plan, ledger: Ledger, taken: Taken, told: Told, progress: bool)
                 result = api.train(
                     spec,
                     folder,
-                    resume=begun,
                     machine=machine(plan.request.accelerator),
+                    manner=Manner(resume=begun, progress=progress, note=told),
                     floats=None if begun else floats,
                     data_dir=plan.request.data_dir,
-                    progress=progress,
-                    note=told,
                 )
             except RunError as error:
                 if not begun or isinstance(error.__cause__, OSError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,9 @@ from psp_hw.training.launch import check_launch
 
 if TYPE_CHECKING:
     from psp_hw.pruning.survey import LayerSurvey
+    from psp_hw.training.api import TrainResult
     from psp_hw.training.machine import Machine
+    from psp_hw.training.manner import Manner, Note
 
 MAX_PROCESSES = 4096
 
@@ -104,9 +106,7 @@ class Interrupted(KeyboardInterrupt):
         self.run = run
 
 
-def train(
-    request: Request, *, progress: bool = True, note: Callable[[str], None] | None = None
-) -> TrainSummary:
+def train(request: Request, *, progress: bool = True, note: Note | None = None) -> TrainSummary:
     """Train, quantize and export.
 
     Args:
@@ -118,6 +118,29 @@ def train(
         PspHwError: bad options, bad data, training that diverged.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
+    with interruptible_run(request) as (spec, run):
+        require_brevitas()
+        from psp_hw.training import api
+
+        result = api.train(
+            spec,
+            run,
+            machine=machine_of(request),
+            manner=manner_for(request, progress=progress, note=note),
+            floats=request.floats,
+            data_dir=request.data_dir,
+        )
+    return _summary(spec, result)
+
+
+@contextmanager
+def interruptible_run(request: Request) -> Iterator[tuple[TrainSpec, Path]]:
+    """What is trained, and the folder: the one that was asked for, or a new one, which is gone again if nothing was begun.
+
+    Raises:
+        PspHwError: bad options.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP, once there is something to go on with; KeyboardInterrupt before.
+    """
     spec, out = what_and_where(request)
     check_names(spec)
     check_machine(request)
@@ -127,33 +150,30 @@ def train(
         nullcontext(out) if out is not None else new_run(stem_of(spec, request.floats)) as run,
     ):
         try:
-            return _trained(spec, run, request, progress=progress, note=note)
+            yield spec, run
         except KeyboardInterrupt as stop:
             if not (run / "manifest.json").is_file():
-                raise  # before there was anything to go on with
+                raise
             raise Interrupted(run) from stop
 
 
-def _trained(
-    spec: TrainSpec, run: Path, request: Request, *, progress: bool, note: Callable[[str], None] | None
-) -> TrainSummary:
-    require_brevitas()
-    from psp_hw.training import api
+def manner_for(request: Request, *, progress: bool, note: Note | None) -> Manner:
+    """How a training shall go on and show itself; of several processes, the first one speaks. torch is loaded."""
     from psp_hw.training.machine import is_leader
-    from psp_hw.training.manner import want_tensorboard
+    from psp_hw.training.manner import manner_of
 
-    result = api.train(
-        spec,
-        run,
-        machine=machine_of(request),
+    return manner_of(
         resume=request.resume,
-        floats=request.floats,
-        data_dir=request.data_dir,
         progress=progress,
-        tensorboard=want_tensorboard(request.tensorboard),
-        checkpoint_seconds=None if request.checkpoint_minutes is None else 60 * request.checkpoint_minutes,
-        note=note,
+        tensorboard=request.tensorboard,
+        checkpoint_minutes=request.checkpoint_minutes,
+        note=note if is_leader() else None,
     )
+
+
+def _summary(spec: TrainSpec, result: TrainResult) -> TrainSummary:
+    from psp_hw.training.machine import is_leader
+
     return TrainSummary(
         accuracy=result.accuracy,
         accuracy_calibrated=result.accuracy_calibrated,

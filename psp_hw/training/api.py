@@ -26,20 +26,12 @@ from psp_hw.spec.train import TrainSpec
 from psp_hw.training.checkpoints import check_checkpoint
 from psp_hw.training.durable import errors_of_files, write_aside, write_text
 from psp_hw.training.export import export_model
-from psp_hw.training.floats import (
-    FLOAT_PHASE,
-    Pruned,
-    eval_batch,
-    float_accuracy,
-    float_phase,
-    has_begun,
-    predict,
-    save_tensors,
-)
+from psp_hw.training.floats import Pruned, eval_batch, float_accuracy, float_phase, predict, save_tensors
+from psp_hw.training.job import FLOAT_PHASE, Job, splits_of
 from psp_hw.training.log import merged_log
 from psp_hw.training.loop import LOGS
 from psp_hw.training.machine import Machine, is_leader
-from psp_hw.training.manner import CHECKPOINT_SECONDS, Manner, Note
+from psp_hw.training.manner import Manner
 from psp_hw.training.phases import (
     QUANT_PHASE,
     calibrated,
@@ -100,116 +92,81 @@ def train(
     out: Path,
     *,
     machine: Machine | None = None,
-    resume: bool = False,
+    manner: Manner | None = None,
     floats: Path | None = None,
     data_dir: Path | None = None,
-    progress: bool = True,
-    tensorboard: bool = False,
-    checkpoint_seconds: float | None = None,
-    note: Note | None = None,
 ) -> TrainResult:
     """Train, prune, quantize, export.
 
     Args:
         spec: the request.
-        out: the run folder; must not exist or be empty, unless `resume`. Several processes share it.
+        out: the run folder; must not exist or be empty, unless the manner is to resume. Several processes share it.
         machine: what it runs on; None: one device, a GPU where there is one.
-        resume: continue an unfinished run of the same spec; begin it where there is none.
+        manner: how it goes on and shows itself; None: from the start, in silence.
         floats: a run whose pruned floats are taken, so that only quantization and fine-tuning are done; its spec may
             differ in those alone.
         data_dir: where fetched data sets are.
-        progress: show a progress bar on stderr.
-        tensorboard: write event files, too.
-        checkpoint_seconds: save within an epoch, too, once the last checkpoint is so old; None: after ten minutes [s].
-        note: told in a sentence about what needs no stop: a damaged checkpoint whose forerunner is used.
 
     Raises:
         SpecError, DataError, ModelError: bad request; nothing was written.
         RunError: the folder is not ours, another process trains into it, or it cannot be written.
-        TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
-        KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
+        TrainingError: the loss is not a number, or the layers of which nothing is left cut the network
+            (`psp_hw.pruning.paths.cutting_layers`); the run can be inspected.
+        KeyboardInterrupt: Ctrl-C; the run continues with a manner that resumes.
     """
     if not spec.net.is_custom:
         check_name(spec.net)  # before the data: a wrong name should not send anyone to fetch a data set
-    machine = machine or Machine()
-    heard = {} if note is None or not is_leader() else {"note": note}
-    manner = Manner(
-        resume=resume,
-        progress=progress,
-        tensorboard=tensorboard,
-        checkpoint_seconds=CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds,
-        **heard,
-    )
-    with together(machine) as others:
-        training = load(spec.data.name, data_dir, "train")
-        testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-        return _train_on(spec, training, testing, out, machine, manner, floats, others)
-
-
-def train_on(
-    spec: TrainSpec,
-    training: Split,
-    testing: Split,
-    out: Path,
-    *,
-    machine: Machine | None = None,
-    manner: Manner | None = None,
-    floats: Path | None = None,
-) -> TrainResult:
-    """As `train`, on splits that are in memory already; both with the same preprocessing."""
     machine, manner = machine or Machine(), manner or Manner()
     with together(machine) as others:
-        return _train_on(spec, training, testing, out, machine, manner, floats, others)
+        training, testing = splits_of(spec, data_dir)
+        job = Job(
+            spec=spec,
+            training=training,
+            testing=testing,
+            run=out,
+            machine=machine,
+            manner=manner,
+            floats=floats,
+        )
+        return _carry_out(job, others)
 
 
-def _train_on(
-    spec: TrainSpec,
-    training: Split,
-    testing: Split,
-    out: Path,
-    machine: Machine,
-    manner: Manner,
-    floats: Path | None,
-    others: Others,
-) -> TrainResult:
-    """As `train_on`, with the other processes."""
-    check_net(spec, training, machine, begun=floats is not None or (manner.resume and has_begun(out)))
-    if floats is not None:
-        check_reusable(floats, spec)
+def carry_out(job: Job) -> TrainResult:
+    """As `train`, on splits that are in memory already."""
+    with together(job.machine) as others:
+        return _carry_out(job, others)
+
+
+def _carry_out(job: Job, others: Others) -> TrainResult:
+    """As `carry_out`, with the other processes."""
+    check_net(job.spec, job.training, job.machine, begun=job.begun)
+    if job.floats is not None:
+        check_reusable(job.floats, job.spec)
     with ExitStack() as held:
-        others.lead(lambda: held.enter_context(opened(out, spec, resume=manner.resume)))
-        if not is_complete(out):
-            _train_and_write(spec, training, testing, out, machine, manner, floats, others)
-    return result_of(load_run(out))
+        others.lead(lambda: held.enter_context(opened(job.run, job.spec, resume=job.manner.resume)))
+        if not is_complete(job.run):
+            _train_and_write(job, others)
+    return result_of(load_run(job.run))
 
 
-def _train_and_write(
-    spec: TrainSpec,
-    training: Split,
-    testing: Split,
-    out: Path,
-    machine: Machine,
-    manner: Manner,
-    floats: Path | None,
-    others: Others,
-) -> None:
+def _train_and_write(job: Job, others: Others) -> None:
     """Both phases, then the files; of several processes, the first writes and measures while the others wait."""
-    with errors_of_files(out):
-        if floats is not None and is_leader() and not (out / PRUNED).exists():
-            take_floats(floats, out)
-        pruned = float_phase(spec, training, out, machine, manner, floats=floats)
-        model = calibrated(spec, training, pruned)
+    with errors_of_files(job.run):
+        if job.floats is not None and is_leader() and not (job.run / PRUNED).exists():
+            take_floats(job.floats, job.run)
+        pruned = float_phase(job)
+        model = calibrated(job.spec, job.training, pruned)
         before = copy.deepcopy(model) if is_leader() else model
-        record = fine_tune(model, spec, training, pruned, out, machine, manner)
+        record = fine_tune(model, job, pruned)
 
         def write() -> None:
             records = {FLOAT_PHASE: pruned.record, QUANT_PHASE: record}
-            _write(out, model, training, spec.net.name.rpartition(":")[2], merged_log(records, out / LOGS))
+            _write(job, model, merged_log(records, job.run / LOGS))
             finish_run(
-                out,
-                spec,
+                job.run,
+                job.spec,
                 versions=_versions(),
-                metrics=_measure(spec, pruned, model, testing, before, machine),
+                metrics=_measure(job, pruned, model, before),
                 seconds={name: round(known.seconds, 1) for name, known in records.items() if known},
             )
 
@@ -225,27 +182,22 @@ def _versions() -> dict[str, str]:
     return known
 
 
-def _write(out: Path, model: Any, split: Split, name: str, log: str) -> None:
+def _write(job: Job, model: Any, log: str) -> None:
     """Everything but the manifest."""
-    write_aside(out / INPUT, split.preprocessing.save)
-    write_aside(out / QUANTIZED, partial(save_tensors, model.state_dict()))
-    write_aside(out / MODEL, partial(export_model, model, split.image_shape, name=name))
-    write_text(out / METRICS, log)
+    name = job.spec.net.name.rpartition(":")[2]
+    write_aside(job.run / INPUT, job.training.preprocessing.save)
+    write_aside(job.run / QUANTIZED, partial(save_tensors, model.state_dict()))
+    write_aside(job.run / MODEL, partial(export_model, model, job.training.image_shape, name=name))
+    write_text(job.run / METRICS, log)
 
 
-def _measure(
-    spec: TrainSpec,
-    pruned: Pruned,
-    model: fx.GraphModule,
-    testing: Split,
-    before: fx.GraphModule,
-    machine: Machine,
-) -> dict[str, Any]:
+def _measure(job: Job, pruned: Pruned, model: fx.GraphModule, before: fx.GraphModule) -> dict[str, Any]:
     """The metrics of the manifest. Integers are measured on the CPU, where convolutions of exact values are known to be exact."""
-    layers = survey(spec, model, pruned, testing.image_shape)
+    testing = job.testing
+    layers = survey(job.spec, model, pruned, testing.image_shape)
     biases = sum(layer.channels[1] for layer in layers)
     return {
-        "accuracy": float_accuracy(pruned.net, testing, machine),
+        "accuracy": float_accuracy(pruned.net, testing, job.machine),
         "accuracy_calibrated": quantized_accuracy(before, testing),
         "accuracy_quantized": quantized_accuracy(model, testing),
         "density": density(layers),

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from psp_hw.data.registry import load
 from psp_hw.data.split import Split
 from psp_hw.errors import RunError
 from psp_hw.nn.registry import check_name
 from psp_hw.pruning.survey import LayerSurvey, density
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.durable import errors_of_files
-from psp_hw.training.floats import Pruned, check_floats, float_accuracy, float_phase, has_begun, survey_floats
+from psp_hw.training.floats import Pruned, check_floats, float_accuracy, float_phase, survey_floats
+from psp_hw.training.job import Job, splits_of
 from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.manner import Manner
 from psp_hw.training.run import PRUNED, is_complete, opened
@@ -47,7 +47,8 @@ class FloatResult:
 def train_floats(
     spec: TrainSpec, out: Path, *, machine: Machine, manner: Manner, data_dir: Path | None = None
 ) -> FloatResult | None:
-    """Train and prune in floats, and stop before quantization; `psp_hw.training.api.train` with `resume` goes on, here or elsewhere.
+    """Train and prune in floats, and stop before quantization; `psp_hw.training.api.train` with a manner that resumes goes on, here
+    or elsewhere.
 
     Args:
         spec: the request.
@@ -62,22 +63,23 @@ def train_floats(
     Raises:
         SpecError, DataError, ModelError: bad request; nothing was written.
         RunError: the folder is not ours, another process trains into it, it cannot be written, or it is complete and without floats.
-        TrainingError: the loss is not a number, or all structures of a layer are gone; the run can be inspected.
-        KeyboardInterrupt: Ctrl-C; the run continues with `resume`.
+        TrainingError: the loss is not a number, or the layers of which nothing is left cut the network
+            (`psp_hw.pruning.paths.cutting_layers`); the run can be inspected.
+        KeyboardInterrupt: Ctrl-C; the run continues with a manner that resumes.
     """
     if not spec.net.is_custom:
         check_name(spec.net)
     with together(machine) as others, ExitStack() as held:
-        training = load(spec.data.name, data_dir, "train")
-        testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
-        check_request(spec, training, machine, begun=manner.resume and has_begun(out))
+        training, testing = splits_of(spec, data_dir)
+        job = Job(spec=spec, training=training, testing=testing, run=out, machine=machine, manner=manner)
+        check_request(spec, training, machine, begun=job.begun)
         others.lead(lambda: held.enter_context(opened(out, spec, resume=manner.resume)))
         if is_complete(out) and not (out / PRUNED).exists():
             what = "the run is complete and its floats were removed"
             raise RunError(what, where=str(out / PRUNED), hint="train them into another folder: --out")
         with errors_of_files(out):
-            pruned = float_phase(spec, training, out, machine, manner)
-    return _result(spec, pruned, testing, out, machine) if is_leader() else None
+            pruned = float_phase(job)
+    return _result(job, pruned) if is_leader() else None
 
 
 def check_request(spec: TrainSpec, training: Split, machine: Machine, *, begun: bool) -> None:
@@ -90,14 +92,14 @@ def check_request(spec: TrainSpec, training: Split, machine: Machine, *, begun: 
     check_net(spec, training, machine, begun=begun)
 
 
-def _result(spec: TrainSpec, pruned: Pruned, testing: Split, out: Path, machine: Machine) -> FloatResult:
-    layers = survey_floats(spec, pruned, testing.image_shape)
+def _result(job: Job, pruned: Pruned) -> FloatResult:
+    layers = survey_floats(job.spec, pruned, job.testing.image_shape)
     return FloatResult(
-        accuracy=float_accuracy(pruned.net, testing, machine),
+        accuracy=float_accuracy(pruned.net, job.testing, job.machine),
         density=density(layers),
         params=sum(layer.kept + layer.channels[1] for layer in layers),
         macs=sum(layer.macs for layer in layers),
-        run=out,
+        run=job.run,
         layers=layers,
         seconds=None if pruned.record is None else pruned.record.seconds,
     )

@@ -28,6 +28,7 @@ from psp_hw.training.arithmetic import whole_float32
 from psp_hw.training.batches import Batches
 from psp_hw.training.checkpoints import Shelf, check_checkpoint
 from psp_hw.training.durable import write_aside
+from psp_hw.training.job import FLOAT_PHASE, Job
 from psp_hw.training.loop import phase_steps, run_phase
 from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.manner import Manner, Note, PhaseRecord
@@ -35,7 +36,6 @@ from psp_hw.training.modules import PruningPhase
 from psp_hw.training.run import PRUNED
 from psp_hw.training.weights import load_weights
 
-FLOAT_PHASE = "train"
 EVAL_BATCH = 500  # images of 32 x 32 pixels; fewer of larger ones
 _EVAL_VALUES = EVAL_BATCH * 3 * 32 * 32
 SMALL_STEP_MACS = 200_000_000  # below this a step takes milliseconds and threads cost more than they save
@@ -84,12 +84,6 @@ def is_small(net: nn.Module, split: Split, schedule: ScheduleSpec) -> bool:
     return count(net, split.image_shape).macs * schedule.batch_size < SMALL_STEP_MACS
 
 
-def has_begun(run: Path) -> bool:
-    """Whether the floats of a run go on from what lies in it: it was moved, perhaps, without the weights it started from."""
-    shelf = Shelf(folder=(run / PRUNED).parent, phase=FLOAT_PHASE)
-    return any(path.exists() for path in (run / PRUNED, shelf.last, shelf.previous))
-
-
 def check_floats(
     spec: TrainSpec, split: Split, machine: Machine | None = None, *, begun: bool = False
 ) -> nn.Module:
@@ -115,25 +109,18 @@ def check_floats(
     return net
 
 
-def float_phase(
-    spec: TrainSpec,
-    split: Split,
-    run: Path,
-    machine: Machine,
-    manner: Manner,
-    *,
-    floats: Path | None = None,
-) -> Pruned:
-    """Train in floats with pruning, then fold alpha into the weights; or take what another run (`floats`) did."""
-    net = fresh_net(spec, split, begun=floats is not None or (manner.resume and has_begun(run)))
-    stored = run / PRUNED
-    if floats is not None:
-        return _load_pruned(net, floats / PRUNED)  # there for every process, before the first has copied it
-    if manner.resume and stored.exists():
-        known = _stored(net, stored, manner.note)
+def float_phase(job: Job) -> Pruned:
+    """Train in floats with pruning, then fold alpha into the weights; or take what another run (`job.floats`) did."""
+    net = fresh_net(job.spec, job.training, begun=job.begun)
+    stored = job.run / PRUNED
+    if job.floats is not None:
+        theirs = job.floats / PRUNED  # there for every process, before the first has copied it
+        return _load_pruned(net, theirs)
+    if job.manner.resume and stored.exists():
+        known = _stored(net, stored, job.manner.note)
         if known is not None:
             return known
-    record = train_structures(net, spec, split, run, machine, manner)
+    record = train_structures(net, job.spec, job.training, job.run, job.machine, job.manner)
     net.to(memory_format=torch.contiguous_format)
     masks = fold(net)
     state = {"net": net.state_dict(), "masks": masks, "record": record.to_dict()}

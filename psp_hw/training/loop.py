@@ -76,7 +76,8 @@ def run_phase(
         What its log says and how long it took, the starts before this one included.
 
     Raises:
-        TrainingError: the loss is not a number, or all structures of a layer are gone.
+        TrainingError: the loss is not a number, or the layers of which nothing is left cut the network
+            (`psp_hw.pruning.paths.cutting_layers`).
         RunError: both checkpoints are damaged or belong to another network, or the disk is full.
         KeyboardInterrupt: Ctrl-C; the last checkpoint is in place.
     """

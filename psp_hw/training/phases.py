@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, fx, nn
 
@@ -20,9 +18,10 @@ from psp_hw.quant.steps import trace_steps
 from psp_hw.spec.train import TrainSpec
 from psp_hw.training.batches import Batches, calibration_batches
 from psp_hw.training.floats import Pruned, accuracy, check_floats, eval_batch, is_small, kinds_of
+from psp_hw.training.job import Job
 from psp_hw.training.loop import phase_steps, run_phase
 from psp_hw.training.machine import Machine
-from psp_hw.training.manner import Manner, PhaseRecord
+from psp_hw.training.manner import PhaseRecord
 from psp_hw.training.modules import QuantizedPhase, apply_masks
 
 QUANT_PHASE = "finetune"
@@ -57,21 +56,21 @@ def calibrated(spec: TrainSpec, split: Split, pruned: Pruned) -> fx.GraphModule:
     return model.eval()
 
 
-def fine_tune(
-    model: fx.GraphModule,
-    spec: TrainSpec,
-    split: Split,
-    pruned: Pruned,
-    run: Path,
-    machine: Machine,
-    manner: Manner,
-) -> PhaseRecord:
+def fine_tune(model: fx.GraphModule, job: Job, pruned: Pruned) -> PhaseRecord:
     """Train a calibrated network, in place, with scales and structures fixed."""
-    batches = Batches(split, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
+    spec = job.spec
+    batches = Batches(job.training, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
     steps = phase_steps(spec.finetune, len(batches))
     phase = QuantizedPhase(model, spec.finetune, steps, pruned.masks, spec.engine)
-    small = is_small(pruned.net, split, spec.finetune)
-    record = run_phase(phase, batches, machine, name=QUANT_PHASE, run=run, manner=manner, small=small)
+    record = run_phase(
+        phase,
+        batches,
+        job.machine,
+        name=QUANT_PHASE,
+        run=job.run,
+        manner=job.manner,
+        small=is_small(pruned.net, job.training, spec.finetune),
+    )
     model.to(memory_format=torch.contiguous_format)
     apply_masks(model, pruned.masks)
     _drop_dead(model, spec, pruned)

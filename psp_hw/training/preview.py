@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from psp_hw.data.registry import load
 from psp_hw.data.split import Split
 from psp_hw.nn.count import count
 from psp_hw.nn.registry import check_name
@@ -24,6 +23,7 @@ from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches
 from psp_hw.training.first_phase import check_request
 from psp_hw.training.floats import Pruned, eval_batch, first_layer, fresh_net, is_small, predict
+from psp_hw.training.job import splits_of
 from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
 from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_steps
 from psp_hw.training.machine import Machine
@@ -118,8 +118,7 @@ def preview(
     """
     if not spec.net.is_custom:
         check_name(spec.net)
-    training = load(spec.data.name, data_dir, "train")
-    testing = load(spec.data.name, data_dir, "test", preprocessing=training.preprocessing)
+    training, testing = splits_of(spec, data_dir)
     check_request(spec, training, machine, begun=floats is not None)
     if floats is not None:
         check_reusable(floats, spec)

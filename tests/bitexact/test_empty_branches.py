@@ -34,7 +34,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     )
     pruning = PruningSpec(structures=(shape,), overrides=overrides, init=AlphaInit.PAPER)
     spec = with_bits(with_steps(preset("resnet8", "digits"), 20), request.param)
-    return train(replace(spec, pruning=pruning), tmp_path_factory.mktemp("empty") / "run", progress=False).run
+    return train(replace(spec, pruning=pruning), tmp_path_factory.mktemp("empty") / "run").run
 
 
 def test_empty_branches_count_as_nothing_and_are_no_engine(run: Path) -> None:

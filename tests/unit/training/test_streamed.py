@@ -26,6 +26,7 @@ from psp_hw.spec.presets import preset
 from psp_hw.spec.train import DataSpec
 from psp_hw.training import api, batches
 from psp_hw.training.batches import Batches, Preprocess, calibration_batches
+from psp_hw.training.manner import Manner
 from psp_hw.training.modules import rate_factor
 from psp_hw.training.run import MODEL
 
@@ -165,7 +166,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(
     file = tmp_path / "spec.yaml"
     file.write_text(SPEC)
     spec = load_spec(file)
-    whole = api.train(spec, tmp_path / "whole", data_dir=photographs, progress=False)
+    whole = api.train(spec, tmp_path / "whole", data_dir=photographs)
     varied = Photographs.varied
     seen: list[int] = []
 
@@ -178,8 +179,8 @@ def test_an_interrupted_training_goes_on_to_the_same_network(
     with monkeypatch.context() as patched:
         patched.setattr(Photographs, "varied", interrupting)
         with pytest.raises(KeyboardInterrupt):
-            api.train(spec, tmp_path / "halting", data_dir=photographs, progress=False)
-    again = api.train(spec, tmp_path / "halting", data_dir=photographs, progress=False, resume=True)
+            api.train(spec, tmp_path / "halting", data_dir=photographs)
+    again = api.train(spec, tmp_path / "halting", data_dir=photographs, manner=Manner(resume=True))
 
     assert (tmp_path / "halting" / MODEL).read_bytes() == (tmp_path / "whole" / MODEL).read_bytes()
     assert again.accuracy_quantized == whole.accuracy_quantized

@@ -26,6 +26,7 @@ from psp_hw.spec.train import TrainSpec
 from psp_hw.training import api, run
 from psp_hw.training.api import load_quantized, load_split, reference_outputs, reference_trace, train
 from psp_hw.training.loop import check_checkpoint
+from psp_hw.training.manner import Manner
 from psp_hw.training.modules import Phase, rate_factor
 from psp_hw.training.run import load_run
 
@@ -41,7 +42,7 @@ def _spec(steps: int = 30, **keys: object) -> TrainSpec:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run of a few steps. Read it; copy it to change it."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    train(_spec(), out, progress=False)
+    train(_spec(), out)
     return out
 
 
@@ -116,7 +117,7 @@ def test_the_reference_is_exact_and_reproducible(finished: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_file(finished: Path, tmp_path: Path) -> None:
-    train(_spec(), tmp_path / "again", progress=False)
+    train(_spec(), tmp_path / "again")
     for name in ("model.onnx", "metrics.csv", "input.npz"):
         assert (finished / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
@@ -143,12 +144,12 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
 
     monkeypatch.setattr(Phase, "training_step", counted)
     with pytest.raises(_StopError):
-        train(_spec(), tmp_path / "run", progress=False)
+        train(_spec(), tmp_path / "run")
     assert not json.loads((tmp_path / "run/manifest.json").read_text())["complete"]
     with pytest.raises(RunError, match=r"unfinished.*--resume"):
         load_run(tmp_path / "run")
 
-    result = train(_spec(), tmp_path / "run", resume=True, progress=False)
+    result = train(_spec(), tmp_path / "run", manner=Manner(resume=True))
 
     assert (finished / "model.onnx").read_bytes() == (tmp_path / "run/model.onnx").read_bytes()
     assert (finished / "metrics.csv").read_text() == (tmp_path / "run/metrics.csv").read_text()
@@ -174,12 +175,12 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_the_run_resumes(
         with monkeypatch.context() as patch:
             patch.setattr(Phase, "training_step", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                train(_spec(), tmp_path / "run", progress=False)
+                train(_spec(), tmp_path / "run")
         assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
 
-    train(_spec(), tmp_path / "run", resume=True, progress=False)
+    train(_spec(), tmp_path / "run", manner=Manner(resume=True))
     assert (finished / "model.onnx").read_bytes() == (tmp_path / "run/model.onnx").read_bytes()
 
 
@@ -191,7 +192,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
 
     monkeypatch.setattr("psp_hw.training.modules.PruningPhase.penalty", penalty)
     with pytest.raises(TrainingError, match=r"the loss is nan in epoch 2, step 25.*last good checkpoint"):
-        train(_spec(), tmp_path / "run", progress=False)
+        train(_spec(), tmp_path / "run")
     state = check_checkpoint(tmp_path / "run/checkpoints/train-last.ckpt")
     assert 23 == state["global_step"]
     assert all(bool(torch.isfinite(v).all()) for v in state["state_dict"].values())
@@ -211,7 +212,7 @@ def test_a_network_that_is_cut_is_refused_by_the_names_of_its_layers_before_the_
     with pytest.raises(
         TrainingError, match=r"all structures of conv0 are gone: .*, and no gradient brings it"
     ):
-        train(_emptying("conv0"), tmp_path / "run", progress=False)
+        train(_emptying("conv0"), tmp_path / "run")
     assert [] == list((tmp_path / "run/checkpoints").iterdir())
 
 
@@ -222,15 +223,15 @@ def test_what_was_cut_at_half_of_the_training_is_refused_at_once_when_it_is_resu
     monkeypatch.setattr("psp_hw.training.modules.require_return", lambda *_: None)
     spec, run = _emptying("conv0", steps=60), tmp_path / "run"
     with pytest.raises(TrainingError, match="all structures of conv0 are gone: no way is left"):
-        train(spec, run, progress=False, checkpoint_seconds=0.0)
+        train(spec, run, manner=Manner(checkpoint_seconds=0.0))
     assert 45 == check_checkpoint(run / "checkpoints/train-last.ckpt")["global_step"]
     monkeypatch.setattr(Phase, "training_step", lambda *_: pytest.fail("a step was done"))
     with pytest.raises(TrainingError, match="all structures of conv0 are gone: no way is left"):
-        train(spec, run, resume=True, progress=False)
+        train(spec, run, manner=Manner(resume=True))
 
 
 def test_where_shortcuts_lead_around_every_empty_layer_a_run_ends(tmp_path: Path) -> None:
-    result = train(_emptying(), tmp_path / "run", progress=False)
+    result = train(_emptying(), tmp_path / "run")
 
     assert 0.0 == result.density
     assert {(): 0} == {layer.taps: layer.macs for layer in result.layers if layer.prunable}
@@ -284,7 +285,7 @@ def test_a_damaged_file_of_a_resumed_run_is_named_and_the_one_before_it_used(
         (copy / "checkpoints/pruned.pt").unlink()
     (copy / name).write_bytes((copy / name).read_bytes()[:1000])
 
-    train(_spec(), copy, resume=True, progress=False, note=said.append)
+    train(_spec(), copy, manner=Manner(resume=True, note=said.append))
 
     (sentence,) = said
     assert sentence.startswith(f"{copy / name}: truncated or corrupt")
@@ -300,7 +301,7 @@ def test_a_damaged_file_with_nothing_before_it_is_refused(tmp_path: Path, finish
     (copy / "checkpoints/train-last.ckpt").unlink()
 
     with pytest.raises(RunError, match=r"pruned\.pt: truncated or corrupt"):
-        train(_spec(), copy, resume=True, progress=False)
+        train(_spec(), copy, manner=Manner(resume=True))
 
 
 def test_folders_that_are_taken_are_left_alone(finished: Path, tmp_path: Path) -> None:
@@ -309,18 +310,18 @@ def test_folders_that_are_taken_are_left_alone(finished: Path, tmp_path: Path) -
     (tmp_path / "file").write_text("mine")
     for resume in (False, True):
         with pytest.raises(RunError, match="exists and is not a run of psp-hw; nothing was changed"):
-            train(_spec(), tmp_path / "mine", resume=resume, progress=False)
+            train(_spec(), tmp_path / "mine", manner=Manner(resume=resume))
     with pytest.raises(RunError, match="is a file, not a folder"):
-        train(_spec(), tmp_path / "file", progress=False)
+        train(_spec(), tmp_path / "file")
     with pytest.raises(RunError, match=r"holds a run already \(complete\)"):
-        train(_spec(), finished, progress=False)
+        train(_spec(), finished)
     with pytest.raises(RunError, match=r"different: seed"):
-        train(_spec(seed=9), finished, resume=True, progress=False)
+        train(_spec(seed=9), finished, manner=Manner(resume=True))
     assert ["file.txt"] == [p.name for p in (tmp_path / "mine").iterdir()]
 
 
 def test_resuming_a_complete_run_gives_its_result(finished: Path) -> None:
-    assert api.result_of(load_run(finished)) == train(_spec(), finished, resume=True, progress=False)
+    assert api.result_of(load_run(finished)) == train(_spec(), finished, manner=Manner(resume=True))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +337,7 @@ def test_a_bad_request_writes_nothing(
     tmp_path: Path, changes: dict[str, object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        train(_spec(**changes), tmp_path / "run", progress=False)
+        train(_spec(**changes), tmp_path / "run")
     assert [] == list(tmp_path.iterdir())
 
 
@@ -346,7 +347,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(api, "export_model", full)
     with pytest.raises(RunError, match=r"model\.onnx: cannot be written: No space left on device.*--resume"):
-        train(_spec(4), tmp_path / "run", progress=False)
+        train(_spec(4), tmp_path / "run")
     assert not (tmp_path / "run/model.onnx").exists()
     assert not json.loads((tmp_path / "run/manifest.json").read_text())["complete"]
 
@@ -361,7 +362,7 @@ def test_learning_rates_stay_between_zero_and_the_largest(shape: RateShape) -> N
 
 @pytest.mark.slow
 def test_the_short_recipe_reaches_its_goal(tmp_path: Path) -> None:
-    result = train(with_structures(preset(), (StructureKind.SHAPE,)), tmp_path / "run", progress=False)
+    result = train(with_structures(preset(), (StructureKind.SHAPE,)), tmp_path / "run")
     assert result.accuracy_quantized >= 0.95
     assert result.density <= 0.67
 
@@ -402,7 +403,7 @@ def test_an_error_names_the_run_only_for_files_of_the_run(
     monkeypatch.setattr(api, "float_phase", failing)
     name = str(tmp_path / "run/logs/train-1/metrics.csv")
     with pytest.raises(RunError, match=r"run: cannot be written: No space left on device \(free some space"):
-        train(_spec(), out, progress=False)
+        train(_spec(), out)
     name = str(tmp_path / "images/1.png")
     with pytest.raises(OSError, match=r"images/1\.png"):
-        train(_spec(), out, progress=False, resume=True)
+        train(_spec(), out, manner=Manner(resume=True))
