@@ -228,7 +228,7 @@ class FoldPlan:
 
     Args:
         nodes: one NodePlan per convolution, by op name; of maps (``foldable``) those that do not compute a pixel at once.
-        fifo_depths: depth of a channel [tokens], by channel name (see ``dataflow.channel_name``); channels that are
+        fifo_depths: depth of a channel [tokens], by channel name (see ``psp_hw.folding.dataflow.Channel``); channels that are
             not named are ``DEFAULT_FIFO_DEPTH`` deep.
         fifo_memories: where a channel's tokens are kept, by channel name; the size of those that are not named decides
             (``psp_hw.folding.memory``).
