@@ -60,6 +60,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn a trained network's answers beside the labels: a run, such as the dense one.",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
     bits: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +205,7 @@ def command(
         spec=spec,
         floats=floats,
         weights=weights,
+        teacher=teacher,
         bits=bits,
         method=method,
         paper=paper,

@@ -20,7 +20,7 @@ from psp_hw.flow.train import (
 )
 from psp_hw.spec.enums import AlphaInit, Criterion, Penalty
 from psp_hw.spec.load import spec_to_dict
-from psp_hw.spec.train import PruningSpec, ScheduleSpec, StructureSpec, TrainSpec
+from psp_hw.spec.train import DistillSpec, PruningSpec, ScheduleSpec, StructureSpec, TrainSpec
 
 if TYPE_CHECKING:
     from psp_hw.training.preview import PhasePreview, Preview
@@ -112,6 +112,7 @@ def facts(request: Request, spec: TrainSpec, found: Preview, duration: Callable[
         ("data", _data(spec, found)),
         *_pruning(spec.pruning, found),
         ("floats", _floats(spec, found.floats, request)),
+        *_teacher(spec.distill),
         (
             "bits",
             f"weights {quant.weight_bits}, activations {quant.act_bits}; first and last layer at least {quant.edge_bits}, "
@@ -125,6 +126,13 @@ def facts(request: Request, spec: TrainSpec, found: Preview, duration: Callable[
         ("time", _time(found, duration)),
         ("would write", f"{request.out or RUNS / stem_of(spec, request.floats)}; nothing was written"),
     ]
+
+
+def _teacher(distill: DistillSpec) -> list[Fact]:
+    if not distill.teacher:
+        return []
+    how = f"{distill.share:.0%} of the loss at temperature {distill.temperature:g}"
+    return [("teacher", f"{distill.teacher}, {how}")]
 
 
 def _stages(spec: TrainSpec) -> str:

@@ -41,6 +41,7 @@ class Request:
     spec: Path | None = None
     floats: Path | None = None
     weights: Path | None = None
+    teacher: Path | None = None
     bits: str | None = None
     method: str | None = None
     paper: bool = False
@@ -366,6 +367,8 @@ def _named(spec: TrainSpec, request: Request) -> TrainSpec:
         spec = replace(spec, data=replace(spec.data, name=request.data))
     if request.weights is not None:
         spec = replace(spec, net=replace(spec.net, weights=str(request.weights)))
+    if request.teacher is not None:
+        spec = replace(spec, distill=replace(spec.distill, teacher=str(request.teacher)))
     return spec
 
 

@@ -312,6 +312,29 @@ class ScheduleSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DistillSpec:
+    """A trained network whose answers are learnt beside the labels, in both phases (Hinton et al., arXiv 1503.02531).
+
+    Args:
+        teacher: a run, whose floats answer; empty: the labels are all there is.
+        share: of the loss that is the distance from the teacher's answers; the rest is that over the labels.
+        temperature: by which the logits of both are divided: the softer, the more the teacher's small chances count.
+    """
+
+    teacher: str = ""
+    share: float = 0.9
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        problems = Problems("distill")
+        ok = 0.0 < self.share <= 1.0
+        problems.check(ok, "share", f"share={self.share} is not above 0 and at most 1")
+        ok = 0.0 < self.temperature <= 100.0
+        problems.check(ok, "temperature", f"temperature={self.temperature} is not above 0 and at most 100")
+        problems.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """How steps are computed. Part of the request, since each of these moves the last bits of a weight.
 
@@ -337,6 +360,7 @@ class TrainSpec:
         quant: the formats of the second phase.
         training: first phase: floats, pruning.
         finetune: second phase: quantization-aware, structures fixed.
+        distill: a teacher, if any.
         engine: how steps are computed.
         seed: of initial weights, batch order and augmentation.
     """
@@ -347,6 +371,7 @@ class TrainSpec:
     quant: QuantSpec = field(default_factory=QuantSpec)
     training: ScheduleSpec = field(default_factory=ScheduleSpec)
     finetune: ScheduleSpec = field(default_factory=ScheduleSpec)
+    distill: DistillSpec = field(default_factory=DistillSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     seed: int = 1
 

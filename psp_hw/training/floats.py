@@ -34,6 +34,7 @@ from psp_hw.training.machine import Machine, is_leader
 from psp_hw.training.manner import Manner, Note, PhaseRecord
 from psp_hw.training.modules import PruningPhase
 from psp_hw.training.run import PRUNED
+from psp_hw.training.teacher import teacher_of
 from psp_hw.training.weights import load_weights
 
 EVAL_BATCH = 500  # images of 32 x 32 pixels; fewer of larger ones
@@ -100,9 +101,10 @@ def check_floats(
 
     Raises:
         SpecError, ModelError: names the layer and says what is supported; or more GPUs were asked for than there are.
-        RunError: the weights to start from cannot be.
+        RunError: the weights to start from cannot be, or the teacher.
     """
     net = fresh_net(spec, split, begun=begun).eval()
+    teacher_of(spec, split)
     if machine is not None:
         machine.check_gpus(small=all(is_small(net, split, phase) for phase in (spec.training, spec.finetune)))
     select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
@@ -141,7 +143,8 @@ def train_structures(
     prune(net, spec.pruning, first=first_layer(net, split.image_shape))
     batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
     steps = phase_steps(spec.training, len(batches))
-    phase = PruningPhase(net, spec.training, steps, spec.pruning, spec.engine)
+    teacher = teacher_of(spec, split)
+    phase = PruningPhase(net, spec.training, steps, spec.pruning, spec.engine, teacher)
     small = is_small(net, split, spec.training)
     record = run_phase(phase, batches, machine, name=FLOAT_PHASE, run=run, manner=manner, small=small)
     require_alive(net)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from psp_hw.errors import TrainingError
+from psp_hw.errors import RunError, TrainingError
 from psp_hw.pruning.methods.psp import (
     Pace,
     l1_of,
@@ -27,6 +27,7 @@ from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec
 from psp_hw.training.draws import go_on, stand_apart, where_they_stand
 from psp_hw.training.lightning_names import LightningModule
 from psp_hw.training.means import Means
+from psp_hw.training.teacher import Teacher
 
 _GRACE = 0.5  # share of the steps during which a network may be cut where gradients can still mend it
 _PROBED = 4  # images
@@ -65,16 +66,20 @@ class Scores(nn.Module):
 
     Args:
         net: the network that learns.
+        teacher: whose answers it learns too, if any.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, teacher: Teacher | None = None) -> None:
         super().__init__()
         self.net = net
+        self.teacher = teacher
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Images [n, C, H, W] and labels [n] to the loss and `psp_hw.training.means.WATCHED` [2]."""
         logits = self.net(images)  # [n, classes]
         loss = functional.cross_entropy(logits, labels)
+        if self.teacher is not None:
+            loss = self.teacher.mixed(loss, logits, images)
         hits = (logits.detach().argmax(dim=1) == labels).float().mean()
         return loss, torch.stack((loss.detach(), hits))
 
@@ -90,9 +95,17 @@ class Phase(LightningModule):
         schedule: of the phase.
         steps: number of steps in the whole phase.
         engine: how steps are computed.
+        teacher: whose answers the network learns too, if any.
     """
 
-    def __init__(self, net: nn.Module, schedule: ScheduleSpec, steps: int, engine: EngineSpec) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        schedule: ScheduleSpec,
+        steps: int,
+        engine: EngineSpec,
+        teacher: Teacher | None = None,
+    ) -> None:
         super().__init__()
         self.layout = torch.channels_last if engine.channels_last else torch.contiguous_format
         self.net = net.to(memory_format=self.layout)
@@ -101,8 +114,9 @@ class Phase(LightningModule):
         self.engine = engine
         self.means = Means()
         self.graphed = False
+        self.teacher = teacher
         # In a tuple: as an attribute of its own, the network would be registered, and saved, twice.
-        self._scores: tuple[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = (Scores(net),)
+        self._scores: tuple[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = (Scores(net, teacher),)
         self._draws: Tensor | None = None
 
     @property
@@ -112,12 +126,15 @@ class Phase(LightningModule):
 
     def on_fit_start(self) -> None:
         """Compile for the device that trains: on a GPU, every step becomes a CUDA graph that is replayed."""
+        if self.teacher is not None:
+            self.teacher.net.to(device=self.device, memory_format=self.layout)
         if not self.engine.compile:
             return
         self.graphed = self.device.type == "cuda"
         mode = "reduce-overhead" if self.graphed else "default"
+        torch.compiler.reset()  # beyond eight graphs, of earlier networks of this process, too, torch silently compiles no more
         # Batches have one of two sizes: two graphs with fixed shapes, instead of one for any size.
-        self._scores = (torch.compile(Scores(self.net), mode=mode, dynamic=False),)
+        self._scores = (torch.compile(Scores(self.net, self.teacher), mode=mode, dynamic=False),)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
@@ -168,7 +185,11 @@ class Phase(LightningModule):
         each = self.trainer.strategy.all_gather(totals).view(-1, len(totals))  # [processes, 3]
         stands = where_they_stand(self.device)  # [bytes]
         draws = self.trainer.strategy.all_gather(stands).view(-1, len(stands)).cpu()  # [processes, bytes]
-        checkpoint[_STATE] = {"means": self.means.state_dict(each), "draws": draws}
+        checkpoint[_STATE] = {
+            "means": self.means.state_dict(each),
+            "draws": draws,
+            "teacher": self._taught_by,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         known = checkpoint.get(_STATE)  # missing in those of earlier versions, which end with an epoch
@@ -176,6 +197,16 @@ class Phase(LightningModule):
             rank, processes = self.trainer.global_rank, self.trainer.world_size
             self.means.load_state_dict(known["means"], rank=rank, processes=processes)
             self._draws = known["draws"]
+            if known.get("teacher", "") != self._taught_by:
+                raise RunError(
+                    "the teacher is not the one that this training began with",
+                    where="distill.teacher",
+                    hint="bring back the run that it was, or train into another folder: --out",
+                )
+
+    @property
+    def _taught_by(self) -> str:
+        return self.teacher.digest if self.teacher is not None else ""
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         self._stop_when_done()
@@ -219,6 +250,7 @@ class PruningPhase(Phase):
         steps: number of steps in the whole phase.
         pruning: how the structure parameters learn.
         engine: how steps are computed.
+        teacher: whose answers the network learns too, if any.
     """
 
     def __init__(
@@ -228,8 +260,9 @@ class PruningPhase(Phase):
         steps: int,
         pruning: PruningSpec,
         engine: EngineSpec,
+        teacher: Teacher | None = None,
     ) -> None:
-        super().__init__(net, schedule, steps, engine)
+        super().__init__(net, schedule, steps, engine, teacher)
         self.pruning = pruning
         self.pace = Pace(net)
         self._l1 = l1_parameters(net)
@@ -288,6 +321,7 @@ class QuantizedPhase(Phase):
         steps: number of steps in the whole phase.
         masks: kept weights of every pruned layer, by name; all others stay exactly zero.
         engine: how steps are computed; never compiled, and always in float32, in which its integers are exact.
+        teacher: whose answers the network learns too, if any.
     """
 
     def __init__(
@@ -297,9 +331,10 @@ class QuantizedPhase(Phase):
         steps: int,
         masks: dict[str, Tensor],
         engine: EngineSpec,
+        teacher: Teacher | None = None,
     ) -> None:
         exact = replace(engine, precision=Precision.FLOAT32, compile=False)
-        super().__init__(net, schedule, steps, exact)
+        super().__init__(net, schedule, steps, exact, teacher)
         self.masks = masks
         self._masked: tuple[list[Tensor], list[Tensor]] = ([], [])
 

@@ -23,6 +23,7 @@ from psp_hw.training.loop import phase_steps, run_phase
 from psp_hw.training.machine import Machine
 from psp_hw.training.manner import PhaseRecord
 from psp_hw.training.modules import QuantizedPhase, apply_masks
+from psp_hw.training.teacher import teacher_of
 
 QUANT_PHASE = "finetune"
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 1024, 256
@@ -40,7 +41,7 @@ def check_net(spec: TrainSpec, split: Split, machine: Machine | None = None, *, 
 
     Raises:
         SpecError, ModelError: names the layer and says what is supported.
-        RunError: the weights to start from cannot be.
+        RunError: the weights to start from cannot be, or the teacher.
     """
     quantize(fold_batch_norm(trace_steps(check_floats(spec, split, machine, begun=begun))), spec.quant)
 
@@ -61,7 +62,8 @@ def fine_tune(model: fx.GraphModule, job: Job, pruned: Pruned) -> PhaseRecord:
     spec = job.spec
     batches = Batches(job.training, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
     steps = phase_steps(spec.finetune, len(batches))
-    phase = QuantizedPhase(model, spec.finetune, steps, pruned.masks, spec.engine)
+    teacher = teacher_of(spec, job.training)
+    phase = QuantizedPhase(model, spec.finetune, steps, pruned.masks, spec.engine, teacher)
     record = run_phase(
         phase,
         batches,

@@ -29,6 +29,7 @@ from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_st
 from psp_hw.training.machine import Machine
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase
 from psp_hw.training.reuse import check_reusable
+from psp_hw.training.teacher import teacher_of
 
 _WARM = 2  # steps that are not counted: memory is found, kernels are chosen or compiled
 _FEWEST, _MOST = 5, 40  # counted steps
@@ -129,7 +130,8 @@ def preview(
     prune(net, spec.pruning, first=first_layer(net, training.image_shape))
     layers = pruned_layers(net)
     alphas = sum(p.alpha.numel() for layer in layers.values() for p in parameters_of(layer))
-    first = PruningPhase(net, spec.training, 10**9, spec.pruning, spec.engine)
+    teacher = teacher_of(spec, training)
+    first = PruningPhase(net, spec.training, 10**9, spec.pruning, spec.engine, teacher)
     step_times = (
         [] if floats is not None else _timed(first, _batches(spec, training, spec.training), alone, small)
     )
@@ -169,7 +171,7 @@ def _second(
     per_image = max(0.0, time.perf_counter() - start - once) / max(1, len(few) - len(fewest))
     seconds = once + per_image * min(CALIBRATION_IMAGES, len(training))
     seconds += _evaluation(pruned.net, testing) + 2 * _evaluation(model, testing)
-    phase = QuantizedPhase(model, spec.finetune, 10**9, pruned.masks, spec.engine)
+    phase = QuantizedPhase(model, spec.finetune, 10**9, pruned.masks, spec.engine, teacher_of(spec, training))
     return seconds, _timed(phase, _batches(spec, training, spec.finetune), machine, small)
 
 
