@@ -159,6 +159,14 @@ def facts(manifest: dict[str, Any], result: dict[str, Any]) -> list[tuple[str, s
     ]
 
 
+def taught(spec: dict[str, Any]) -> str:
+    """Whose answers the network learnt beside the labels, in a sentence behind others."""
+    distill = spec.get("distill", {})
+    if not distill.get("teacher"):
+        return ""
+    return f" Both phases learn the answers of `{distill['teacher']}`, too: {distill['share']:.0%} of the loss, at temperature {distill['temperature']:g}."
+
+
 def card(model: Path) -> str:
     """README.md of a model."""
     manifest, result = read(model)
@@ -195,7 +203,7 @@ def card(model: Path) -> str:
         "## Training",
         "",
         f"{phase['epochs']} epochs of {phase['batch_size']} images, largest rate {phase['rate']} ({phase['shape']}), in {spec['engine']['precision']}; "
-        f"then {tuning['epochs']} epochs quantization-aware, rate {tuning['rate']} ({tuning['shape']}). Seed {spec['seed']}, commit {result['commit']}, {result['hardware']}.",
+        f"then {tuning['epochs']} epochs quantization-aware, rate {tuning['rate']} ({tuning['shape']}). Seed {spec['seed']}, commit {result['commit']}, {result['hardware']}.{taught(spec)}",
         "",
         "```sh",
         command(model, spec),
