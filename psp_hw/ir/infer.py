@@ -87,42 +87,65 @@ def windows(
 
 
 def accumulator(op: Conv2d, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
-    """The exact range of the accumulators of a convolution before alignment, from its weights and the input's format.
+    """The exact range of the accumulator of a convolution before alignment, from its weights and the input's format.
 
     Zero belongs to the range of every input, since padding reads it, and so does every partial sum.
     """
-    return Interval.hull(accumulators_by_channel(op, source, constants))
+    return _hull(*_accumulators(op, source, constants))
 
 
 def accumulators_by_channel(
     op: Conv2d, source: TensorType, constants: Mapping[str, IntArray]
 ) -> tuple[Interval, ...]:
     """The range of the accumulator of every output channel, all partial sums in any order included."""
+    low, high = _accumulators(op, source, constants)
+    return tuple(Interval(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _accumulators(
+    op: Conv2d, source: TensorType, constants: Mapping[str, IntArray], shifts: Sequence[int] = ()
+) -> tuple[IntArray, IntArray]:
+    """Least and greatest accumulator of every output channel [Co], shifted left where that is asked for."""
     weight = constants[op.weight]
     # Tap by tap first: rows of few output channels are summed slowly.
     positive = np.maximum(weight, 0).sum(axis=0).sum(axis=0)
     negative = weight.sum(axis=0).sum(axis=0) - positive
-    entering = source.fmt.range.including(0)
     bias = constants[op.bias] if op.bias is not None else np.zeros(weight.shape[-1], dtype=np.int64)
-    intervals = []
-    for up, down, offset in zip(positive.tolist(), negative.tolist(), bias.tolist(), strict=True):
-        lo = up * entering.lo + down * entering.hi
-        hi = up * entering.hi + down * entering.lo
-        intervals.append(Interval(lo + min(offset, 0), hi + max(offset, 0)))
-    return tuple(intervals)
+    for what, found in (("bias", len(bias)), ("align", len(shifts) or len(bias))):
+        if found != weight.shape[-1]:
+            raise ValueError(f"{op.name}: {what} of {found} values for {weight.shape[-1]} output channels")
+    if min(shifts, default=0) < 0:
+        raise ValueError(f"{op.name}: align shifts to the left, by {min(shifts)} bits it cannot")
+    entering = source.fmt.range.including(0)
+    largest = (_magnitude(positive) + _magnitude(negative)) * entering.magnitude + _magnitude(bias)
+    kind = _kind_for(largest << max(shifts, default=0))
+    up, down, offset = (part.astype(kind, copy=False) for part in (positive, negative, bias))
+    low = up * entering.lo + down * entering.hi + np.minimum(offset, 0)
+    high = up * entering.hi + down * entering.lo + np.maximum(offset, 0)
+    if shifts:
+        left = np.array(shifts, dtype=kind)
+        low, high = low << left, high << left
+    return low, high
+
+
+def _hull(low: IntArray, high: IntArray) -> Interval:
+    return Interval(int(low.min()), int(high.max()))
+
+
+def _kind_for(largest: int) -> np.dtype[np.int64] | np.dtype[np.object_]:
+    """Numbers of 64 bits, or of any size where those would not hold the largest."""
+    return np.dtype(np.int64) if largest < MOST_INT64 else np.dtype(object)
 
 
 def affine_range(op: Affine, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
     """The exact range of ``in * scale + offset`` over all channels, each product included."""
     scales, offsets = constants[op.scale], constants[op.offset]
     largest = _magnitude(scales) * source.fmt.range.magnitude + _magnitude(offsets)
-    kind = np.dtype(
-        np.int64 if largest < MOST_INT64 else object
-    )  # of any size where int64 would not hold a product
+    kind = _kind_for(largest)
     ends = scales.astype(kind) * np.array([[source.fmt.range.lo], [source.fmt.range.hi]], dtype=kind)
     moved = offsets.astype(kind)
     lo, hi = ends.min(axis=0) + np.minimum(moved, 0), ends.max(axis=0) + np.maximum(moved, 0)
-    return Interval(int(lo.min()), int(hi.max()))
+    return _hull(lo, hi)
 
 
 def _magnitude(values: IntArray) -> int:
@@ -163,9 +186,7 @@ def _conv2d_type(op: Conv2d, source: TensorType, constants: Mapping[str, IntArra
             f"{op.name}: weight {weight.shape} does not suit {len(op.taps)} taps and {source.channels} input channels"
         )
     height, width = windows(source, op.kernel, op.stride, op.padding)
-    align = op.align or (0,) * weight.shape[2]
-    by_channel = accumulators_by_channel(op, source, constants)
-    aligned = Interval.hull(acc << shift for acc, shift in zip(by_channel, align, strict=True))
+    aligned = _hull(*_accumulators(op, source, constants, op.align))
     exact = FixedPoint.holding(aligned, frac=source.fmt.frac + op.weight_frac)
     return _typed(height, width, weight.shape[2], _settled(op.name, exact, op.requantize))
 

@@ -38,6 +38,20 @@ def test_accumulators_hold_every_partial_sum_and_no_more_than_the_weights_can_ma
         assert interval.lo == np.minimum(weight[..., k], 0).sum() * top + min(0, bias[k])
 
 
+@pytest.mark.parametrize("width", [8, 40, 63])
+def test_ranges_of_wide_inputs_are_exact_beyond_64_bits(graph, width):
+    conv = graph.convolutions[0]
+    source = replace(graph.input.type, fmt=FixedPoint(width=width, signed=True, frac=0))
+    weight = graph.constants[conv.weight].reshape(-1, graph.constants[conv.weight].shape[-1]).astype(object)
+    bias = graph.constants[conv.bias]
+    least, most = source.fmt.min, source.fmt.max
+
+    for k, interval in enumerate(accumulators_by_channel(conv, source, graph.constants)):
+        ends = [(min(w * least, w * most), max(w * least, w * most)) for w in weight[:, k]]
+        assert interval.lo == sum(low for low, _ in ends) + min(0, int(bias[k]))
+        assert interval.hi == sum(high for _, high in ends) + max(0, int(bias[k]))
+
+
 def test_constants_are_kept_apart_from_the_callers_array_and_cannot_be_written(graph):
     mine = np.ones((9, 2, 3), dtype=np.int64)
     copy = graph.with_ops(graph.ops, {graph.convolutions[0].weight: mine})
