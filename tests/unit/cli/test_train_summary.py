@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ SMALL = Screen(width=80, height=24)
 LINES_AFTER = 4  # an empty line, "Next", the command, the prompt of the shell
 
 
+@cache
 def _result(net: str) -> TrainSummary:
     """As if every inner 3x3 layer had kept four taps."""
     image = (3, 32, 32)
