@@ -275,3 +275,30 @@ def test_on_a_gpu_steps_are_graphs_and_the_optimizer_is_one_kernel(
     assert [{"mode": "reduce-overhead", "dynamic": False}] == asked
     assert [0, 1, 2, 3, 4] == begun
     assert [True] * 5 == without, "no gradient of the last step is alive when a graph is replayed"
+
+
+def test_every_network_that_a_process_trains_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of a sweep trains many, of two batch sizes each; beyond some graphs of one function torch compiles no more."""
+    graphs: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(len(graphs))
+        return graph.forward
+
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # in place of 8: each network takes a while
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda net, mode, dynamic: compiled(net, backend=backend, dynamic=dynamic)
+    )
+    split = load("digits", None, "train")
+    spec = replace(preset(), pruning=PruningSpec(structures=(StructureSpec(kind=StructureKind.SHAPE),)))
+    for number in range(2):
+        net = floats.fresh_net(replace(spec, seed=number), split)
+        prune(net, spec.pruning, first="conv0")
+        phase = PruningPhase(net, spec.training, PER_EPOCH, spec.pruning, EngineSpec(compile=True))
+        phase.on_fit_start()
+        (scores,) = phase._scores
+        for images in (63, 62):
+            scores(torch.zeros(images, 1, 8, 8), torch.zeros(images, dtype=torch.int64))
+
+    assert 2 * 2 == len(graphs)
