@@ -285,7 +285,7 @@ def test_every_network_that_a_process_trains_is_compiled(monkeypatch: pytest.Mon
         graphs.append(len(graphs))
         return graph.forward
 
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # in place of 8: each network takes a while
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # not 8: a network takes a while
     compiled = torch.compile
     monkeypatch.setattr(
         torch, "compile", lambda net, mode, dynamic: compiled(net, backend=backend, dynamic=dynamic)
