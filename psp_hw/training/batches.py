@@ -21,6 +21,24 @@ from psp_hw.training.machine import shard
 Plan = list[tuple[NDArray[np.int64], Variations]]
 
 
+def check_shares(images: int, *, batch_size: int, processes: int, where: str) -> None:
+    """Refuse batches of which some process would get nothing: the mean over no image is no number.
+
+    Args:
+        images: in the training split.
+        batch_size: at most so many images in a batch, over all processes.
+        processes: that train together.
+        where: the batch size stands in the request.
+
+    Raises:
+        SpecError: says how small the smallest batch is.
+    """
+    smallest = images // -(-images // batch_size)  # batches differ by at most one image
+    if smallest < processes:
+        what = f"{processes} processes cannot share batches of {smallest} images"
+        raise SpecError(what, where=where, hint="use larger batches, or fewer --devices or --nodes")
+
+
 class Batches:
     """An iterable of (images [n, C, H, W], labels [n]) for one epoch at a time.
 

@@ -25,7 +25,7 @@ from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.arithmetic import whole_float32
-from psp_hw.training.batches import Batches
+from psp_hw.training.batches import Batches, check_shares
 from psp_hw.training.checkpoints import Shelf, check_checkpoint
 from psp_hw.training.durable import write_aside
 from psp_hw.training.job import FLOAT_PHASE, Job
@@ -100,13 +100,21 @@ def check_floats(
         The fresh network, in eval.
 
     Raises:
-        SpecError, ModelError: names the layer and says what is supported; or more GPUs were asked for than there are.
+        SpecError, ModelError: names the layer and says what is supported; or more GPUs were asked for than there are, or more
+            processes than images in a batch.
         RunError: the weights to start from cannot be, or the teacher.
     """
     net = fresh_net(spec, split, begun=begun).eval()
     teacher_of(spec, split)
     if machine is not None:
         machine.check_gpus(small=all(is_small(net, split, phase) for phase in (spec.training, spec.finetune)))
+        for name, phase in {"training": spec.training, "finetune": spec.finetune}.items():
+            check_shares(
+                len(split),
+                batch_size=phase.batch_size,
+                processes=machine.processes,
+                where=f"{name}.batch_size",
+            )
     select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
     return net
 

@@ -132,6 +132,19 @@ def test_with_auto_a_network_that_is_large_enough_for_a_gpu_needs_as_many_as_wer
         check_floats(large, split, Machine(devices=4))
 
 
+@pytest.mark.parametrize("phase", ["training", "finetune"])
+def test_batches_of_which_a_process_would_get_nothing_are_refused(phase: str) -> None:
+    """1,442 images in batches of at most 4: some have 3."""
+    split = load("digits", None, "train")
+    spec = replace(preset(), **{phase: replace(getattr(preset(), phase), batch_size=4)})
+    check_floats(spec, split, Machine(accelerator=Accelerator.CPU, devices=3))
+    with pytest.raises(SpecError) as caught:
+        check_floats(spec, split, Machine(accelerator=Accelerator.CPU, devices=2, nodes=2))
+
+    assert "4 processes cannot share batches of 3 images" == caught.value.what
+    assert f"{phase}.batch_size" == caught.value.where
+
+
 @pytest.mark.parametrize("given", [{}, {"SLURM_GPUS_ON_NODE": "4"}])
 def test_tasks_that_see_one_gpu_each_are_as_many_as_slurm_started(
     given: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
