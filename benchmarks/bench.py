@@ -41,6 +41,8 @@ FOLDED = (
     ("resnet56", 4, "xczu7ev"),
     ("densenet100", 9, "xcvu19p"),
     ("densenet100", 9, "xcvu13p"),
+    ("densenet100", 9, "xcu250"),
+    ("densenet100", 9, "xczu7ev"),
 )
 FOLD_GOAL_S, FRAME_GOALS_S = 1.0, {"resnet8": 1.0, "resnet56": 10.0}
 FOLD_ROUNDS = 3
