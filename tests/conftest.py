@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ hypothesis.settings.register_profile(
     "explore", deadline=None, max_examples=2000, suppress_health_check=SLOW_IS_FINE
 )
 hypothesis.settings.load_profile("fixed")
+
+gc.disable()  # while the tests and torch are loaded, nothing becomes garbage, and looking for it takes seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST_SEEDS = 20  # of a test with the parameter `seed`; `make check` leaves the later ones out
@@ -75,6 +78,13 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             train(Request(structures=("shape",), density=0.6, steps=60, out=aside), progress=False)
             aside.rename(run)
     return run
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for again, among what the tests make."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,6 +19,12 @@ CALIBRATION = json.dumps({"kind": "psp-hw calibration", "tools": [], "factors": 
 
 
 @pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time goes into the picture: tests of something else leave it out."""
+    monkeypatch.setattr("psp_hw.flow.explore.picture", lambda _: b"")
+
+
+@pytest.fixture
 def design(tmp_path: Path) -> Path:
     return small_design(tmp_path / "design")
 
@@ -35,6 +41,7 @@ def test_a_picture_a_table_and_json_are_written(design, capsys):
     assert "expect a factor" in document["expected_error"]
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_point_estimates_as_it_was_shown(design, capsys):
     assert 0 == run(["explore", str(design), "--json", "--dsp", "20"])
     point = json.loads(capsys.readouterr().out)["points"][1]
@@ -46,6 +53,7 @@ def test_a_point_estimates_as_it_was_shown(design, capsys):
     assert found["resources"]["DSP"] <= 20
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_claims_of_points_are_about_the_budget_that_was_given(design, capsys):
     assert 0 == run(["explore", str(design)])
     whole = capsys.readouterr().out
@@ -74,6 +82,7 @@ def test_a_point_goes_with_no_other_goal():
         GoalRequest(point=1, fold=("conv0=pe:2",))
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_the_command_that_is_printed_builds_the_point_that_was_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small_design(tmp_path / "a net")
@@ -100,6 +109,7 @@ def test_the_command_that_is_printed_builds_the_point_that_was_shown(tmp_path, m
     assert (document["budget"], document["calibration"]) == (remembered["budget"], remembered["calibration"])
 
 
+@pytest.mark.usefixtures("no_picture")
 @pytest.mark.parametrize("target", ["vivado", "hls4ml"])
 def test_a_point_is_one_design_of_its_target(tmp_path, capsys, target):
     source = design_of(norm_graph(), tmp_path / "net")
@@ -114,6 +124,7 @@ def test_a_point_is_one_design_of_its_target(tmp_path, capsys, target):
     assert document["points"][0]["resources"] == made["resources"]
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_fronts_of_targets_differ_where_only_one_folds_maps(tmp_path, capsys):
     source = design_of(norm_graph(), tmp_path / "net")
     fronts = []
@@ -124,6 +135,7 @@ def test_fronts_of_targets_differ_where_only_one_folds_maps(tmp_path, capsys):
     assert fronts[0] != fronts[1]
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_front_lies_beside_a_link_as_a_design_does(design, tmp_path):
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "net"
@@ -143,6 +155,7 @@ def test_a_folder_has_one_place_beside_it_however_it_is_named(design, monkeypatc
     assert design.parent.resolve() == resolve(Path(source)).beside.resolve()
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_the_front_of_a_design_is_that_of_its_target(tmp_path, capsys):
     source = design_of(norm_graph(), tmp_path / "net")
     out = tmp_path / "made"
