@@ -29,3 +29,8 @@ class Clock:
     def per_second(self, cycles: int) -> float:
         """How often something that takes so many cycles happens in a second [1/s]."""
         return 1.0 / self.seconds(cycles)
+
+
+def microseconds(time: float) -> str:
+    """A time [us] in words, with three digits at least: as ``231.1 us``, ``0.0433 us``."""
+    return f"{time:,.1f} us" if time >= 10 else f"{time:.3g} us"

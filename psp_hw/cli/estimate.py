@@ -86,6 +86,8 @@ def command(
 
 
 def _print(result: HardwareSummary) -> None:
+    from psp_hw.units import microseconds
+
     names = [use.name for use in result.resources]
     rows = [
         (
@@ -115,7 +117,7 @@ def _print(result: HardwareSummary) -> None:
     )
     console.show(
         f"{result.interval_cycles:,} cycles per frame (* sets it), latency {result.latency_cycles:,}: "
-        f"{result.fps:,.0f} frames/s and {result.latency_us:,.1f} us at {result.clock_ns:g} ns"
+        f"{result.fps:,.0f} frames/s and {microseconds(result.latency_us)} at {result.clock_ns:g} ns"
     )
     for shortage in result.shortages:
         console.show(f"does not fit: {shortage}")

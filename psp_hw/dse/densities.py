@@ -29,6 +29,12 @@ def different(graph: Graph) -> list[float]:
     return sorted(counts.values(), reverse=True) if kernels else []
 
 
+def kept_at(graph: Graph, density: float) -> float:
+    """The share of all kernel positions that layers keep together at a density: each keeps a whole number of them."""
+    kernels = [op for op in graph.convolutions if op.kernel != (1, 1)]
+    return sum(taps_at(op, density) for op in kernels) / sum(op.kernel[0] * op.kernel[1] for op in kernels)
+
+
 def taps_at(op: Conv2d, density: float) -> int:
     """Kernel positions that a convolution keeps at a density: at least one."""
     return max(1, round(density * op.kernel[0] * op.kernel[1]))

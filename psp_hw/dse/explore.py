@@ -17,7 +17,7 @@ from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice, affordable, cost_of
-from psp_hw.dse.densities import at_density, different
+from psp_hw.dse.densities import at_density, different, kept_at
 from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.refusals import nothing_fits
 from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
@@ -95,7 +95,8 @@ def explore_densities(graph: Graph, part: Part, clock: Clock, *, maps: bool = Tr
             found = [_priced(space, choice) for choice in _choices(space, DENSITY_POINTS)]
         except DoesNotFitError:
             continue
-        fronts.append(_front("dense" if density == 1.0 else f"{density:.0%} of the taps", found))
+        kept = kept_at(graph, density)
+        fronts.append(_front("dense" if kept == 1.0 else f"{kept:.0%} of the taps", found))
     return tuple(fronts)
 
 

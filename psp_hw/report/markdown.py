@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from psp_hw.report.model import HardwareSummary, LayerRow, Report, ResourceUse, TapPlane, TrainingSummary
+from psp_hw.units import microseconds
 
 STILL = (
     "Simulated, frames following each other: the most tokens that a FIFO ever held; cycles of a frame in which its writer and its "
@@ -54,7 +55,7 @@ def _summary(hardware: HardwareSummary) -> list[str]:
     lines = [
         f"The design {verdict} on {escape(hardware.part)} at {hardware.clock_ns:g} ns: "
         f"{hardware.interval_cycles:,} cycles per frame ({hardware.fps:,.0f} frames/s), "
-        f"latency {hardware.latency_cycles:,} cycles ({hardware.latency_us:,.1f} us).",
+        f"latency {hardware.latency_cycles:,} cycles ({microseconds(hardware.latency_us)}).",
         "",
     ]
     lines += [f"- {escape(shortage)}" for shortage in hardware.shortages]
