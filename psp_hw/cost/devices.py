@@ -153,6 +153,7 @@ TABLE: tuple[tuple[Family, str, tuple[Row, ...]], ...] = (
         Family.ARTIXUPLUS,
         "DS890",
         (
+            ("xcau7p", 37440, 108, 0, 216),
             ("xcau10p", 44000, 100, 0, 400),
             ("xcau15p", 77760, 144, 0, 576),
             ("xcau20p", 109000, 200, 0, 900),

@@ -52,6 +52,7 @@ def test_the_numbers_of_the_default_part_are_those_of_its_data_sheet():
         ("XC7A100TCSG324-1", "xc7a100t", "csg324", "1", "xc7a100tcsg324-1"),
         ("7z020clg484-1", "xc7z020", "clg484", "1", "xc7z020clg484-1"),
         ("xcku115", "xcku115", "", "", "xcku115"),
+        ("xcau7p-sbvc484-2-e", "xcau7p", "sbvc484", "2", "xcau7p-sbvc484-2-e"),
     ],
 )
 def test_part_strings_of_every_form_are_read(name, device, package, speed, written):
