@@ -146,11 +146,11 @@ def _ranges(constants: IntArray, fmt: FixedPoint) -> tuple[IntArray, IntArray]:
 
 def _widths(low: IntArray, high: IntArray) -> IntArray:
     """Bits of the narrowest numbers that hold each range; none where there is only zero."""
-    below = _bit_lengths(np.maximum(-low - 1, 0))
-    return np.maximum(below, _bit_lengths(np.maximum(high, 0))) + (low < 0)
+    below = bit_lengths(np.maximum(-low - 1, 0))
+    return np.maximum(below, bit_lengths(np.maximum(high, 0))) + (low < 0)
 
 
-def _bit_lengths(values: IntArray) -> IntArray:
+def bit_lengths(values: IntArray) -> IntArray:
     """Bits of numbers from zero on, exact below 2**53."""
     return np.frexp(values.astype(np.float64))[1].astype(np.int64)
 
@@ -158,7 +158,7 @@ def _bit_lengths(values: IntArray) -> IntArray:
 def _zeros_below(values: IntArray) -> IntArray:
     """Zeros below the lowest bit that is set."""
     lowest = values & -values
-    return np.where(values == 0, ALL_ZEROS, _bit_lengths(lowest) - 1)
+    return np.where(values == 0, ALL_ZEROS, bit_lengths(lowest) - 1)
 
 
 def _powers_of_two(values: IntArray) -> npt.NDArray[np.bool_]:

@@ -254,11 +254,16 @@ def _products(engine: ConvEngine) -> Item:
     return Item(product, engine.fold.multipliers // makes)
 
 
-def product_of(engine: ConvEngine) -> tuple[Multiply | MultiplyPair, int]:
-    """The multiplier of a convolution whose weights come from memory, and how many products it makes at once."""
-    if engine.multipliers is MultiplierKind.DSP_PAIR:
+def product_of(engine: ConvEngine, kind: MultiplierKind | None = None) -> tuple[Multiply | MultiplyPair, int]:
+    """The multiplier of a convolution whose weights come from memory, and how many products it makes at once.
+
+    Args:
+        kind: in place of the engine's own.
+    """
+    kind = kind or engine.multipliers
+    if kind is MultiplierKind.DSP_PAIR:
         return MultiplyPair(engine.operand_bits, signed_width(engine.weight_fmt), engine.pair_lane), 2
-    return product(engine.source.fmt, engine.weight_fmt, engine.multipliers), 1
+    return product(engine.source.fmt, engine.weight_fmt, kind), 1
 
 
 def _walk(scan: Scan) -> Parts:

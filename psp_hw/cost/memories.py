@@ -118,13 +118,18 @@ def roms(words: IntArray, bits: IntArray, kind: MemoryKind) -> IntArray:
         return np.stack([none, none, none, np.min(shapes, axis=0), none], axis=1)
     few = words <= SRL_WORDS
     shared = -(-np.minimum(bits, 1 << np.where(few, words - 1, 0)) // 2)
-    luts = np.where(few, shared, _muxes_luts(4 * -(-words // LUTRAM_WORDS), bits))
+    luts = np.where(few, shared, muxes(4 * -(-words // LUTRAM_WORDS), bits))
     registers = np.minimum(bits, (1 << np.minimum(words, FEW_WORDS)) - 2)
     return np.stack([none, luts, registers, none, none], axis=1)
 
 
-def _muxes_luts(ways: IntArray, bits: IntArray) -> IntArray:
-    """``mux_luts`` for each [n]."""
+def gates(bits: IntArray) -> IntArray:
+    """LUTs of gates after RTL synthesis, many at once [n]: ``half`` of each."""
+    return -(-bits // 2)
+
+
+def muxes(ways: IntArray, bits: IntArray) -> IntArray:
+    """LUTs of multiplexers, many at once: ``mux_luts`` for each [n]."""
     found = np.zeros_like(ways)
     while (ways >= 2).any():
         found += np.where(ways > 2, bits * -(-ways // MUX_WAYS), np.where(ways == 2, -(-bits // 2), 0))

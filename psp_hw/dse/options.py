@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -22,7 +22,7 @@ from psp_hw.cost.engines import (
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.beaten import matters_until, unbeaten
+from psp_hw.dse.beaten import ascending, matters_until, unbeaten
 from psp_hw.dse.dense import dense_datapaths, multipliers_of
 from psp_hw.dse.paths import Datapath, Datapaths
 from psp_hw.dse.prices import Site
@@ -154,34 +154,53 @@ class Catalog:
         self._arithmetic: dict[tuple[object, ...], Resources] = {}
         self._pipelines: dict[tuple[object, ...], tuple[int, Resources]] = {}
 
-    def options(self, engine: ConvEngine, fold: Fold | None = None) -> Options:
-        """All choices of an engine, or those of one fold; those that another beats in everything are left out.
+    def options(self, engines: Sequence[ConvEngine], folds: Mapping[str, Fold]) -> list[Options]:
+        """All choices of each engine, or those of one fold; those that another beats in everything are left out.
+
+        Args:
+            folds: those that are asked for, by engine.
 
         Raises:
-            SpecError: the fold that was asked for cannot be fed with weights.
+            SpecError: a fold that was asked for cannot be fed with weights.
         """
-        if fold is not None:
-            asked = self._datapaths(engine, [fold])
-            if not asked:
-                folded = self._folded(engine, fold)
-                width, what = folded.weight_word_bits, "weights"
-                if width <= MOST_BITS:
-                    width, what = folded.select_bits, "selections"
-                raise SpecError(
-                    f"{fold} reads {width} bits of {what} per cycle; a memory's word has at most {MOST_BITS}",
-                    where=f"fold.{engine.name}",
-                    hint="use a smaller fold, or the whole pixel at once",
-                )
-            return self._with_delays(engine, Datapaths.of(asked))
-        key = self._shape(engine)
-        if key not in self._known:
-            self._known[key] = dense_datapaths(engine, self.site, self._multipliers, self._most(engine))
+        self._price_dense([engine for engine in engines if engine.name not in folds])
+        blocks = []
+        for place, engine in enumerate(engines):
+            fold = folds.get(engine.name)
+            groups = self._every(engine) if fold is None else [self._asked(engine, fold)]
+            blocks += [self._block(engine, place, some) for some in groups if len(some)]
+        return _by_engine(engines, blocks, self._interval)
+
+    def _asked(self, engine: ConvEngine, fold: Fold) -> Datapaths:
+        asked = self._datapaths(engine, [fold])
+        if asked:
+            return Datapaths.of(asked)
+        folded = self._folded(engine, fold)
+        width, what = folded.weight_word_bits, "weights"
+        if width <= MOST_BITS:
+            width, what = folded.select_bits, "selections"
+        raise SpecError(
+            f"{fold} reads {width} bits of {what} per cycle; a memory's word has at most {MOST_BITS}",
+            where=f"fold.{engine.name}",
+            hint="use a smaller fold, or the whole pixel at once",
+        )
+
+    def _price_dense(self, engines: Sequence[ConvEngine]) -> None:
+        """Price the folds of the dense schedule of every shape that is not known yet."""
+        fresh = {self._shape(engine): engine for engine in reversed(engines)}
+        fresh = {shape: fresh[shape] for shape in reversed(fresh) if shape not in self._known}
+        some = list(fresh.values())
+        found = dense_datapaths(some, self.site, self._multipliers, [self._most(engine) for engine in some])
+        self._known |= dict(zip(fresh, found, strict=True))
+
+    def _every(self, engine: ConvEngine) -> list[Datapaths]:
+        """Folds of the dense schedule and the whole pixel at once, then those with a table."""
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
         tables = table_folds(self._graph.constants[engine.op.weight])
         sparse = _undominated(self._datapaths(engine, tables)) if tables else []
-        dense = self._known[key].and_then(Datapaths.of(constant))
-        return self._with_delays(engine, dense, Datapaths.of(sparse))
+        dense = self._known[self._shape(engine)]
+        return [dense.and_then(Datapaths.of(constant)) if constant else dense, Datapaths.of(sparse)]
 
     def _most(self, engine: ConvEngine) -> int:
         """Products at once that are worth a look."""
@@ -248,39 +267,90 @@ class Catalog:
         table = connection_table(fold, self._graph.constants[engine.op.weight])
         return replace(engine, fold=fold, table=table)
 
-    def _with_delays(self, engine: ConvEngine, *groups: Datapaths) -> Options:
-        """Every data path with every way to keep the delay chain, by ascending interval; tables are a group of their own."""
-        plans: list[_Kept] = []
-        costs: list[CostArray] = []
-        intervals: list[CostArray] = []
-        for some in groups:
-            if not len(some):
-                continue
-            # What a table holds of a pixel depends on the weights alone: one chain serves all tables of an engine.
-            chained = with_delays_by_size(self._folded(engine, some[0].fold))
-            words, depths = some.rows[:, 0], some.rows[:, 1]
-            takes = engine.scan.steps + engine.scan.outputs * (words - 1) + depths + RESTART_CYCLES
-            if self._interval is not None:
-                places = _at_one(takes, some.rows[:, 2:], self._interval)
-                some, takes = some.only(places), takes[places]
-            for kinds, amounts in self._chains(chained):
-                costs.append(some.rows[:, 2:] + amounts)
-                intervals.append(takes)
-                plans.append(_Kept(some, kinds))
-        every = np.concatenate(intervals)
-        order = np.argsort(every, kind="stable")
-        every, taken = every[order], np.concatenate(costs)[order]
-        until = matters_until(every, taken)
-        ever = until > every
-        return Options(engine.name, Plans(plans, order[ever]), every[ever], taken[ever], until[ever])
+    def _block(self, engine: ConvEngine, place: int, some: Datapaths) -> _Block:
+        """Data paths with every way to keep the delay chain."""
+        # What a table holds of a pixel depends on the weights alone: one chain serves all tables of an engine.
+        table = connection_table(some[0].fold, self._graph.constants[engine.op.weight])
+        chained = with_delays_by_size(replace(engine, table=table))
+        return _Block(place, some, tuple(self._chains(chained)))
 
-    def _chains(self, engine: ConvEngine) -> Iterator[tuple[tuple[MemoryKind, ...], CostArray]]:
+    def _chains(self, engine: ConvEngine) -> Iterator[tuple[tuple[MemoryKind, ...], tuple[int, ...]]]:
         """Every way to keep the delay chain, and what window, walk and chain then take [5]."""
         fabric = self._part.fabric
         window = price_parts(conv_window(engine), fabric)
         for kinds in delay_choices(engine):
             chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
-            yield kinds, np.array(chain.amounts, dtype=np.int64)
+            yield kinds, chain.amounts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """Data paths of an engine that may be had with each of some ways to keep the delay chain.
+
+    Args:
+        engine: which it is.
+        paths: the data paths.
+        chains: memories of the delays, and what window, walk and chain then take [5].
+    """
+
+    engine: int
+    paths: Datapaths
+    chains: tuple[tuple[tuple[MemoryKind, ...], tuple[int, ...]], ...]
+
+
+def _by_engine(
+    engines: Sequence[ConvEngine], blocks: Sequence[_Block], interval: int | None
+) -> list[Options]:
+    """The options of every engine, by ascending interval, without those that never matter.
+
+    Args:
+        blocks: of its data paths, engine after engine.
+        interval: the one interval that will be asked for; None where it may be any.
+    """
+    if not engines:
+        return []
+    walks = np.array([(one.scan.steps, one.scan.outputs) for one in engines], dtype=np.int64)
+    rows = np.concatenate([block.paths.rows for block in blocks])
+    steps, outputs = walks[np.repeat([b.engine for b in blocks], [len(b.paths) for b in blocks])].T
+    takes = steps + outputs * (rows[:, 0] - 1) + rows[:, 1] + RESTART_CYCLES
+    kept: list[list[_Kept]] = [[] for _ in engines]
+    places: list[npt.NDArray[np.intp]] = []
+    start = 0
+    for block in blocks:
+        end = start + len(block.paths)
+        paths, some = block.paths, np.arange(start, end)
+        if interval is not None:
+            own = _at_one(takes[start:end], rows[start:end, 2:], interval)
+            paths, some = paths.only(own), some[own]
+        kept[block.engine] += [_Kept(paths, kinds) for kinds, _ in block.chains]
+        places += [some] * len(block.chains)
+        start = end
+    sizes = [len(some) for some in places]
+    chains = np.array([amounts for block in blocks for _, amounts in block.chains], dtype=np.int64)
+    of = np.repeat([block.engine for block in blocks for _ in block.chains], sizes)
+    every = np.concatenate(places)
+    intervals = takes[every]
+    costs = rows[every, 2:] + np.repeat(chains, sizes, axis=0)
+    order = ascending(np.stack([of, intervals], axis=1))
+    intervals, costs = intervals[order], costs[order]
+    ends = np.cumsum(np.bincount(of, minlength=len(engines))).tolist()
+    return [
+        _mattering(engine.name, some, order[first:end] - first, intervals[first:end], costs[first:end])
+        for engine, some, first, end in zip(engines, kept, [0, *ends], ends, strict=False)
+    ]
+
+
+def _mattering(
+    name: str,
+    kept: Sequence[_Kept],
+    order: npt.NDArray[np.intp],
+    intervals: CostArray,
+    costs: CostArray,
+) -> Options:
+    """The options of an engine that ever matter."""
+    until = matters_until(intervals, costs)
+    ever = until > intervals
+    return Options(name, Plans(kept, order[ever]), intervals[ever], costs[ever], until[ever])
 
 
 def _at_one(intervals: CostArray, costs: CostArray, interval: int) -> npt.NDArray[np.intp]:

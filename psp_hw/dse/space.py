@@ -126,6 +126,8 @@ def search_space(
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
     catalog = Catalog(graph, part, clock, multipliers, interval=interval)
     known = _same_engines(flow, graph, like) if like is not None else {}
+    convolutions = [one for one in flow.engines if isinstance(one, ConvEngine) and one.name not in known]
+    known |= {one.name: one for one in catalog.options(convolutions, folds)}
     options = []
     fixed = price(ControlPort(), part.fabric)
     others: dict[str, CostArray] = {}
@@ -133,9 +135,6 @@ def search_space(
     for engine in flow.engines:
         if engine.name in known:
             options.append(known[engine.name])
-            continue
-        if isinstance(engine, ConvEngine):
-            options.append(catalog.options(engine, folds.get(engine.name)))
             continue
         if maps and isinstance(engine, AffineEngine | ThresholdEngine):
             options.append(map_options(engine, catalog.site, frozenset(multipliers), folds.get(engine.name)))

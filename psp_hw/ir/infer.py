@@ -118,12 +118,12 @@ def _accumulators(
         raise ValueError(f"{op.name}: align shifts to the left, by {min(shifts)} bits it cannot")
     entering = source.fmt.range.including(0)
     largest = (_magnitude(positive) + _magnitude(negative)) * entering.magnitude + _magnitude(bias)
-    kind = _kind_for(largest << max(shifts, default=0))
-    up, down, offset = (part.astype(kind, copy=False) for part in (positive, negative, bias))
+    largest <<= max(shifts, default=0)
+    up, down, offset = (_exact(part, largest) for part in (positive, negative, bias))
     low = up * entering.lo + down * entering.hi + np.minimum(offset, 0)
     high = up * entering.hi + down * entering.lo + np.maximum(offset, 0)
     if shifts:
-        left = np.array(shifts, dtype=kind)
+        left = _exact(np.array(shifts, dtype=np.int64), largest)
         low, high = low << left, high << left
     return low, high
 
@@ -132,18 +132,19 @@ def _hull(low: IntArray, high: IntArray) -> Interval:
     return Interval(int(low.min()), int(high.max()))
 
 
-def _kind_for(largest: int) -> np.dtype[np.int64] | np.dtype[np.object_]:
-    """Numbers of 64 bits, or of any size where those would not hold the largest."""
-    return np.dtype(np.int64) if largest < MOST_INT64 else np.dtype(object)
+def _exact(values: IntArray, largest: int) -> IntArray:
+    """Values with which results up to the largest are exact: of any size where 64 bits would not hold those."""
+    kind = np.dtype(np.int64 if largest < MOST_INT64 else object)
+    return np.asarray(values.astype(kind, copy=False))
 
 
 def affine_range(op: Affine, source: TensorType, constants: Mapping[str, IntArray]) -> Interval:
     """The exact range of ``in * scale + offset`` over all channels, each product included."""
     scales, offsets = constants[op.scale], constants[op.offset]
     largest = _magnitude(scales) * source.fmt.range.magnitude + _magnitude(offsets)
-    kind = _kind_for(largest)
-    ends = scales.astype(kind) * np.array([[source.fmt.range.lo], [source.fmt.range.hi]], dtype=kind)
-    moved = offsets.astype(kind)
+    entering = np.array([[source.fmt.range.lo], [source.fmt.range.hi]], dtype=object)
+    ends = _exact(scales, largest) * _exact(entering, largest)
+    moved = _exact(offsets, largest)
     lo, hi = ends.min(axis=0) + np.minimum(moved, 0), ends.max(axis=0) + np.maximum(moved, 0)
     return _hull(lo, hi)
 
