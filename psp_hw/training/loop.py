@@ -177,13 +177,18 @@ def _fit(trainer: Trainer, phase: Phase, batches: Batches, start: Path | None) -
             raise KeyboardInterrupt from error
         raise
     except (RuntimeError, KeyError) as error:
-        if start is not None and trainer.global_step == 0:
+        if start is not None and _is_of_loading(error):
             what = f"the checkpoint does not fit this network: {first_line(error)}"
             raise RunError(what, where=str(start), hint="start again into a new folder") from error
         raise
     finally:
         if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
+
+
+def _is_of_loading(error: RuntimeError | KeyError) -> bool:
+    """Whether an error says that a state does not fit, and not that a device or another process failed at the first step."""
+    return isinstance(error, KeyError) or "loading state_dict" in str(error)
 
 
 class HoldImages(Callback):

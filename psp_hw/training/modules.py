@@ -338,11 +338,13 @@ class QuantizedPhase(Phase):
         self.masks = masks
         self._masked: tuple[list[Tensor], list[Tensor]] = ([], [])
 
-    def configure_optimizers(self) -> Any:
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """Scales stay frozen, of which Brevitas makes new parameters: DDP, which comes next, waits for all that learn."""
         from psp_hw.quant.quantizers import freeze_scales
 
-        freeze_scales(self.net)  # the state of a checkpoint is loaded before
-        return super().configure_optimizers()
+        found = super().load_state_dict(*arguments, **options)
+        freeze_scales(self.net)
+        return found
 
     def on_fit_start(self) -> None:
         super().on_fit_start()

@@ -136,3 +136,47 @@ def _drawn(run: Path, rank: int) -> Tensor:
     torch = pytest.importorskip("torch")
     found: Tensor = torch.load(run / f"drawn{rank}.pt", weights_only=True)
     return found
+
+
+FINE_TUNED = """
+import sys
+from pathlib import Path
+
+from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.presets import preset, with_steps, with_structures
+from psp_hw.training import api
+from psp_hw.training.machine import Accelerator, Machine
+from psp_hw.training.manner import Manner
+from psp_hw.training.modules import QuantizedPhase
+
+class Cut(Exception):
+    pass
+
+original = QuantizedPhase.training_step
+
+def step(self, batch, batch_idx):
+    if sys.argv[2] == "cut" and self.global_step == 24:
+        raise Cut
+    return original(self, batch, batch_idx)
+
+QuantizedPhase.training_step = step
+spec = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 30)
+machine = Machine(accelerator=Accelerator.CPU, devices=2)
+try:
+    api.train(spec, Path(sys.argv[1]), machine=machine, manner=Manner(resume=True))
+except Exception as error:
+    assert "Cut" in str(error) or isinstance(error, Cut), error
+"""
+
+
+def test_fine_tuning_by_two_processes_goes_on(tmp_path: Path) -> None:
+    """Brevitas makes new parameters of scales when a state is loaded; DDP waited for gradients that scales never have."""
+    (tmp_path / "worker.py").write_text(FINE_TUNED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for run, ways in {"whole": ["whole"], "cut": ["cut", "whole"]}.items():
+        for way in ways:
+            assert not (tmp_path / run / "model.onnx").exists()
+            _run([*launcher, "worker.py", str(tmp_path / run), way], tmp_path)
+
+    for name in ("model.onnx", "quantized.pt", "metrics.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()

@@ -1,0 +1,56 @@
+"""Why a training does not go on: a checkpoint of another network is said to be one, and nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from psp_hw.data.registry import load
+from psp_hw.errors import RunError
+from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.presets import preset, with_steps, with_structures
+from psp_hw.training.floats import fresh_net, train_structures
+from psp_hw.training.machine import Machine
+from psp_hw.training.manner import Manner
+from psp_hw.training.modules import Phase
+
+pytestmark = pytest.mark.slow  # trains
+
+SPEC = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 2)
+RESUMED = Manner(resume=True)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    split = load("digits", None, "train")
+    train_structures(fresh_net(SPEC, split), SPEC, split, tmp_path, Machine())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), torch.distributed.DistBackendError("NCCL error")]
+)
+def test_a_device_that_fails_at_the_first_step_is_no_fault_of_the_checkpoint(
+    run: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    """The way back would be a new folder, and days of training lost."""
+
+    def failing(self: Phase) -> None:
+        raise error
+
+    split = load("digits", None, "train")
+    monkeypatch.setattr(Phase, "on_fit_start", failing)
+    with pytest.raises(RuntimeError) as caught:
+        train_structures(fresh_net(SPEC, split), SPEC, split, run, Machine(), RESUMED)
+
+    assert error is caught.value
+
+
+def test_a_checkpoint_of_another_network_is_said_to_be_one(run: Path) -> None:
+    split = load("digits", None, "train")
+    other = replace(SPEC, net=replace(SPEC.net, name="resnet8"))
+    with pytest.raises(RunError, match=r"train-last\.ckpt: the checkpoint does not fit this network: Error"):
+        train_structures(fresh_net(other, split), other, split, run, Machine(), RESUMED)
