@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from psp_hw.errors import RunError
+from psp_hw.errors import RunError, TrainingError
 from psp_hw.spec.enums import Precision
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec
@@ -176,6 +176,13 @@ def _fit(trainer: Trainer, phase: Phase, batches: Batches, start: Path | None) -
         if trainer.interrupted or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
+    except torch.OutOfMemoryError as error:
+        hint = (
+            "leave it more memory and go on with --resume, or train with smaller batches into another folder"
+        )
+        raise TrainingError(
+            f"the memory of the GPU is full: {first_line(error)}", where="training", hint=hint
+        ) from error
     except (RuntimeError, KeyError) as error:
         if start is not None and _is_of_loading(error):
             what = f"the checkpoint does not fit this network: {first_line(error)}"

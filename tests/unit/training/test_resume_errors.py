@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from psp_hw.data.registry import load
-from psp_hw.errors import RunError
+from psp_hw.errors import RunError, TrainingError
 from psp_hw.spec.enums import StructureKind
 from psp_hw.spec.presets import preset, with_steps, with_structures
 from psp_hw.training.floats import fresh_net, train_structures
@@ -30,23 +30,25 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), torch.distributed.DistBackendError("NCCL error")]
-)
-def test_a_device_that_fails_at_the_first_step_is_no_fault_of_the_checkpoint(
-    run: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+def test_a_gpu_that_is_full_is_said_to_be_and_a_network_that_fails_is_no_fault_of_the_checkpoint(
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way back would be a new folder, and days of training lost."""
+    """Where the checkpoint is blamed, the way back is a new folder, and days of training are lost."""
+    errors: list[RuntimeError] = [
+        torch.distributed.DistBackendError("NCCL error"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ]
 
     def failing(self: Phase) -> None:
-        raise error
+        raise errors[-1]
 
     split = load("digits", None, "train")
     monkeypatch.setattr(Phase, "on_fit_start", failing)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(TrainingError, match=r"the memory of the GPU is full: CUDA out of memory .*--resume"):
         train_structures(fresh_net(SPEC, split), SPEC, split, run, Machine(), RESUMED)
-
-    assert error is caught.value
+    errors.pop()
+    with pytest.raises(torch.distributed.DistBackendError, match=r"^NCCL error$"):
+        train_structures(fresh_net(SPEC, split), SPEC, split, run, Machine(), RESUMED)
 
 
 def test_a_checkpoint_of_another_network_is_said_to_be_one(run: Path) -> None:
