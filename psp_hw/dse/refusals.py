@@ -87,11 +87,11 @@ def too_late(
         least: no choice that fits takes less.
         proven: whether it is proven that none is in time.
     """
-    name, clock = space.part.name, f"{space.clock.period_ns:g} ns"
+    where, clock = _place(space), f"{space.clock.period_ns:g} ns"
     if not cycles:
         hint = _said(space, space.intervals[-1], "")
         return DoesNotFitError(
-            f"a latency of {goal.microseconds:g} us cannot be reached on {name} at {clock}",
+            f"a latency of {goal.microseconds:g} us cannot be reached on {where} at {clock}",
             where="latency-us",
             hint=hint,
         )
@@ -99,26 +99,30 @@ def too_late(
     bound = math.floor(space.clock.seconds(least) * 1e7 * (1.0 + ROUNDING)) / 10
     what = "cannot be reached" if proven else "was not found"
     return DoesNotFitError(
-        f"a latency of {goal.microseconds:g} us {what} on {name} at {clock}: the shortest that was found takes {found:g} us, with the "
+        f"a latency of {goal.microseconds:g} us {what} on {where} at {clock}: the shortest that was found takes {found:g} us, with the "
         f"folds that are tried none takes less than {bound:g} us",
         where="latency-us",
-        hint=f"allow {found:g} us, or use a larger part or a shorter clock period",
+        hint=f"allow {found:g} us, or use a larger {_what(space)} or a shorter clock period",
     )
 
 
 def too_large(space: Space, goal: Fps, wanted: int, nearest: tuple[Choice, Design] | None) -> DoesNotFitError:
     """The frame rate needs more than the part has: what binds, and what the part can reach."""
-    place = "budget" if limited(real(space.part)[0]) else "part"
     if nearest is None:
         can, slower = _least(space), ""
     else:
         reached = space.clock.per_second(nearest[1].interval)
-        can, slower = f"the {place} reaches {reached:.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
+        can, slower = f"the {_what(space)} reaches {reached:.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second do not fit {_place(space)}; {can}",
         where="fps",
         hint=_said(space, wanted, slower, at=f" at {goal.frames_per_second:g} frames per second"),
     )
+
+
+def _what(space: Space) -> str:
+    """What limits a design."""
+    return "budget" if limited(real(space.part)[0]) else "part"
 
 
 def _place(space: Space) -> str:

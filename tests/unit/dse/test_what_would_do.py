@@ -17,7 +17,7 @@ from psp_hw.cost.shortage import advice, is_larger, limited, part_words, whole
 from psp_hw.dse.search import search
 from psp_hw.errors import DoesNotFitError
 from psp_hw.ir.graph import Graph
-from psp_hw.spec.target import Fps, MinArea
+from psp_hw.spec.target import Fps, Latency, MinArea
 from psp_hw.units import Clock
 
 CLOCK = Clock(period_ns=10.0)
@@ -88,6 +88,14 @@ def test_under_a_budget_the_budget_is_named_that_would_do(graph):
     (amount,) = re.findall(r"--budget lut=(\d+)", said)
     assert 1500 < int(amount) < 53200
     assert fits(graph, luts("xc7z020", int(amount)), MinArea())
+
+
+def test_a_latency_out_of_reach_of_a_budget_is_said_of_the_budget(graph: Graph) -> None:
+    with pytest.raises(DoesNotFitError, match="on xc7z045 within a budget of lut=5000 at 10 ns") as caught:
+        search(graph, luts("xc7z045", 5000), CLOCK, Latency(microseconds=0.5))
+
+    assert "a larger budget" in (caught.value.hint or "")
+
 
 
 @pytest.mark.parametrize("calibration", [NOT_CALIBRATED, TENFOLD])
