@@ -97,7 +97,6 @@ def test_a_latency_out_of_reach_of_a_budget_is_said_of_the_budget(graph: Graph) 
     assert "a larger budget" in (caught.value.hint or "")
 
 
-
 @pytest.mark.parametrize("calibration", [NOT_CALIBRATED, TENFOLD])
 def test_a_rate_under_a_budget_names_the_budget_that_would_do(graph, calibration):
     rate = Fps(frames_per_second=100_000.0)
