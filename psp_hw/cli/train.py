@@ -237,7 +237,7 @@ def command(
         with console.stdout_for_json(as_json):
             result = flow.train(request, progress=not as_json, note=console.note)
     except flow.Interrupted as stop:
-        _say_how_to_go_on(flow.resume_command(request, stop.run))
+        _say_how_to_go_on(flow.resume_command(request, stop.run), request.nodes)
         raise
     if not result.leads:
         return  # the first of several processes speaks
@@ -249,8 +249,9 @@ def command(
     console.next_step("generate the hardware", f"psp-hw emit {as_source(result.run)}--target vivado")
 
 
-def _say_how_to_go_on(command: list[str]) -> None:
-    console.note(f"the run waits; go on with: {shlex.join(command)}", after_a_bar=True)
+def _say_how_to_go_on(command: list[str], nodes: int) -> None:
+    where = " on every machine, launched as before" if nodes > 1 else ""
+    console.note(f"the run waits; go on{where} with: {shlex.join(command)}", after_a_bar=True)
 
 
 def _floats(request: Request, *, as_json: bool) -> None:
@@ -262,7 +263,7 @@ def _floats(request: Request, *, as_json: bool) -> None:
         with console.stdout_for_json(as_json):
             result = flow.train_floats(request, progress=not as_json, note=console.note)
     except Interrupted as stop:
-        _say_how_to_go_on([*resume_command(request, stop.run), "--floats-only"])
+        _say_how_to_go_on([*resume_command(request, stop.run), "--floats-only"], request.nodes)
         raise
     if result is None:
         return  # the first of several processes speaks
