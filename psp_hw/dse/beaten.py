@@ -14,6 +14,9 @@ MOST_KEY_BITS = 63
 # Rows that are compared with each other at once.
 RANKED_AT_ONCE = 128
 
+# Rows before a row that it is compared with first.
+NEARBY = 4
+
 MOST_INT32 = np.iinfo(np.int32).max
 
 # Whether a row of a block comes before a column [rows, columns].
@@ -70,6 +73,23 @@ def unbeaten(rows: CostArray) -> Indices:
         count += len(some)
         found.append(order[start + places[some]])
     return np.concatenate(found)
+
+
+def beaten_nearby(owners: Indices, costs: CostArray) -> npt.NDArray[np.bool_]:
+    """Whether one of the last few rows of the same owner takes no more of anything: quick, of all owners at once [n].
+
+    Args:
+        owners: of the rows [n], ascending.
+        costs: resources [n, columns].
+    """
+    found = np.zeros(len(owners), dtype=np.bool_)
+    columns = _narrowed(costs)
+    for distance in range(1, min(NEARBY, len(owners) - 1) + 1):
+        beaten = owners[:-distance] == owners[distance:]
+        for column in columns:
+            beaten &= column[:-distance] <= column[distance:]
+        found[distance:] |= beaten
+    return found
 
 
 def matters_until(intervals: CostArray, costs: CostArray) -> CostArray:

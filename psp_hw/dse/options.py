@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -22,7 +23,7 @@ from psp_hw.cost.engines import (
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resource, Resources
-from psp_hw.dse.beaten import ascending, matters_until, unbeaten
+from psp_hw.dse.beaten import ascending, beaten_nearby, matters_until, unbeaten
 from psp_hw.dse.dense import dense_datapaths, multipliers_of
 from psp_hw.dse.paths import Datapath, Datapaths
 from psp_hw.dse.prices import Site
@@ -315,16 +316,9 @@ def _by_engine(
     takes = steps + outputs * (rows[:, 0] - 1) + rows[:, 1] + RESTART_CYCLES
     kept: list[list[_Kept]] = [[] for _ in engines]
     places: list[npt.NDArray[np.intp]] = []
-    start = 0
-    for block in blocks:
-        end = start + len(block.paths)
-        paths, some = block.paths, np.arange(start, end)
-        if interval is not None:
-            own = _at_one(takes[start:end], rows[start:end, 2:], interval)
-            paths, some = paths.only(own), some[own]
+    for block, (paths, some) in zip(blocks, _worth_a_look(blocks, takes, rows[:, 2:], interval), strict=True):
         kept[block.engine] += [_Kept(paths, kinds) for kinds, _ in block.chains]
         places += [some] * len(block.chains)
-        start = end
     sizes = [len(some) for some in places]
     chains = np.array([amounts for block in blocks for _, amounts in block.chains], dtype=np.int64)
     of = np.repeat([block.engine for block in blocks for _ in block.chains], sizes)
@@ -332,12 +326,29 @@ def _by_engine(
     intervals = takes[every]
     costs = rows[every, 2:] + np.repeat(chains, sizes, axis=0)
     order = ascending(np.stack([of, intervals], axis=1))
+    order = order[~beaten_nearby(of[order], costs[order])]
     intervals, costs = intervals[order], costs[order]
-    ends = np.cumsum(np.bincount(of, minlength=len(engines))).tolist()
+    starts = np.searchsorted(of, np.arange(len(engines))).tolist()
+    ends = np.searchsorted(of[order], np.arange(len(engines) + 1)).tolist()
     return [
-        _mattering(engine.name, some, order[first:end] - first, intervals[first:end], costs[first:end])
-        for engine, some, first, end in zip(engines, kept, [0, *ends], ends, strict=False)
+        _mattering(engine.name, some, order[first:end] - start, intervals[first:end], costs[first:end])
+        for engine, some, start, (first, end) in zip(engines, kept, starts, pairwise(ends), strict=True)
     ]
+
+
+def _worth_a_look(
+    blocks: Sequence[_Block], takes: CostArray, costs: CostArray, interval: int | None
+) -> Iterator[tuple[Datapaths, npt.NDArray[np.intp]]]:
+    """Of each block those data paths that may matter, and their rows among all."""
+    start = 0
+    for block in blocks:
+        end = start + len(block.paths)
+        if interval is None:
+            yield block.paths, np.arange(start, end)
+        else:
+            some = _at_one(takes[start:end], costs[start:end], interval)
+            yield block.paths.only(some), start + some
+        start = end
 
 
 def _mattering(

@@ -127,10 +127,12 @@ class Track:
         paced = int(self.times[0] - self.at[0]) + self.pace
         late = max(int(self.times[-1] - self.at[-1]) + self.length, paced)
         self.late, self.later = late, late - self.late
-        self.before = self.times
+        self.before, self.times = self.times, self.times + pace
         self.worked = False
-        self.read.append(self.read[-1] + pace)
-        self.written.append(self.written[-1] + pace)
+        reads, writes = self.reads, self.writes
+        # What stands side by side is seen in the times themselves.
+        self.read.append(self.times[reads] if isinstance(reads, slice) else self.read[-1] + pace)
+        self.written.append(self.times[writes] if isinstance(writes, slice) else self.written[-1] + pace)
         self.shift = pace
 
     def leave(self) -> None:
@@ -141,7 +143,6 @@ class Track:
             shift = int(self.times[-1] - self.before[-1])
             self.shifts.append(None if np.count_nonzero(self.times - shift != self.before) else shift)
         else:
-            self.times = self.before + self.shift
             self.shifts.append(self.shift)
         self.past.append(self.times)
 
@@ -299,13 +300,11 @@ class Sweeps:
         """Most tokens that each channel held so far, or each of some."""
         some = [link for link in self._links if names is None or link.name in names]
         for link in some:
-            if link.counted == self.frames:
-                continue
             written, read = self._tracks[link.source].written, self._tracks[link.target].read
-            # Frames that are done do not change.
-            before = sum(len(tokens) for tokens in written[: link.counted])
-            later = np.concatenate(written[link.counted :])
-            link.held = max(link.held, occupancy(later, np.concatenate(read), before))
+            for frame in range(link.counted, self.frames):  # frames that are done do not change
+                if _holds_more(written[frame], read[: frame + 1], link.held):
+                    before = frame * len(written[frame])
+                    link.held = occupancy(written[frame], np.concatenate(read), before)
             link.counted = self.frames
         return {link.name: link.held for link in some}
 
@@ -332,6 +331,24 @@ def occupancy(written: CycleArray, read: CycleArray, before: int = 0) -> int:
     """
     gone = np.searchsorted(read, written, side="left")  # slots free when each token is written
     return int((np.arange(before + 1, before + len(written) + 1) - gone).max(initial=0))
+
+
+def _holds_more(written: CycleArray, read: Sequence[CycleArray], held: int) -> bool:
+    """Whether a channel held more than some tokens when those of a frame were written: an earlier one by as many was still there.
+
+    Args:
+        written: when the tokens of the last frame were written [tokens].
+        read: when tokens were read, frame by frame [tokens].
+        held: as many as that.
+    """
+    tokens = len(written)
+    whole, part = divmod(held, tokens)
+    frame = len(read) - 1 - whole
+    if frame < 0:
+        return False
+    if np.count_nonzero(read[frame][: tokens - part] >= written[part:]):
+        return True
+    return bool(part and frame and np.count_nonzero(read[frame - 1][tokens - part :] >= written[:part]))
 
 
 def _frees(reader: Track, depth: int, shift: int) -> bool:
