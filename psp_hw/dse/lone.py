@@ -52,7 +52,6 @@ STEPS = 4
 
 # Times that less time is asked for because FIFOs made a frame late.
 ROUNDS = 3
-FEW_ROUNDS = 2  # in large graphs
 
 # Ratio of the other interval with which an engine's share is measured.
 OTHER = (0.5, 1.5)

@@ -15,7 +15,8 @@ from psp_hw.errors import SpecError, reason
 from psp_hw.spec.files import read_text_bounded
 from psp_hw.spec.names import first_line, shown, suggestion
 from psp_hw.spec.presets import preset
-from psp_hw.spec.train import SpecProblemsError, StructureSpec, TrainSpec
+from psp_hw.spec.problems import SpecProblemsError
+from psp_hw.spec.train import StructureSpec, TrainSpec
 
 MAX_SPEC_BYTES = 1 << 20  # a spec is a page of text; anything larger is another file
 

@@ -19,49 +19,11 @@ from psp_hw.spec.enums import (
     StructureKind,
     WeightScale,
 )
+from psp_hw.spec.problems import Problems
 
 MIN_BITS, MAX_BITS = 2, 8
 MAX_WEIGHTS = 1 << 28  # a gigabyte of float32
 MAX_AFFINE_BITS = 16
-
-
-class SpecProblemsError(SpecError):
-    """Several violations at once.
-
-    Args:
-        found: key (from the root of the spec) and sentence of each violation.
-    """
-
-    def __init__(self, found: tuple[tuple[str, str], ...]) -> None:
-        self.found = found
-        if len(found) == 1:
-            super().__init__(found[0][1], where=found[0][0])
-        else:
-            super().__init__("; ".join(f"{key}: {what}" for key, what in found))
-
-
-class Problems:
-    """Collects violations below one key of a spec and raises them together."""
-
-    __slots__ = ("_found", "_where")
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-        self._found: list[tuple[str, str]] = []
-
-    def check(self, ok: bool, key: str, what: str) -> None:
-        """Note a violation of `key` unless `ok`."""
-        if not ok:
-            self._found.append((key, what))
-
-    def finish(self) -> None:
-        """Raise one SpecProblemsError that names every violation, if there is any."""
-        if self._found:
-            raise SpecProblemsError(tuple((f"{self._where}.{key}", what) for key, what in self._found))
-
-
-def _in_range(problems: Problems, key: str, value: float, low: float, high: float) -> None:
-    problems.check(low <= value <= high, key, f"{key}={value} is outside {low} .. {high}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +81,7 @@ class DataSpec:
     def __post_init__(self) -> None:
         problems = Problems("data")
         problems.check(bool(self.name), "name", "the name of the data set is empty")
-        _in_range(problems, "pad", self.pad, 0, 16)
+        problems.in_range("pad", self.pad, 0, 16)
         problems.finish()
 
 
@@ -148,7 +110,7 @@ class StructureSpec:
         problems = Problems(f"pruning.structures.{self.kind.value}")
         ok = 0.0 < self.epsilon <= 10.0
         problems.check(ok, "epsilon", f"epsilon={self.epsilon} is not above 0 and at most 10")
-        _in_range(problems, "strength", self.strength, 0.0, 10.0)
+        problems.in_range("strength", self.strength, 0.0, 10.0)
         for key in ("density", "at_least", "at_most"):
             share = getattr(self, key)
             ok = share is None or 0.0 < share <= 1.0
@@ -225,7 +187,7 @@ class PruningSpec:
         repeated = _repeated(self.structures)
         problems.check(not repeated, "structures", f"given more than once: {', '.join(repeated)}")
         for key in ("warmup", "ramp", "settle"):
-            _in_range(problems, key, getattr(self, key), 0.0, 1.0)
+            problems.in_range(key, getattr(self, key), 0.0, 1.0)
         total = self.warmup + self.ramp + self.settle
         problems.check(
             total <= 1.0, "settle", f"warmup + ramp + settle = {total:g} is more than the training"
@@ -271,8 +233,8 @@ class QuantSpec:
     def __post_init__(self) -> None:
         problems = Problems("quant")
         for key in ("weight_bits", "act_bits", "edge_bits", "branch_bits", "input_bits", "pool_bits"):
-            _in_range(problems, key, getattr(self, key), MIN_BITS, MAX_BITS)
-        _in_range(problems, "affine_bits", self.affine_bits, MIN_BITS, MAX_AFFINE_BITS)
+            problems.in_range(key, getattr(self, key), MIN_BITS, MAX_BITS)
+        problems.in_range("affine_bits", self.affine_bits, MIN_BITS, MAX_AFFINE_BITS)
         problems.finish()
 
 
@@ -300,14 +262,14 @@ class ScheduleSpec:
 
     def __post_init__(self) -> None:
         problems = Problems("schedule")
-        _in_range(problems, "epochs", self.epochs, 1, 100_000)
-        _in_range(problems, "batch_size", self.batch_size, 1, 65_536)
+        problems.in_range("epochs", self.epochs, 1, 100_000)
+        problems.in_range("batch_size", self.batch_size, 1, 65_536)
         problems.check(0.0 < self.rate <= 10.0, "rate", f"rate={self.rate} is not above 0 and at most 10")
         ok = 0.0 <= self.momentum < 1.0
         problems.check(ok, "momentum", f"momentum={self.momentum} is not in 0 .. 1 (below 1)")
-        _in_range(problems, "weight_decay", self.weight_decay, 0.0, 1.0)
+        problems.in_range("weight_decay", self.weight_decay, 0.0, 1.0)
         if self.max_steps is not None:
-            _in_range(problems, "max_steps", self.max_steps, 1, 10**9)
+            problems.in_range("max_steps", self.max_steps, 1, 10**9)
         problems.finish()
 
 
@@ -377,7 +339,7 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         problems = Problems("spec")
-        _in_range(problems, "seed", self.seed, 0, 2**32 - 1)
+        problems.in_range("seed", self.seed, 0, 2**32 - 1)
         problems.finish()
 
 
