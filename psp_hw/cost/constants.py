@@ -20,6 +20,9 @@ from psp_hw.cost.bill import Add, ConstantMultiply, Item
 # Matrices that are kept: those of a network whose layers fit whole.
 KEPT_MATRICES = 256
 
+# Numbers up to this are counted one by one.
+FEW_NUMBERS = 4096
+
 # Zeros below a number that is zero: more than any width.
 ALL_ZEROS = 64
 
@@ -78,14 +81,23 @@ def _products(matrix: IntArray, fmt: FixedPoint) -> tuple[tuple[Item, ...], int]
 
 def _priced(magnitudes: IntArray, fmt: FixedPoint) -> tuple[Item, ...]:
     """Products of an input with each."""
-    values, counts = np.unique(magnitudes, return_counts=True)
+    values, counts = _counted(magnitudes)
     found = zip(values.tolist(), signed_digits(values).tolist(), counts.tolist(), strict=True)
     return tuple(Item(ConstantMultiply(fmt.width, value.bit_length(), n), count) for value, n, count in found)
 
 
+def _counted(numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """The different numbers, ascending, and how often each is there; where they are small in one go."""
+    if numbers.max(initial=0) > FEW_NUMBERS:
+        return np.unique(numbers, return_counts=True)
+    counts = np.bincount(numbers)
+    values = np.flatnonzero(counts)
+    return values, counts[values]
+
+
 def _adders(widths: IntArray) -> tuple[Item, ...]:
     """Adders of these widths."""
-    values, counts = np.unique(widths, return_counts=True)
+    values, counts = _counted(widths)
     return tuple(Item(Add(bits), n) for bits, n in zip(values.tolist(), counts.tolist(), strict=True))
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
 from psp_hw.cost.bill import Register
 from psp_hw.cost.engines import engine_bill, engine_pipeline
 from psp_hw.cost.maps import map_lanes
-from psp_hw.cost.memories import roms
-from psp_hw.cost.operators import counter
+from psp_hw.cost.memories import muxes, roms
 from psp_hw.cost.pricing import price_bill, uses_dsp
+from psp_hw.cost.resources import Resource
 from psp_hw.dse.beaten import unbeaten
 from psp_hw.dse.dense import MEMORIES
 from psp_hw.dse.options import Options
@@ -24,32 +26,75 @@ from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divi
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.sim.process import RESTART_CYCLES
 
+NO_FOLDS: Mapping[str, Fold] = {}
+
+_LUT = list(Resource).index(Resource.LUT)
+
 
 def map_options(
-    engine: MapEngine, site: Site, kinds: frozenset[MultiplierKind], fold: Fold | None = None
-) -> Options:
-    """All choices of a map, or those of one fold.
+    engines: Sequence[MapEngine],
+    site: Site,
+    kinds: frozenset[MultiplierKind],
+    folds: Mapping[str, Fold] = NO_FOLDS,
+) -> list[Options]:
+    """All choices of each map, or those of one fold.
+
+    Args:
+        kinds: multipliers that the back end can bind.
+        folds: those that are asked for, by engine.
 
     Raises:
-        SpecError: the fold that was asked for cannot be fed with constants.
+        SpecError: a fold that was asked for cannot be fed with constants.
+    """
+    folded = [_folded(engine, folds.get(engine.name)) for engine in engines]
+    beside = _beside(engines, site, folded)
+    return [
+        _options(
+            engine,
+            site,
+            [kind for kind in _kinds(engine) if kind in kinds],
+            pes,
+            more,
+            folds.get(engine.name),
+        )
+        for engine, pes, more in zip(engines, folded, beside, strict=True)
+    ]
+
+
+def _folded(engine: MapEngine, fold: Fold | None) -> list[int]:
+    """Channels at once that are looked at, all of them apart."""
+    channels, most = engine.result.channels, MOST_BITS // max(_widths(engine))
+    pes = divisors(channels) if fold is None else [fold.pe]
+    return [pe for pe in pes if pe < channels and pe <= most]
+
+
+def _options(
+    engine: MapEngine,
+    site: Site,
+    kinds: Sequence[MultiplierKind],
+    folded: list[int],
+    beside: list[CostArray],
+    fold: Fold | None,
+) -> Options:
+    """The choices of a map.
+
+    Args:
+        folded: channels at once, all of them apart [n].
+        beside: what these take beside what grows with them, for each of ``MEMORIES`` [n, 6].
     """
     channels = engine.result.channels
-    pes = divisors(channels) if fold is None else [fold.pe]
-    folded = [pe for pe in pes if pe < channels and pe * max(_widths(engine)) <= MOST_BITS]
     ways: list[_Way] = []
     rows: list[CostArray] = []  # cycles, resources [n, 6]
-    if folded:
-        beside = _beside(engine, site, folded)
-        for kind in _kinds(engine):
-            if kind in kinds:
-                lanes = _lanes(engine, site, kind, folded)
-                ways += [(pe, kind, memory) for memory in MEMORIES for pe in folded]
-                rows += [lanes + more for more in beside]
-    if channels in pes:
+    for kind in kinds if folded else ():
+        lanes = _lanes(engine, site, kind, folded)
+        ways += [(pe, kind, memory) for memory in MEMORIES for pe in folded]
+        rows += [lanes + more for more in beside]
+    if fold is None or fold.pe == channels:
         ways.append((channels, MultiplierKind.TOOL, MemoryKind.REGISTERS))
         rows.append(_whole(engine, site)[None, :])
     if not rows:
-        width = max(_at(engine, pes[0], MultiplierKind.TOOL).word_bits.values())
+        assert fold is not None
+        width = max(_at(engine, fold.pe, MultiplierKind.TOOL).word_bits.values())
         raise SpecError(
             f"{fold} reads {width} bits of constants per cycle; a memory's word has at most {MOST_BITS}",
             where=f"fold.{engine.name}",
@@ -107,22 +152,46 @@ def _lanes(engine: MapEngine, site: Site, kind: MultiplierKind, pes: list[int]) 
     return np.concatenate([cycles[:, None], cost], axis=1)
 
 
-def _beside(engine: MapEngine, site: Site, pes: list[int]) -> list[CostArray]:
-    """What goes from block to block (``map_blocks``), the count of pixels and the constants, for each of ``MEMORIES`` [n, 6]."""
-    pe = np.array(pes, dtype=np.int64)
-    last = pe * engine.result.fmt.width
-    held = engine.source.pixel_bits + engine.result.pixel_bits - last
-    bit = np.array(site.one(Register(1)), dtype=np.int64)
-    whole = held[:, None] * bit + site.price(counter(engine.result.pixels))
-    blocks = engine.result.channels // pe
-    counts = blocks.tolist()
-    muxes = [site.mux(count, one * engine.source.fmt.width) for count, one in zip(counts, pes, strict=True)]
-    counters = [site.counter(count) for count in counts]
-    cost = np.array(muxes, dtype=np.int64) + np.array(counters, dtype=np.int64) + whole
-    constants = [
-        np.sum([roms(blocks, pe * width, memory) for width in _widths(engine)], axis=0) for memory in MEMORIES
+def _beside(engines: Sequence[MapEngine], site: Site, pes: Sequence[Sequence[int]]) -> list[list[CostArray]]:
+    """What goes from block to block (``map_blocks``), the count of pixels and the constants, of all maps at once.
+
+    Args:
+        pes: channels at once, by engine; not all.
+
+    Returns:
+        by engine, for each of ``MEMORIES``: nothing for the cycles, then resources [n, 6].
+    """
+    counts = [len(some) for some in pes]
+    ends = np.cumsum(counts).tolist()
+    if not sum(counts):
+        return [[] for _ in engines]
+    widths = [_widths(engine) for engine in engines]
+    tables = max(map(len, widths))
+    numbers = [
+        (
+            one.result.channels,
+            one.source.fmt.width,
+            one.result.fmt.width,
+            one.source.pixel_bits + one.result.pixel_bits,
+            one.result.pixels,
+            *own,
+            *(0,) * (tables - len(own)),
+        )
+        for one, own in zip(engines, widths, strict=True)
     ]
-    return [np.concatenate([np.zeros_like(blocks)[:, None], cost + taken], axis=1) for taken in constants]
+    every = np.array(numbers, dtype=np.int64)[np.repeat(np.arange(len(engines)), counts)]
+    channels, entering, leaving, pixel_bits, pixels, *constants = every.T
+    pe = np.array([one for some in pes for one in some], dtype=np.int64)
+    blocks = channels // pe
+    counters = site.counters(int(max(channels.max(), pixels.max())))
+    cost = (pixel_bits - pe * leaving)[:, None] * np.array(site.one(Register(1)), dtype=np.int64)
+    cost += counters(np.maximum(pixels, 2)) + counters(blocks)
+    cost[:, _LUT] += muxes(blocks, pe * entering)
+    found = []
+    for memory in MEMORIES:
+        taken = sum((roms(blocks, pe * width, memory) for width in constants), start=cost)
+        found.append(np.concatenate([np.zeros_like(blocks)[:, None], taken], axis=1))
+    return [[one[start:end] for one in found] for start, end in pairwise([0, *ends])]
 
 
 def _whole(engine: MapEngine, site: Site) -> CostArray:

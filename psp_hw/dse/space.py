@@ -126,24 +126,24 @@ def search_space(
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
     catalog = Catalog(graph, part, clock, multipliers, interval=interval)
     known = _same_engines(flow, graph, like) if like is not None else {}
-    convolutions = [one for one in flow.engines if isinstance(one, ConvEngine) and one.name not in known]
-    known |= {one.name: one for one in catalog.options(convolutions, folds)}
-    options = []
+    fresh = [engine for engine in flow.engines if engine.name not in known]
+    convolutions = [engine for engine in fresh if isinstance(engine, ConvEngine)]
+    norms = [engine for engine in fresh if maps and isinstance(engine, AffineEngine | ThresholdEngine)]
+    found = catalog.options(convolutions, folds)
+    found += map_options(norms, catalog.site, frozenset(multipliers), folds)
+    known |= {one.name: one for one in found}
+    options = [known[engine.name] for engine in flow.engines if engine.name in known]
     fixed = price(ControlPort(), part.fabric)
     others: dict[str, CostArray] = {}
     floor = 1
     for engine in flow.engines:
         if engine.name in known:
-            options.append(known[engine.name])
             continue
-        if maps and isinstance(engine, AffineEngine | ThresholdEngine):
-            options.append(map_options(engine, catalog.site, frozenset(multipliers), folds.get(engine.name)))
-            continue
-        found = engine_bill(engine, graph, part.fabric, clock)
-        takes = price_bill(found.items, part.fabric)
+        bill = engine_bill(engine, graph, part.fabric, clock)
+        takes = price_bill(bill.items, part.fabric)
         others[engine.name] = array(takes)
         fixed = fixed + takes
-        floor = max(floor, engine.schedule().iterations + found.pipeline.depth + RESTART_CYCLES)
+        floor = max(floor, engine.schedule().iterations + bill.pipeline.depth + RESTART_CYCLES)
     floor = max([floor, *(int(one.intervals[0]) for one in options)])
     capacity = array(part.resources)
     fifos, joined = FifoCosts(flow, part.fabric), regions(flow)
