@@ -9,7 +9,8 @@ from enum import Enum
 from psp_hw.arith.requantize import IntArray
 from psp_hw.backends.plan_file import print_plan
 from psp_hw.errors import SpecError
-from psp_hw.folding.plan import FoldPlan
+from psp_hw.folding.memory import UltraRam
+from psp_hw.folding.plan import FoldPlan, MemoryKind
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.text import print_graph
 from psp_hw.ir.types import TensorType
@@ -35,6 +36,20 @@ class Target(Enum):
             Target.HLS4ML: "hls4ml 1.3",
         }[self]
 
+    @property
+    def folds_maps(self) -> bool:
+        """Whether affine maps and thresholds can be folded; the layer of hls4ml takes a pixel at once."""
+        return self is not Target.HLS4ML
+
+    @property
+    def ultra_ram(self) -> UltraRam:
+        """What can be bound to UltraRAM: delays everywhere (``psp/delay.h``), FIFOs where the tool knows how.
+
+        Vitis HLS has ``impl=uram`` for ``type=fifo`` (UG1399, "BIND_STORAGE", "config_storage"). The FIFO cores of Vivado HLS are
+        FIFO_BRAM, FIFO_LUTRAM and FIFO_SRL; its XPM_MEMORY is a RAM (UG902, "RESOURCE"). hls4ml binds no FIFO at all.
+        """
+        return UltraRam(fifos=self is Target.VITIS, delays=True)
+
     @classmethod
     def parse(cls, word: str) -> Target:
         """The target of a word.
@@ -47,6 +62,23 @@ class Target(Enum):
                 return target
         hint = suggestion(word, [target.value for target in cls])
         raise SpecError(f"no target is called {word!r}", where="target", hint=hint)
+
+
+def check_bindable(plan: FoldPlan, target: Target) -> None:
+    """No FIFO is asked to be where the tool of a target cannot put it.
+
+    Raises:
+        SpecError: names those that are.
+    """
+    names = [name for name, kind in plan.fifo_memories.items() if kind is MemoryKind.URAM]
+    if not names or target.ultra_ram.fifos:
+        return
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    raise SpecError(
+        f"{target.tool} cannot keep a FIFO in UltraRAM; the plan asks it to for {some}",
+        where="fold plan",
+        hint="use --target vitis, or ask for a goal (such as --max), so that memories are chosen anew",
+    )
 
 
 def source_hash(graph: Graph, plan: FoldPlan) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.prices import Prices, half
 from psp_hw.cost.resources import Resources
-from psp_hw.folding.memory import memory_for_fifo
+from psp_hw.folding.memory import memory_for_fifo, ultra_blocks
 from psp_hw.folding.plan import MemoryKind
 
 # Words of a shift register in one SLICEM LUT, of two that share their address, and of a ROM or RAM (UG474, UG574).
@@ -26,17 +26,11 @@ MUX_WAYS, SLICE_MUX_WAYS = 4, 16
 
 # RAMB18 as (words, bits): simple dual port and ROM may use all 36 (UG473 Table 1-6, UG573 Table 1-6).
 RAMB18_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-URAM_WORDS, URAM_BITS = 4096, 72
 
 
 def blocks18(words: int, bits: int) -> int:
     """RAMB18 of ``words`` x ``bits`` in the shape that takes the fewest."""
     return min(math.ceil(words / depth) * math.ceil(bits / width) for depth, width in RAMB18_SHAPES)
-
-
-def ultra_blocks(words: int, bits: int) -> int:
-    """UltraRAM blocks of ``words`` x ``bits``; their shape is fixed."""
-    return math.ceil(words / URAM_WORDS) * math.ceil(bits / URAM_BITS)
 
 
 def shift_luts(words: int, bits: int) -> int:
@@ -160,7 +154,11 @@ def rom(words: int, bits: int, kind: MemoryKind, prices: Prices, *, rtl: bool = 
 
 
 def fifo(depth: int, bits: int, prices: Prices, *, rtl: bool, kind: MemoryKind | None = None) -> Resources:
-    """A FIFO in shift registers or block RAM; ``memory_for_fifo`` decides where nobody has."""
+    """A FIFO in shift registers, block RAM or UltraRAM; ``memory_for_fifo`` decides where nobody has.
+
+    No published report has one in UltraRAM: its addresses, its flags and the register that shows the next word are taken to be those of
+    a FIFO in block RAM, of which the tools make it by the same template; its blocks follow from their only shape (UG573).
+    """
     kind = kind or memory_for_fifo(depth, bits)
     address = max(1, (depth - 1).bit_length())
     if kind is MemoryKind.REGISTERS:
@@ -168,8 +166,11 @@ def fifo(depth: int, bits: int, prices: Prices, *, rtl: bool, kind: MemoryKind |
             return Resources(lut=shift_luts(depth, bits) + 3 * address + 6, ff=address + 4)
         return Resources(lut=prices.line("fifo_lut", bits * math.ceil(depth / SRL_WORDS)), ff=address + 4)
     ff = round(prices.values["block_fifo_ff"] + prices.values["block_fifo_ff_per_bit"] * bits)
+    lut = half(bits) + 6 * address if rtl else prices.line("fifo_lut", bits) + 4 * address
+    if kind is MemoryKind.URAM:
+        return Resources(uram=ultra_blocks(depth, bits), lut=lut, ff=ff)
     if rtl:
-        return Resources(bram18=blocks18(depth, bits), lut=half(bits) + 6 * address, ff=ff)
+        return Resources(bram18=blocks18(depth, bits), lut=lut, ff=ff)
     # C synthesis counts the RAM of a FIFO at 18 bits per RAMB18, whatever its depth below 1024.
     blocks = min(math.ceil(depth / words) * math.ceil(bits / width) for words, width in RAMB18_SHAPES[1:])
-    return Resources(bram18=blocks, lut=prices.line("fifo_lut", bits) + 4 * address, ff=ff)
+    return Resources(bram18=blocks, lut=lut, ff=ff)

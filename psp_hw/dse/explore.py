@@ -24,6 +24,7 @@ from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
 from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space, with_least_fifos
 from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import DoesNotFitError, SpecError
+from psp_hw.folding.memory import ANY_ULTRA_RAM, UltraRam
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.spec.target import COMFORTABLE_SHARE
@@ -72,13 +73,15 @@ class Front:
     tried: str = ""
 
 
-def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Front:
+def explore(
+    graph: Graph, part: Part, clock: Clock, *, maps: bool = True, ultra_ram: UltraRam = ANY_ULTRA_RAM
+) -> Front:
     """The front of a network as it is; each point with the plan that builds it.
 
     Raises:
         DoesNotFitError: not even the least design fits.
     """
-    space = search_space(graph, part, clock, NO_FOLDS, maps=maps)
+    space = search_space(graph, part, clock, NO_FOLDS, maps=maps, ultra_ram=ultra_ram)
     found = [
         _point(space, choice, design.total, design.interval, design.plan)
         for choice, design in _designs(space, POINTS)
@@ -86,11 +89,14 @@ def explore(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> Fro
     return replace(_front("as it is", found), tried=folds_tried(graph))
 
 
-def explore_densities(graph: Graph, part: Part, clock: Clock, *, maps: bool = True) -> tuple[Front, ...]:
+def explore_densities(
+    graph: Graph, part: Part, clock: Clock, *, maps: bool = True, ultra_ram: UltraRam = ANY_ULTRA_RAM
+) -> tuple[Front, ...]:
     """The fronts of a network with other shares of its kernel positions; those where nothing fits, or nothing changes, are left out."""
     fronts = []
     for density in different(graph):
-        space = search_space(at_density(graph, density), part, clock, NO_FOLDS, maps=maps)
+        thinner = at_density(graph, density)
+        space = search_space(thinner, part, clock, NO_FOLDS, maps=maps, ultra_ram=ultra_ram)
         try:
             found = [_priced(space, choice) for choice in _choices(space, DENSITY_POINTS)]
         except DoesNotFitError:
@@ -100,14 +106,22 @@ def explore_densities(graph: Graph, part: Part, clock: Clock, *, maps: bool = Tr
     return tuple(fronts)
 
 
-def point_plan(graph: Graph, part: Part, clock: Clock, number: int, *, maps: bool = True) -> FoldPlan:
+def point_plan(
+    graph: Graph,
+    part: Part,
+    clock: Clock,
+    number: int,
+    *,
+    maps: bool = True,
+    ultra_ram: UltraRam = ANY_ULTRA_RAM,
+) -> FoldPlan:
     """The plan of a point of ``explore``, counted from 1.
 
     Raises:
         SpecError: there is no such point.
         DoesNotFitError: not even the least design fits.
     """
-    points = explore(graph, part, clock, maps=maps).points
+    points = explore(graph, part, clock, maps=maps, ultra_ram=ultra_ram).points
     if not 1 <= number <= len(points):
         raise SpecError(f"there is no point {number}", where="--point", hint=f"there are 1 to {len(points)}")
     plan = points[number - 1].plan

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -15,8 +17,11 @@ from psp_hw.dse.options import CostArray
 from psp_hw.dse.relax import Choosing, FloatArray, relax, search
 from psp_hw.dse.repair import Walk
 from psp_hw.folding.dataflow import Dataflow
-from psp_hw.folding.memory import memory_for_fifo
+from psp_hw.folding.memory import fifo_may_be_ultra, memory_for_fifo
 from psp_hw.folding.plan import DEFAULT_FIFO_DEPTH, MemoryKind
+
+# FIFOs that are taken together where there are three memories for each: 45 ways. What more there are that are equal is another group.
+MOST_EQUAL = 8
 
 NO_MEMORIES: Mapping[str, MemoryKind] = {}
 
@@ -27,10 +32,11 @@ class FifoCosts:
     Args:
         flow: the depths and memories of its channels are not looked at.
         fabric: decides the prices.
+        ultra: whether the part has UltraRAM and the back end can keep FIFOs in it.
     """
 
-    def __init__(self, flow: Dataflow, fabric: Fabric) -> None:
-        self._fabric = fabric
+    def __init__(self, flow: Dataflow, fabric: Fabric, *, ultra: bool = False) -> None:
+        self._fabric, self._ultra = fabric, ultra
         self._bits = {channel.name: channel.type.pixel_bits for channel in flow.channels}
         self._known: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
         self._beyond: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
@@ -56,18 +62,18 @@ class FifoCosts:
         return extra
 
     def ways(self, depths: Mapping[str, int]) -> tuple[CostArray, ...]:
-        """What they may take beyond the least depth [ways, 5]: of equal FIFOs every number of them in block RAM.
+        """What they may take beyond the least depth [ways, 5]: of equal FIFOs every number of them in each memory that may pay.
 
         A number of ways to take for each group of equal FIFOs; those that have one way only are together the first.
         """
-        return tuple(ways for _, ways in self._groups(depths))
+        return tuple(group.ways for group in self._groups(depths))
 
     def memories(
         self, depths: Mapping[str, int], beside: CostArray, budget: CostArray, prices: FloatArray
     ) -> Mapping[str, MemoryKind] | None:
         """Memories with which they fit, those alone that differ from what their sizes say; None where none do.
 
-        Sizes decide where that fits. Else FIFOs trade LUTs for block RAM and back, at least cost.
+        Sizes decide where that fits. Else FIFOs trade LUTs, block RAM and UltraRAM for each other, at least cost.
 
         Args:
             depths: of all channels [tokens].
@@ -78,18 +84,13 @@ class FifoCosts:
         if (beside + self.beyond(depths) <= budget).all():
             return NO_MEMORIES
         groups = self._groups(depths)
-        picks = _chosen([ways for _, ways in groups], beside, budget, prices)
+        picks = _chosen([group.ways for group in groups], beside, budget, prices)
         if picks is None:
             return None
-        kinds: dict[str, MemoryKind] = {}
-        for (names, _), blocks in zip(groups, picks, strict=True):
-            kinds |= {
-                name: MemoryKind.BRAM if place < blocks else MemoryKind.REGISTERS
-                for place, name in enumerate(names)
-            }
         return {
             name: kind
-            for name, kind in kinds.items()
+            for group, pick in zip(groups, picks, strict=True)
+            for name, kind in group.kinds_of(pick)
             if kind is not memory_for_fifo(depths[name], self._bits[name])
         }
 
@@ -104,8 +105,8 @@ class FifoCosts:
         taken = [ways[pick] for ways, pick in zip(lists, picks, strict=True)]
         return np.asarray(np.sum(taken, axis=0), dtype=np.int64)
 
-    def _groups(self, depths: Mapping[str, int]) -> list[tuple[list[str], CostArray]]:
-        """FIFOs in groups, and what each may take beyond the least depth with none, one, .. all of them in block RAM [ways, 5]."""
+    def _groups(self, depths: Mapping[str, int]) -> list[_Group]:
+        """FIFOs in groups, first all that have one way only."""
         equal: dict[tuple[int, int], list[str]] = {}
         for name, depth in depths.items():
             equal.setdefault((self._bits[name], depth), []).append(name)
@@ -113,14 +114,26 @@ class FifoCosts:
         fixed = np.zeros(len(Resource), dtype=np.int64)
         groups = []
         for (bits, depth), names in equal.items():
-            shift, block = (self._more(bits, depth, kind) for kind in (MemoryKind.REGISTERS, MemoryKind.BRAM))
-            if (shift <= block).all():
+            kinds = self._kinds(bits, depth)
+            each = [self._more(bits, depth, kind) for kind in kinds]
+            if len(kinds) == 1:
                 single += names
-                fixed += len(names) * shift
-            else:
-                blocks = np.arange(len(names) + 1)[:, None]
-                groups.append((names, (len(names) - blocks) * shift + blocks * block))
-        return [(single, fixed[None, :]), *groups]
+                fixed += len(names) * each[0]
+                continue
+            together = len(names) if len(kinds) == 2 else MOST_EQUAL
+            for start in range(0, len(names), together):
+                groups.append(_group(names[start : start + together], kinds, each))
+        return [_Group(single, (MemoryKind.REGISTERS,), np.array([[len(single)]]), fixed[None, :]), *groups]
+
+    def _kinds(self, bits: int, depth: int) -> tuple[MemoryKind, ...]:
+        """Memories worth a try: shift registers, and each of which a FIFO takes less of something than in those before."""
+        kinds = [MemoryKind.REGISTERS]
+        ultra = self._ultra and fifo_may_be_ultra(depth, bits)
+        for kind in (MemoryKind.BRAM, *((MemoryKind.URAM,) if ultra else ())):
+            taken = self._more(bits, depth, kind)
+            if not any((self._more(bits, depth, known) <= taken).all() for known in kinds):
+                kinds.append(kind)
+        return tuple(kinds)
 
     def _more(self, bits: int, depth: int, kind: MemoryKind | None) -> CostArray:
         key = bits, depth, kind
@@ -134,6 +147,41 @@ class FifoCosts:
             amounts = price(Fifo(depth, bits, kind), self._fabric).amounts
             self._known[key] = np.array(amounts, dtype=np.int64)
         return self._known[key]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Equal FIFOs, or all of which there is one way to keep them.
+
+    Args:
+        names: of the FIFOs.
+        kinds: memories that may keep them, shift registers first.
+        counts: how many of them each memory keeps, by way [ways, kinds].
+        ways: what they then take beyond the least depth [ways, 5].
+    """
+
+    names: Sequence[str]
+    kinds: tuple[MemoryKind, ...]
+    counts: CostArray
+    ways: CostArray
+
+    def kinds_of(self, way: int) -> Iterator[tuple[str, MemoryKind]]:
+        """Where one of the ways keeps each of them; blocks come first."""
+        counts = self.counts[way].tolist()
+        order = [*range(1, len(self.kinds)), 0]
+        return zip(self.names, [self.kinds[at] for at in order for _ in range(counts[at])], strict=True)
+
+
+def _group(names: Sequence[str], kinds: tuple[MemoryKind, ...], each: Sequence[CostArray]) -> _Group:
+    """Equal FIFOs, every number of them in each memory, those in shift registers the most first.
+
+    Args:
+        each: what one of them takes beyond the least depth in each of the memories [5].
+    """
+    count = len(names)
+    tuples = product(range(count + 1), repeat=len(kinds) - 1)
+    counts = np.array([(count - sum(some), *some) for some in tuples if sum(some) <= count], dtype=np.int64)
+    return _Group(names, kinds, counts, counts @ np.array(each))
 
 
 def _chosen(

@@ -31,6 +31,7 @@ from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
 from psp_hw.errors import SpecError
 from psp_hw.folding.dataflow import connection_table, with_delays_by_size
 from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.memory import delay_may_be_ultra
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
@@ -133,6 +134,7 @@ class Catalog:
         graph: where the weights are.
         part, clock: what is built for.
         multipliers: kinds that the back end can bind.
+        ultra_delays: whether the part has UltraRAM and the back end can keep delays in it.
         interval: the one interval that will be asked for; None where it may be any.
     """
 
@@ -143,9 +145,10 @@ class Catalog:
         clock: Clock,
         multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
         *,
+        ultra_delays: bool = False,
         interval: int | None = None,
     ) -> None:
-        self._interval = interval
+        self._ultra_delays, self._interval = ultra_delays, interval
         self._graph, self._part, self._clock = graph, part, clock
         self._multipliers = frozenset(multipliers)
         self.site = Site(graph, part.fabric, clock)
@@ -279,7 +282,7 @@ class Catalog:
         """Every way to keep the delay chain, and what window, walk and chain then take [5]."""
         fabric = self._part.fabric
         window = price_parts(conv_window(engine), fabric)
-        for kinds in delay_choices(engine):
+        for kinds in delay_choices(engine, ultra=self._ultra_delays):
             chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
             yield kinds, chain.amounts
 
@@ -371,14 +374,28 @@ def _at_one(intervals: CostArray, costs: CostArray, interval: int) -> npt.NDArra
     return np.unique(np.concatenate([some[unbeaten(costs[some])], ends]))
 
 
-def delay_choices(engine: ConvEngine) -> list[tuple[MemoryKind, ...]]:
-    """How the delay chain may be kept: as the size of each segment says, or in block RAM where a segment is long enough."""
+def delay_choices(engine: ConvEngine, *, ultra: bool = False) -> list[tuple[MemoryKind, ...]]:
+    """How the delay chain may be kept: as the size of each segment says, in block RAM where a segment is long enough, or in UltraRAM
+    where it is so large that this may pay.
+
+    Args:
+        engine: its delays as their sizes say.
+        ultra: whether UltraRAM can be had.
+    """
     by_size = engine.delays
     blocks = tuple(
         MemoryKind.BRAM if words >= LEAST_BLOCK_DELAY and bits <= MOST_BITS else kind
         for words, bits, kind in zip(engine.scan.delays, engine.held_bits, by_size, strict=False)
     )
-    return [by_size] if blocks == by_size else [by_size, blocks]
+    ways = [by_size, blocks]
+    if ultra:
+        ways.append(
+            tuple(
+                MemoryKind.URAM if delay_may_be_ultra(words, bits) and bits <= MOST_BITS else kind
+                for words, bits, kind in zip(engine.scan.delays, engine.held_bits, by_size, strict=False)
+            )
+        )
+    return list(dict.fromkeys(ways))
 
 
 def _shape(engine: ConvEngine) -> tuple[object, ...]:

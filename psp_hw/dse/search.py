@@ -27,6 +27,7 @@ from psp_hw.dse.space import (
 )
 from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import SpecError
+from psp_hw.folding.memory import ANY_ULTRA_RAM, UltraRam
 from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, check_fold, foldable
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
@@ -75,9 +76,12 @@ def plan(
     folds: Mapping[str, Fold] = NO_FOLDS,
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
     maps: bool = True,
+    ultra_ram: UltraRam = ANY_ULTRA_RAM,
 ) -> FoldPlan:
     """The plan that ``search`` finds."""
-    return search(graph, part, clock, goal, folds=folds, multipliers=multipliers, maps=maps).plan
+    return search(
+        graph, part, clock, goal, folds=folds, multipliers=multipliers, maps=maps, ultra_ram=ultra_ram
+    ).plan
 
 
 def search(
@@ -89,6 +93,7 @@ def search(
     folds: Mapping[str, Fold] = NO_FOLDS,
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
     maps: bool = True,
+    ultra_ram: UltraRam = ANY_ULTRA_RAM,
 ) -> Found:
     """Folds, weight memories and FIFO depths for a goal.
 
@@ -98,13 +103,14 @@ def search(
         folds: folds that are asked for, by convolution; the others are chosen for the goal around them.
         multipliers: kinds that the back end can bind.
         maps: whether the back end can fold affine maps and thresholds.
+        ultra_ram: what the back end can keep in UltraRAM, where the part has it.
 
     Raises:
         SpecError: a fold does not divide, or names no convolution.
         DoesNotFitError: the frame rate or latency cannot be reached on this part; says what binds and the nearest.
     """
     _check_folds(graph, folds, maps=maps)
-    space = search_space(graph, part, clock, folds, multipliers, maps=maps)
+    space = search_space(graph, part, clock, folds, multipliers, maps=maps, ultra_ram=ultra_ram)
     found = _found(space, goal)
     if found.optimality is None:
         return found

@@ -22,6 +22,7 @@ from psp_hw.dse.options import Catalog, CostArray, Options
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
+from psp_hw.folding.memory import ANY_ULTRA_RAM, NO_ULTRA_RAM, UltraRam
 from psp_hw.folding.plan import (
     DEFAULT_FIFO_DEPTH,
     Fold,
@@ -79,6 +80,7 @@ class Space:
     regions: tuple[Region, ...]  # of all joins
     multipliers: frozenset[MultiplierKind]  # that the back end can bind
     maps: bool  # whether it can fold maps
+    ultra_ram: UltraRam  # what it can keep in UltraRAM
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
     latencies: dict[tuple[int, ...], int] = field(default_factory=dict)  # of a lone frame, by choice
     pipelines: dict[tuple[str, NodePlan | None], int] = field(default_factory=dict)  # their depths
@@ -111,6 +113,7 @@ def search_space(
     multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
     *,
     maps: bool = True,
+    ultra_ram: UltraRam = ANY_ULTRA_RAM,
     like: Space | None = None,
     interval: int | None = None,
 ) -> Space:
@@ -120,11 +123,13 @@ def search_space(
         folds: those that are asked for.
         multipliers: kinds that the back end can bind.
         maps: whether the back end can fold maps (``psp_hw.folding.maps``).
-        like: a space of the same fabric, clock, multipliers and folds; engines that it has too are not priced again.
+        ultra_ram: what the back end can keep in UltraRAM; nothing where the part has none.
+        like: a space of the same fabric, clock, back end and folds; engines that it has too are not priced again.
         interval: the one interval that will be asked for; None where it may be any.
     """
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
-    catalog = Catalog(graph, part, clock, multipliers, interval=interval)
+    ultra = ultra_ram if part.resources.uram else NO_ULTRA_RAM
+    catalog = Catalog(graph, part, clock, multipliers, ultra_delays=ultra.delays, interval=interval)
     known = _same_engines(flow, graph, like) if like is not None else {}
     fresh = [engine for engine in flow.engines if engine.name not in known]
     convolutions = [engine for engine in fresh if isinstance(engine, ConvEngine)]
@@ -146,12 +151,11 @@ def search_space(
         floor = max(floor, engine.schedule().iterations + bill.pipeline.depth + RESTART_CYCLES)
     floor = max([floor, *(int(one.intervals[0]) for one in options)])
     capacity = array(part.resources)
-    fifos, joined = FifoCosts(flow, part.fabric), regions(flow)
+    fifos, joined = FifoCosts(flow, part.fabric, ultra=ultra.fifos), regions(flow)
     beside = fifos.ways(least_depths(joined))
     problem = Problem(tuple(options), array(fixed) + fifos.least, capacity, capacity, beside)
-    return Space(
-        graph, part, clock, flow, problem, floor, others, fifos, joined, frozenset(multipliers), maps
-    )
+    able = frozenset(multipliers), maps, ultra_ram
+    return Space(graph, part, clock, flow, problem, floor, others, fifos, joined, *able)
 
 
 def _same_engines(flow: Dataflow, graph: Graph, like: Space) -> dict[str, Options]:

@@ -87,6 +87,7 @@ def _thinner(space: Space, interval: int, density: float, spaces: dict[float, Sp
             {},
             space.multipliers,
             maps=space.maps,
+            ultra_ram=space.ultra_ram,
             like=space,
             interval=interval,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from psp_hw import __version__
-from psp_hw.backends.base import Target, Vectors, source_hash
+from psp_hw.backends.base import Target, Vectors, check_bindable, source_hash
 from psp_hw.backends.folder import check_replaceable, kept_as, strangers
 from psp_hw.backends.hls import emit as emit_hls
 from psp_hw.backends.hls4ml import Backend, IoType
@@ -113,7 +113,8 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
     settings = settings_of(source, request.part, request.clock_ns, request.device)
     out = request.out or design_folder(source, target)
     check_replaceable(out)
-    planned = plan_for(source, settings, request.goal, progress, maps=target is not Target.HLS4ML)
+    planned = plan_for(source, settings, request.goal, progress, target=target)
+    check_bindable(planned.plan, target)
     if not planned.estimate.fits and not request.force:
         raise _does_not_fit(planned)
     hardware = summarize(

@@ -21,7 +21,7 @@ from psp_hw.cost.trust import warning
 from psp_hw.dse import search
 from psp_hw.dse.explore import point_plan
 from psp_hw.dse.fifos import least_fifos
-from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
+from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART, DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, board_of, choose_part
 from psp_hw.flow.goal import GoalRequest, parse_folds
 from psp_hw.flow.hardware import summarize
@@ -154,11 +154,11 @@ def made_for_of(source: Source) -> MadeFor | None:
     return read_made_for(source.manifest, str(source.path / MANIFEST))
 
 
-def _own_optimality(source: Source, settings: Settings, maps: bool) -> Optimality | None:
-    """What the search for a design found; None for any part, clock, budget, constants or folding of maps but its own."""
+def _own_optimality(source: Source, settings: Settings, target: Target) -> Optimality | None:
+    """What the search for a design found; None for any part, clock, budget, constants or abilities of a back end but its own."""
     own = made_for_of(source)
     clock_ns = number_at(source.manifest, "clock_ns")
-    if own is None or clock_ns is None or maps is not folds_maps(source):
+    if own is None or clock_ns is None or not _as_able(target, target_of(source), settings.part):
         return None
     same = (
         settings.part.name == text_at(source.manifest, "part")
@@ -176,34 +176,56 @@ def _of_budget(found: Optimality | None, settings: Settings) -> Optimality | Non
     return replace(found, within=found.within.replace("the part", "the budget"))
 
 
-def folds_maps(source: Source) -> bool:
-    """Whether affine maps and thresholds are folded where nobody names a back end: those of hls4ml do not fold them."""
+def target_of(source: Source) -> Target:
+    """The tool that a design is written for where nobody names one: that of a design, else the default of ``emit``."""
     own = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
-    return own != Target.HLS4ML.value
+    return Target.parse(own or DEFAULT_TARGET)
+
+
+def _as_able(one: Target, other: Target, part: Part) -> bool:
+    """Whether a search on a part finds the same for two targets."""
+    ultra = not part.resources.uram or one.ultra_ram == other.ultra_ram
+    return ultra and one.folds_maps is other.folds_maps
 
 
 def plan_for(
-    source: Source, settings: Settings, goal: GoalRequest, progress: Progress, *, maps: bool | None = None
+    source: Source,
+    settings: Settings,
+    goal: GoalRequest,
+    progress: Progress,
+    *,
+    target: Target | None = None,
 ) -> Planned:
     """Find a plan for the goal and estimate it; a design keeps its own plan where nothing else is asked.
 
     Args:
-        maps: whether the back end can fold affine maps and thresholds; None: that of the design can, or any can.
+        target: the tool that is written for; None: ``target_of`` the source.
     """
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
-    maps = folds_maps(source) if maps is None else maps
+    target = target or target_of(source)
+    maps, ultra_ram = target.folds_maps, target.ultra_ram
     own = source.path / PLAN_NAME
     optimality, remedy = None, ""
     if source.kind is SourceKind.DESIGN and not goal.asked and own.is_file():
-        plan, optimality = load_plan(own), _own_optimality(source, settings, maps)
+        plan, optimality = load_plan(own), _own_optimality(source, settings, target)
     elif goal.point is not None:
         progress.step("searching the front", 0, None)
-        plan = point_plan(graph, settings.searched, settings.clock, goal.point, maps=maps)
+        plan = point_plan(
+            graph, settings.searched, settings.clock, goal.point, maps=maps, ultra_ram=ultra_ram
+        )
     else:
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)
-        searched = search.search(graph, settings.searched, settings.clock, goal.goal, folds=folds, maps=maps)
+        searched = search.search(
+            graph,
+            settings.searched,
+            settings.clock,
+            goal.goal,
+            folds=folds,
+            maps=maps,
+            ultra_ram=ultra_ram,
+        )
         plan, optimality, remedy = searched.plan, _of_budget(searched.optimality, settings), searched.remedy
     if goal.least_fifos:
         progress.step("making FIFOs shallower", 0, None)
@@ -224,16 +246,21 @@ def estimate(
     goal: GoalRequest,
     exact: bool = False,
     device: DeviceRequest = NOTHING_MORE,
+    target: str | None = None,
     progress: Progress | None = None,
 ) -> EstimateSummary:
     """Estimate a source on a part.
+
+    Args:
+        target: whose design; None: that of a design, else the default of ``emit``.
 
     Raises:
         PspHwError: a bad part, clock, fold or source; a frame rate that the part does not reach.
     """
     source = resolve(path, exact=exact)
     settings = settings_of(source, part, clock_ns, device)
-    planned = plan_for(source, settings, goal, progress or Silent())
+    asked = Target.parse(target) if target is not None else None
+    planned = plan_for(source, settings, goal, progress or Silent(), target=asked)
     hardware = summarize(
         planned.graph, planned.plan, planned.estimate, target="", optimality=planned.optimality
     )

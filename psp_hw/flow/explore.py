@@ -118,7 +118,8 @@ def explore_source(
     """Search the front of a source on a part, and write front.png, front.md and front.json.
 
     Args:
-        target: whose designs the points are; None: that of a design, else the default of ``emit``. hls4ml folds no affine maps and thresholds, so its points are others.
+        target: whose designs the points are; None: that of a design, else the default of ``emit``. hls4ml folds no affine maps and
+            thresholds, and Vitis HLS alone keeps FIFOs in UltraRAM, so their points may be others.
         densities: look at other tap counts too.
         out: the folder; None: beside the source, named after it.
 
@@ -129,16 +130,16 @@ def explore_source(
     source = resolve(path)
     target = target or text_at(source.manifest, "target") or DEFAULT_TARGET
     asked = Asked(target=Target.parse(target), part=part, clock_ns=clock_ns, device=device)
-    maps = asked.target is not Target.HLS4ML
+    maps, ultra_ram = asked.target.folds_maps, asked.target.ultra_ram
     settings = settings_of(source, part, clock_ns, device)
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     progress.step("searching the front", 0, None)
-    front = explore(graph, settings.searched, settings.clock, maps=maps)
+    front = explore(graph, settings.searched, settings.clock, maps=maps, ultra_ram=ultra_ram)
     others: tuple[Front, ...] = ()
     if densities:
         progress.step("searching at other densities", 0, None)
-        others = explore_densities(graph, settings.searched, settings.clock, maps=maps)
+        others = explore_densities(graph, settings.searched, settings.clock, maps=maps, ultra_ram=ultra_ram)
         if not different(graph):
             settings = replace(settings, notes=(*settings.notes, NO_OTHERS))
     found = Exploration(

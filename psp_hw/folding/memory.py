@@ -1,6 +1,8 @@
-"""Where words are kept when nobody has decided: by depth and size alone, the same on every part."""
+"""Where words are kept when nobody has decided: by depth and size alone, the same on every part; and what UltraRAM may be tried for."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from psp_hw.folding.plan import MemoryKind
 
@@ -13,6 +15,41 @@ BRAM_LEAST_BITS = 4096
 # Left alone, Vivado HLS puts a FIFO of more than 512 bits into block RAM even if it is only 2 deep: a stream of wide pixels
 # would take a RAMB18 per 18 bits. So back ends bind the storage of every FIFO as this module says.
 FIFO_SHIFT_REGISTER_DEPTH = 128
+
+# An UltraRAM is 4096 x 72 bits and has no other shape (UG573): what is narrower or shallower leaves the rest of it idle.
+URAM_WORDS, URAM_BITS = 4096, 72
+# UltraRAM is tried where each block holds as much as 48 words of 72 bits: what 144 LUTs or two RAMB18 would. Most parts have several
+# times as many for each UltraRAM, so it is taken where those have run out.
+URAM_LEAST_BITS = 48 * URAM_BITS
+# A delay is tried in UltraRAM from a quarter of a block on: smaller ones save too little for one more choice of every such engine.
+URAM_DELAY_LEAST_BITS = URAM_WORDS * URAM_BITS // 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UltraRam:
+    """What a back end can tell its tool to keep in UltraRAM. Constants it cannot hold (``psp_hw.folding.ports``)."""
+
+    fifos: bool = True
+    delays: bool = True
+
+
+ANY_ULTRA_RAM = UltraRam()
+NO_ULTRA_RAM = UltraRam(fifos=False, delays=False)
+
+
+def ultra_blocks(words: int, bits: int) -> int:
+    """UltraRAM blocks of ``words`` x ``bits``; their shape is fixed."""
+    return -(-words // URAM_WORDS) * -(-bits // URAM_BITS)
+
+
+def fifo_may_be_ultra(depth: int, bits: int) -> bool:
+    """Whether a FIFO of ``depth`` words of ``bits`` bits is worth a try in UltraRAM."""
+    return depth * bits >= URAM_LEAST_BITS * ultra_blocks(depth, bits)
+
+
+def delay_may_be_ultra(depth: int, bits: int) -> bool:
+    """Whether a delay of ``depth`` words of ``bits`` bits is worth a try in UltraRAM."""
+    return depth * bits >= max(URAM_DELAY_LEAST_BITS, URAM_LEAST_BITS * ultra_blocks(depth, bits))
 
 
 def memory_for_delay(depth: int, bits: int) -> MemoryKind:

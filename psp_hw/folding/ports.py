@@ -19,8 +19,8 @@ MOST_BITS = 4096
 # A row of a delay memory is read again after so many positions at least: more than the pipeline stages between its write
 # and its read, so that back ends may tell their tools that the two never meet.
 LEAST_RING_DEPTH = 8
-# What back ends bind a FIFO to: shift registers or block RAM.
-FIFO_MEMORIES = (MemoryKind.REGISTERS, MemoryKind.BRAM)
+# What back ends bind a FIFO to: shift registers, block RAM or, where their tool can, UltraRAM.
+FIFO_MEMORIES = (MemoryKind.REGISTERS, MemoryKind.BRAM, MemoryKind.URAM)
 # Memories that hold constants.
 CONSTANTS = ("weights", "selections", "scale", "offset", "thresholds", "start", "step")
 # A FIFO of one word is full after a write and empty after a read: a token every second cycle.
@@ -186,5 +186,5 @@ def _channel_problems(channel: Channel) -> Iterator[str]:
             f"{channel.name}: a FIFO of {channel.depth} tokens halves the speed: {LEAST_FIFO_DEPTH} are the least"
         )
     if channel.kept not in FIFO_MEMORIES:
-        names = " or ".join(kind.value for kind in FIFO_MEMORIES)
+        names = ", ".join(kind.value for kind in FIFO_MEMORIES)
         yield f"{channel.name}: a FIFO is not kept in {channel.kept.value}: use {names}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psp_hw
 from psp_hw.arith.requantize import IntArray
-from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors, source_hash
+from psp_hw.backends.base import DESIGN_FORMAT, DESIGN_KIND, Target, Vectors, check_bindable, source_hash
 from psp_hw.backends.folder import MANIFEST, check_replaceable, write_folder
 from psp_hw.backends.hls import context as c
 from psp_hw.backends.hls.layers import layer, template_of, token
@@ -101,6 +101,7 @@ def design_files(
     vectors.check(graph)
     dataflow = build(graph, plan)
     check_ports(dataflow)
+    check_bindable(plan, target)
     made_from = source_hash(graph, plan)
     names = _Names.of(graph, dataflow)
     design = _design(names, graph, dataflow, part, clock, target, vectors, made_from, report_files)

@@ -18,9 +18,10 @@ def rom_pragmas(name: str, kind: MemoryKind, target: Target) -> tuple[str, ...]:
 
 
 def fifo_pragmas(name: str, depth: int, kind: MemoryKind, target: Target) -> tuple[str, ...]:
-    """Pragmas for a stream."""
+    """Pragmas for a stream; ``check_bindable`` says that the tool of the target has the core."""
     stream = f"#pragma HLS STREAM variable={name} depth={depth}"
-    where = {MemoryKind.REGISTERS: "SRL", MemoryKind.BRAM: "BRAM"}[kind]
+    where = {MemoryKind.REGISTERS: "SRL", MemoryKind.BRAM: "BRAM", MemoryKind.URAM: "URAM"}[kind]
     if target is Target.VITIS:
         return (stream, f"#pragma HLS BIND_STORAGE variable={name} type=FIFO impl={where}")
+    assert kind is not MemoryKind.URAM, "Vivado HLS has no core for it"
     return (stream, f"#pragma HLS RESOURCE variable={name} core=FIFO_{where}")

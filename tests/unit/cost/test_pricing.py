@@ -27,10 +27,11 @@ from psp_hw.cost.bill import (
 from psp_hw.cost.constants import signed_digits
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import engine_bill
-from psp_hw.cost.memories import blocks18, roms, ultra_blocks
+from psp_hw.cost.memories import blocks18, roms
 from psp_hw.cost.prices import Stage, prices_of
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.folding.dataflow import build
+from psp_hw.folding.memory import ultra_blocks
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan
 from psp_hw.units import Clock
 

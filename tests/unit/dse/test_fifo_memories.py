@@ -96,10 +96,10 @@ def test_memories_of_fifos_are_written_down_and_bound(tmp_path):
     assert after.bram18 > before.bram18
 
 
-def test_a_fifo_in_ultraram_is_refused():
+def test_a_fifo_in_distributed_ram_is_refused():
     graph, space, choice = least()
     name = space.flow.channels[3].name
-    made = dataclasses.replace(finish(space, choice).plan, fifo_memories={name: MemoryKind.URAM})
+    made = dataclasses.replace(finish(space, choice).plan, fifo_memories={name: MemoryKind.LUTRAM})
 
-    with pytest.raises(SpecError, match="a FIFO is not kept in uram: use registers or bram"):
+    with pytest.raises(SpecError, match="a FIFO is not kept in lutram: use registers, bram, uram"):
         check_ports(build(graph, made))
