@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ from psp_hw.cli.options import (
     PointOption,
     Source,
 )
+from psp_hw.flow.defaults import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from psp_hw.report.model import HardwareSummary
@@ -45,6 +46,14 @@ def command(
     calibration: CalibrationFile = None,
     fold: FoldOption = None,
     least_fifos: LeastFifos = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            help=f"The tool of the design: vivado, vitis or hls4ml. [default: {DEFAULT_TARGET}; a design's own]",
+            show_default=False,
+        ),
+    ] = None,
     exact: Exact = False,
     as_json: Json = False,
 ) -> None:
@@ -72,6 +81,7 @@ def command(
             ),
             device=DeviceRequest(board=board, budget=budget, dsp=dsp, calibration=calibration),
             exact=exact,
+            target=target,
             progress=steps,
         )
     for sentence in result.notes:
