@@ -291,16 +291,24 @@ def _fold(space: Space, choice: Choice) -> Folded:
 
 
 def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Design:
-    """Size the FIFOs of a choice; deep ones only where the budget allows, in the memories that it has left."""
+    """Size the FIFOs of a choice; deep ones only where the budget allows, in the memories that it has left.
+
+    Args:
+        budget: what the design may take [5]; None: what the part has, and where it has too little FIFOs may make the design slower.
+    """
     one = folded(space, choice)
     flow, depths = one.flow, one.depths
     least = max(e.schedule().iterations + depths[e.name] + RESTART_CYCLES for e in flow.engines)
     most = space.problem.capacity if budget is None else budget
     fifos = one.sizing.plan(interval=least)
     memories = fifo_memories(space, choice, fifos.depths, most)
-    if memories is None and fifos.common > COMMON_DEPTHS[0]:
-        fifos = one.sizing.plan(commons=COMMON_DEPTHS[:1])
-        memories = fifo_memories(space, choice, fifos.depths, most)
+    for common in _shallower(space, fifos.common, least=budget is None):
+        if memories is not None:
+            break
+        shallow = one.sizing.plan(commons=(common,))
+        memories = fifo_memories(space, choice, shallow.depths, most)
+        if common == COMMON_DEPTHS[0] or memories is not None:
+            fifos = shallow
     memories = memories or NO_MEMORIES
     deep = {name: depth for name, depth in fifos.depths.items() if depth != DEFAULT_FIFO_DEPTH}
     return Design(
@@ -309,6 +317,16 @@ def finish(space: Space, choice: Choice, budget: CostArray | None = None) -> Des
         total=choice.total + space.fifos.beyond(fifos.depths, memories),
         depths=fifos.depths,
     )
+
+
+def _shallower(space: Space, common: int, *, least: bool) -> list[int]:
+    """Common depths of FIFOs that take less than some do.
+
+    Args:
+        least: down to the least in small graphs: the design may be slower, but fits.
+    """
+    shallowest = [DEFAULT_FIFO_DEPTH] if least and len(space.flow.channels) <= SMALL else []
+    return [depth for depth in (COMMON_DEPTHS[0], *shallowest) if depth < common]
 
 
 def settle(space: Space, choice: Choice, budget: CostArray) -> Design | None:

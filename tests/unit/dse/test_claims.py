@@ -14,6 +14,7 @@ from psp_hw.cost.estimate import estimate, optimality_json
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.resources import Resources
+from psp_hw.dse.choose import affordable
 from psp_hw.dse.explore import explore
 from psp_hw.dse.search import budgets, cheapest_design, search
 from psp_hw.dse.space import search_space
@@ -205,3 +206,28 @@ def test_a_network_in_which_nothing_folds_has_a_design(goal):
     assert found.optimality.proven
     assert estimate(graph, found.plan, part, CLOCK).fits
     assert 1 == len(explore(graph, part, CLOCK).points)
+
+
+def chain(seed: int):
+    """Three convolutions in a row, of sizes that leave some waiting for others."""
+    rng = np.random.default_rng(seed)
+    make = Builder(8, 8, int(rng.integers(1, 4)))
+    make.conv(int(rng.integers(2, 7)), source="image")
+    make.conv(int(rng.integers(2, 7)), taps=pick_taps(rng, int(rng.integers(1, 6))))
+    make.conv(int(rng.integers(2, 7)))
+    return make.graph()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_budget_of_the_least_design_with_its_least_fifos_is_enough(seed):
+    """FIFOs that hold some tokens by habit and not by need give way before a part is called too small."""
+    graph, part = chain(seed), find_part("xc7z020clg400-1")
+    space = search_space(graph, part, CLOCK, {})
+    least = affordable(space.problem, space.intervals[-1]).choice
+    assert least is not None
+    dsp, lut, ff, bram18, uram = (int(amount) for amount in least.whole)
+    tight = dataclasses.replace(part, resources=Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram))
+    found = search(graph, tight, CLOCK, MinArea())
+
+    assert not found.remedy
+    assert estimate(graph, found.plan, tight, CLOCK).fits

@@ -82,11 +82,11 @@ def test_a_rate_under_a_calibration_is_refused_in_amounts_of_the_real_part(graph
 
 
 def test_under_a_budget_the_budget_is_named_that_would_do(graph):
-    said = least(graph, luts("xc7z020", 1500))
+    said = least(graph, luts("xc7z020", 1400))
 
     assert "larger part" not in said
     (amount,) = re.findall(r"--budget lut=(\d+)", said)
-    assert 1500 < int(amount) < 53200
+    assert 1400 < int(amount) < 53200
     assert fits(graph, luts("xc7z020", int(amount)), MinArea())
 
 
