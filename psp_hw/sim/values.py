@@ -320,7 +320,9 @@ class _Convolution:
         return cls(op, graph.types[op.name], matrix, bias, align)
 
     def __call__(self, values: Values) -> Values:
-        acc = np.matmul(self.matrix, self._lowered(values.astype(self.matrix.dtype, copy=False)))
+        lowered = self._lowered(values.astype(self.matrix.dtype, copy=False))
+        with np.errstate(invalid="ignore"):  # no whole number is; a product of zeros was once reported as such
+            acc = np.matmul(self.matrix, lowered)
         if self.bias is not None:
             np.add(acc, self.bias, out=acc)
         if self.align is not None:

@@ -277,6 +277,7 @@ def test_on_a_gpu_steps_are_graphs_and_the_optimizer_is_one_kernel(
     assert [True] * 5 == without, "no gradient of the last step is alive when a graph is replayed"
 
 
+@torch._dynamo.config.patch(recompile_limit=2)  # not 8: a network takes a while
 def test_every_network_that_a_process_trains_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker of a sweep trains many, of two batch sizes each; beyond some graphs of one function torch compiles no more."""
     graphs: list[int] = []
@@ -285,7 +286,6 @@ def test_every_network_that_a_process_trains_is_compiled(monkeypatch: pytest.Mon
         graphs.append(len(graphs))
         return graph.forward
 
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # not 8: a network takes a while
     compiled = torch.compile
     monkeypatch.setattr(
         torch, "compile", lambda net, mode, dynamic: compiled(net, backend=backend, dynamic=dynamic)
