@@ -321,7 +321,8 @@ class _Convolution:
 
     def __call__(self, values: Values) -> Values:
         lowered = self._lowered(values.astype(self.matrix.dtype, copy=False))
-        with np.errstate(invalid="ignore"):  # no whole number is; a product of zeros was once reported as such
+        # No whole number is invalid; a product of zeros was once reported as such.
+        with np.errstate(invalid="ignore"):
             acc = np.matmul(self.matrix, lowered)
         if self.bias is not None:
             np.add(acc, self.bias, out=acc)
