@@ -9,7 +9,7 @@ from enum import Enum
 from psp_hw.arith.requantize import IntArray
 from psp_hw.backends.plan_file import print_plan
 from psp_hw.errors import SpecError
-from psp_hw.folding.memory import UltraRam
+from psp_hw.folding.bindable import Bindable
 from psp_hw.folding.plan import FoldPlan, MemoryKind
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.text import print_graph
@@ -37,18 +37,14 @@ class Target(Enum):
         }[self]
 
     @property
-    def folds_maps(self) -> bool:
-        """Whether affine maps and thresholds can be folded; the layer of hls4ml takes a pixel at once."""
-        return self is not Target.HLS4ML
-
-    @property
-    def ultra_ram(self) -> UltraRam:
-        """What can be bound to UltraRAM: delays everywhere (``psp/delay.h``), FIFOs where the tool knows how.
+    def bindable(self) -> Bindable:
+        """Everything but maps and FIFOs: the layer of hls4ml takes a pixel at once, so no map is folded there, and not every tool
+        knows how to keep a FIFO in UltraRAM (delays are arrays, `psp/delay.h`).
 
         Vitis HLS has ``impl=uram`` for ``type=fifo`` (UG1399, "BIND_STORAGE", "config_storage"). The FIFO cores of Vivado HLS are
         FIFO_BRAM, FIFO_LUTRAM and FIFO_SRL; its XPM_MEMORY is a RAM (UG902, "RESOURCE"). hls4ml binds no FIFO at all.
         """
-        return UltraRam(fifos=self is Target.VITIS, delays=True)
+        return Bindable(folded_maps=self is not Target.HLS4ML, ultra_fifos=self is Target.VITIS)
 
     @classmethod
     def parse(cls, word: str) -> Target:
@@ -71,7 +67,7 @@ def check_bindable(plan: FoldPlan, target: Target) -> None:
         SpecError: names those that are.
     """
     names = [name for name, kind in plan.fifo_memories.items() if kind is MemoryKind.URAM]
-    if not names or target.ultra_ram.fifos:
+    if not names or target.bindable.ultra_fifos:
         return
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     raise SpecError(

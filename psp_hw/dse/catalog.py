@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,10 +27,11 @@ from psp_hw.dse.paths import Datapath, Datapaths
 from psp_hw.dse.prices import Site
 from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
 from psp_hw.errors import SpecError
+from psp_hw.folding.bindable import Bindable
 from psp_hw.folding.dataflow import connection_table, with_delays_by_size
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.memory import delay_may_be_ultra
-from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind
+from psp_hw.folding.plan import Fold, MemoryKind
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.ir.graph import Graph
 from psp_hw.units import Clock
@@ -61,8 +62,7 @@ class Catalog:
     Args:
         graph: where the weights are.
         part, clock: what is built for.
-        multipliers: kinds that the back end can bind.
-        ultra_delays: whether the part has UltraRAM and the back end can keep delays in it.
+        bindable: what the back end can tell its tool, on this part.
         interval: the one interval that will be asked for; None where it may be any.
     """
 
@@ -71,14 +71,12 @@ class Catalog:
         graph: Graph,
         part: Part,
         clock: Clock,
-        multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+        bindable: Bindable,
         *,
-        ultra_delays: bool = False,
         interval: int | None = None,
     ) -> None:
-        self._ultra_delays, self._interval = ultra_delays, interval
+        self._bindable, self._interval = bindable, interval
         self._graph, self._part, self._clock = graph, part, clock
-        self._multipliers = frozenset(multipliers)
         self.site = Site(graph, part.fabric, clock)
         self._known: dict[int, Datapaths] = {}
         self._shapes: dict[tuple[object, ...], int] = {}
@@ -122,7 +120,9 @@ class Catalog:
         fresh = {self._shape(engine): engine for engine in reversed(engines)}
         fresh = {shape: fresh[shape] for shape in reversed(fresh) if shape not in self._known}
         some = list(fresh.values())
-        found = dense_datapaths(some, self.site, self._multipliers, [self._most(engine) for engine in some])
+        found = dense_datapaths(
+            some, self.site, self._bindable.multipliers, [self._most(engine) for engine in some]
+        )
         self._known |= dict(zip(fresh, found, strict=True))
 
     def _every(self, engine: ConvEngine) -> list[Datapaths]:
@@ -192,7 +192,7 @@ class Catalog:
         for fold in folds:
             folded = self._folded(engine, fold)
             for kind in multipliers_of(folded, self._part.fabric):
-                if kind in self._multipliers:
+                if kind in self._bindable.multipliers:
                     yield replace(folded, multipliers=kind)
 
     def _folded(self, engine: ConvEngine, fold: Fold) -> ConvEngine:
@@ -210,7 +210,7 @@ class Catalog:
         """Every way to keep the delay chain, and what window, walk and chain then take [5]."""
         fabric = self._part.fabric
         window = price_parts(conv_window(engine), fabric)
-        for kinds in delay_choices(engine, ultra=self._ultra_delays):
+        for kinds in delay_choices(engine, ultra=self._bindable.ultra_delays):
             chain = window + price_parts(conv_delays(replace(engine, delays=kinds)), fabric)
             yield kinds, chain.amounts
 

@@ -24,7 +24,7 @@ from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
 from psp_hw.dse.space import Design, Space, fifo_needs, fit, interval_of, search_space, with_least_fifos
 from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import DoesNotFitError, SpecError
-from psp_hw.folding.memory import ANY_ULTRA_RAM, UltraRam
+from psp_hw.folding.bindable import ANYTHING, Bindable
 from psp_hw.folding.plan import FoldPlan
 from psp_hw.ir.graph import Graph
 from psp_hw.spec.target import COMFORTABLE_SHARE
@@ -73,15 +73,13 @@ class Front:
     tried: str = ""
 
 
-def explore(
-    graph: Graph, part: Part, clock: Clock, *, maps: bool = True, ultra_ram: UltraRam = ANY_ULTRA_RAM
-) -> Front:
+def explore(graph: Graph, part: Part, clock: Clock, *, bindable: Bindable = ANYTHING) -> Front:
     """The front of a network as it is; each point with the plan that builds it.
 
     Raises:
         DoesNotFitError: not even the least design fits.
     """
-    space = search_space(graph, part, clock, NO_FOLDS, maps=maps, ultra_ram=ultra_ram)
+    space = search_space(graph, part, clock, NO_FOLDS, bindable)
     found = [
         _point(space, choice, design.total, design.interval, design.plan)
         for choice, design in _designs(space, POINTS)
@@ -90,13 +88,13 @@ def explore(
 
 
 def explore_densities(
-    graph: Graph, part: Part, clock: Clock, *, maps: bool = True, ultra_ram: UltraRam = ANY_ULTRA_RAM
+    graph: Graph, part: Part, clock: Clock, *, bindable: Bindable = ANYTHING
 ) -> tuple[Front, ...]:
     """The fronts of a network with other shares of its kernel positions; those where nothing fits, or nothing changes, are left out."""
     fronts = []
     for density in different(graph):
         thinner = at_density(graph, density)
-        space = search_space(thinner, part, clock, NO_FOLDS, maps=maps, ultra_ram=ultra_ram)
+        space = search_space(thinner, part, clock, NO_FOLDS, bindable)
         try:
             found = [_priced(space, choice) for choice in _choices(space, DENSITY_POINTS)]
         except DoesNotFitError:
@@ -112,8 +110,7 @@ def point_plan(
     clock: Clock,
     number: int,
     *,
-    maps: bool = True,
-    ultra_ram: UltraRam = ANY_ULTRA_RAM,
+    bindable: Bindable = ANYTHING,
 ) -> FoldPlan:
     """The plan of a point of ``explore``, counted from 1.
 
@@ -121,7 +118,7 @@ def point_plan(
         SpecError: there is no such point.
         DoesNotFitError: not even the least design fits.
     """
-    points = explore(graph, part, clock, maps=maps, ultra_ram=ultra_ram).points
+    points = explore(graph, part, clock, bindable=bindable).points
     if not 1 <= number <= len(points):
         raise SpecError(f"there is no point {number}", where="--point", hint=f"there are 1 to {len(points)}")
     plan = points[number - 1].plan

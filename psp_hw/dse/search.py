@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -27,8 +27,8 @@ from psp_hw.dse.space import (
 )
 from psp_hw.dse.tables import folds_tried
 from psp_hw.errors import SpecError
-from psp_hw.folding.memory import ANY_ULTRA_RAM, UltraRam
-from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, check_fold, foldable
+from psp_hw.folding.bindable import ANYTHING, Bindable
+from psp_hw.folding.plan import Fold, FoldPlan, check_fold, foldable
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.target import COMFORTABLE_SHARE, DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
@@ -74,14 +74,10 @@ def plan(
     goal: Goal = DEFAULT_GOAL,
     *,
     folds: Mapping[str, Fold] = NO_FOLDS,
-    multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
-    maps: bool = True,
-    ultra_ram: UltraRam = ANY_ULTRA_RAM,
+    bindable: Bindable = ANYTHING,
 ) -> FoldPlan:
     """The plan that ``search`` finds."""
-    return search(
-        graph, part, clock, goal, folds=folds, multipliers=multipliers, maps=maps, ultra_ram=ultra_ram
-    ).plan
+    return search(graph, part, clock, goal, folds=folds, bindable=bindable).plan
 
 
 def search(
@@ -91,9 +87,7 @@ def search(
     goal: Goal = DEFAULT_GOAL,
     *,
     folds: Mapping[str, Fold] = NO_FOLDS,
-    multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
-    maps: bool = True,
-    ultra_ram: UltraRam = ANY_ULTRA_RAM,
+    bindable: Bindable = ANYTHING,
 ) -> Found:
     """Folds, weight memories and FIFO depths for a goal.
 
@@ -101,16 +95,14 @@ def search(
         goal: how fast or how small. When nothing fits, ``MaxThroughput`` and ``MinArea`` give the least design there is, for
             the estimate to say what is missing.
         folds: folds that are asked for, by convolution; the others are chosen for the goal around them.
-        multipliers: kinds that the back end can bind.
-        maps: whether the back end can fold affine maps and thresholds.
-        ultra_ram: what the back end can keep in UltraRAM, where the part has it.
+        bindable: what the back end can tell its tool.
 
     Raises:
         SpecError: a fold does not divide, or names no convolution.
         DoesNotFitError: the frame rate or latency cannot be reached on this part; says what binds and the nearest.
     """
-    _check_folds(graph, folds, maps=maps)
-    space = search_space(graph, part, clock, folds, multipliers, maps=maps, ultra_ram=ultra_ram)
+    _check_folds(graph, folds, maps=bindable.folded_maps)
+    space = search_space(graph, part, clock, folds, bindable)
     found = _found(space, goal)
     if found.optimality is None:
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,16 +20,15 @@ from psp_hw.dse.fifo_costs import NO_MEMORIES, FifoCosts
 from psp_hw.dse.fifos import COMMON_DEPTHS, Sizing
 from psp_hw.dse.maps import map_options
 from psp_hw.dse.options import CostArray, Options
+from psp_hw.folding.bindable import ANYTHING, Bindable
 from psp_hw.folding.dataflow import Dataflow, build
-from psp_hw.folding.engine import ConvEngine
+from psp_hw.folding.engine import ConvEngine, Engine
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
-from psp_hw.folding.memory import ANY_ULTRA_RAM, NO_ULTRA_RAM, UltraRam
 from psp_hw.folding.plan import (
     DEFAULT_FIFO_DEPTH,
     Fold,
     FoldPlan,
     MemoryKind,
-    MultiplierKind,
     NodePlan,
     foldable,
 )
@@ -79,9 +78,7 @@ class Space:
     others: Mapping[str, CostArray]  # what each engine takes that has nothing to choose [5]
     fifos: FifoCosts
     regions: tuple[Region, ...]  # of all joins
-    multipliers: frozenset[MultiplierKind]  # that the back end can bind
-    maps: bool  # whether it can fold maps
-    ultra_ram: UltraRam  # what it can keep in UltraRAM
+    bindable: Bindable  # what the back end can tell its tool, on this part
     depths: dict[tuple[int, ...], Mapping[str, int]] = field(default_factory=dict)  # of FIFOs, by choice
     latencies: dict[tuple[int, ...], int] = field(default_factory=dict)  # of a lone frame, by choice
     pipelines: dict[tuple[str, NodePlan | None], int] = field(default_factory=dict)  # their depths
@@ -111,10 +108,8 @@ def search_space(
     part: Part,
     clock: Clock,
     folds: Mapping[str, Fold],
-    multipliers: Collection[MultiplierKind] = tuple(MultiplierKind),
+    bindable: Bindable = ANYTHING,
     *,
-    maps: bool = True,
-    ultra_ram: UltraRam = ANY_ULTRA_RAM,
     like: Space | None = None,
     interval: int | None = None,
 ) -> Space:
@@ -122,41 +117,64 @@ def search_space(
 
     Args:
         folds: those that are asked for.
-        multipliers: kinds that the back end can bind.
-        maps: whether the back end can fold maps (``psp_hw.folding.maps``).
-        ultra_ram: what the back end can keep in UltraRAM; nothing where the part has none.
+        bindable: what the back end can tell its tool.
         like: a space of the same fabric, clock, back end and folds; engines that it has too are not priced again.
         interval: the one interval that will be asked for; None where it may be any.
     """
     flow = build(graph, FoldPlan(nodes={op.name: NodePlan(fold=Fold()) for op in graph.convolutions}))
-    ultra = ultra_ram if part.resources.uram else NO_ULTRA_RAM
-    catalog = Catalog(graph, part, clock, multipliers, ultra_delays=ultra.delays, interval=interval)
+    bindable = bindable.on_part(ultra_ram=part.resources.uram > 0)
     known = _same_engines(flow, graph, like) if like is not None else {}
     fresh = [engine for engine in flow.engines if engine.name not in known]
-    convolutions = [engine for engine in fresh if isinstance(engine, ConvEngine)]
-    norms = [engine for engine in fresh if maps and isinstance(engine, AffineEngine | ThresholdEngine)]
-    found = catalog.options(convolutions, folds)
-    found += map_options(norms, catalog.site, frozenset(multipliers), folds)
-    known |= {one.name: one for one in found}
+    catalog = Catalog(graph, part, clock, bindable, interval=interval)
+    known |= {one.name: one for one in _options(fresh, catalog, folds, bindable)}
     options = [known[engine.name] for engine in flow.engines if engine.name in known]
-    fixed = price(ControlPort(), part.fabric)
-    others: dict[str, CostArray] = {}
-    floor = 1
-    for engine in flow.engines:
-        if engine.name in known:
-            continue
-        bill = engine_bill(engine, graph, part.fabric, clock)
-        takes = price_bill(bill.items, part.fabric)
-        others[engine.name] = array(takes)
-        fixed = fixed + takes
-        floor = max(floor, engine.schedule().iterations + bill.pipeline.depth + RESTART_CYCLES)
-    floor = max([floor, *(int(one.intervals[0]) for one in options)])
+    rest = [engine for engine in flow.engines if engine.name not in known]
+    others, slowest = _without_fold(rest, graph, part, clock)
+    fifos, joined = FifoCosts(flow, part.fabric, ultra=bindable.ultra_fifos), regions(flow)
     capacity = array(part.resources)
-    fifos, joined = FifoCosts(flow, part.fabric, ultra=ultra.fifos), regions(flow)
-    beside = fifos.ways(least_depths(joined))
-    problem = Problem(tuple(options), array(fixed) + fifos.least, capacity, capacity, beside)
-    able = frozenset(multipliers), maps, ultra_ram
-    return Space(graph, part, clock, flow, problem, floor, others, fifos, joined, *able)
+    return Space(
+        graph=graph,
+        part=part,
+        clock=clock,
+        bindable=bindable,
+        flow=flow,
+        problem=Problem(
+            tuple(options),
+            array(price(ControlPort(), part.fabric)) + sum(others.values()) + fifos.least,
+            capacity,
+            capacity,
+            fifos.ways(least_depths(joined)),
+        ),
+        floor=max([slowest, *(int(one.intervals[0]) for one in options)]),
+        others=others,
+        fifos=fifos,
+        regions=joined,
+    )
+
+
+def _options(
+    engines: Sequence[Engine], catalog: Catalog, folds: Mapping[str, Fold], bindable: Bindable
+) -> list[Options]:
+    """What can be chosen for those engines that fold."""
+    convolutions = [engine for engine in engines if isinstance(engine, ConvEngine)]
+    maps = [engine for engine in engines if isinstance(engine, AffineEngine | ThresholdEngine)]
+    found = catalog.options(convolutions, folds)
+    if bindable.folded_maps:
+        found += map_options(maps, catalog.site, bindable.multipliers, folds)
+    return found
+
+
+def _without_fold(
+    engines: Sequence[Engine], graph: Graph, part: Part, clock: Clock
+) -> tuple[dict[str, CostArray], int]:
+    """What each of some engines takes that has nothing to choose [5], and the interval of the slowest [cycles]."""
+    takes: dict[str, CostArray] = {}
+    slowest = 1
+    for engine in engines:
+        bill = engine_bill(engine, graph, part.fabric, clock)
+        takes[engine.name] = array(price_bill(bill.items, part.fabric))
+        slowest = max(slowest, engine.schedule().iterations + bill.pipeline.depth + RESTART_CYCLES)
+    return takes, slowest
 
 
 def _same_engines(flow: Dataflow, graph: Graph, like: Space) -> dict[str, Options]:

@@ -85,9 +85,7 @@ def _thinner(space: Space, interval: int, density: float, spaces: dict[float, Sp
             space.part,
             space.clock,
             {},
-            space.multipliers,
-            maps=space.maps,
-            ultra_ram=space.ultra_ram,
+            space.bindable,
             like=space,
             interval=interval,
         )

@@ -184,8 +184,8 @@ def target_of(source: Source) -> Target:
 
 def _as_able(one: Target, other: Target, part: Part) -> bool:
     """Whether a search on a part finds the same for two targets."""
-    ultra = not part.resources.uram or one.ultra_ram == other.ultra_ram
-    return ultra and one.folds_maps is other.folds_maps
+    ultra_ram = part.resources.uram > 0
+    return one.bindable.on_part(ultra_ram=ultra_ram) == other.bindable.on_part(ultra_ram=ultra_ram)
 
 
 def plan_for(
@@ -204,16 +204,13 @@ def plan_for(
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     target = target or target_of(source)
-    maps, ultra_ram = target.folds_maps, target.ultra_ram
     own = source.path / PLAN_NAME
     optimality, remedy = None, ""
     if source.kind is SourceKind.DESIGN and not goal.asked and own.is_file():
         plan, optimality = load_plan(own), _own_optimality(source, settings, target)
     elif goal.point is not None:
         progress.step("searching the front", 0, None)
-        plan = point_plan(
-            graph, settings.searched, settings.clock, goal.point, maps=maps, ultra_ram=ultra_ram
-        )
+        plan = point_plan(graph, settings.searched, settings.clock, goal.point, bindable=target.bindable)
     else:
         progress.step("searching folds", 0, None)
         folds = parse_folds(goal.fold)
@@ -223,8 +220,7 @@ def plan_for(
             settings.clock,
             goal.goal,
             folds=folds,
-            maps=maps,
-            ultra_ram=ultra_ram,
+            bindable=target.bindable,
         )
         plan, optimality, remedy = searched.plan, _of_budget(searched.optimality, settings), searched.remedy
     if goal.least_fifos:

@@ -130,16 +130,16 @@ def explore_source(
     source = resolve(path)
     target = target or text_at(source.manifest, "target") or DEFAULT_TARGET
     asked = Asked(target=Target.parse(target), part=part, clock_ns=clock_ns, device=device)
-    maps, ultra_ram = asked.target.folds_maps, asked.target.ultra_ram
+    bindable = asked.target.bindable
     settings = settings_of(source, part, clock_ns, device)
     progress.step("reading the network", 0, None)
     graph = read_graph(source)
     progress.step("searching the front", 0, None)
-    front = explore(graph, settings.searched, settings.clock, maps=maps, ultra_ram=ultra_ram)
+    front = explore(graph, settings.searched, settings.clock, bindable=bindable)
     others: tuple[Front, ...] = ()
     if densities:
         progress.step("searching at other densities", 0, None)
-        others = explore_densities(graph, settings.searched, settings.clock, maps=maps, ultra_ram=ultra_ram)
+        others = explore_densities(graph, settings.searched, settings.clock, bindable=bindable)
         if not different(graph):
             settings = replace(settings, notes=(*settings.notes, NO_OTHERS))
     found = Exploration(

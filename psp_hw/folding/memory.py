@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from psp_hw.folding.plan import MemoryKind
 
 # A 7-series or UltraScale SLICEM LUT holds 64 x 1 bits of distributed RAM and shifts by up to 32 (UG474, UG574).
@@ -23,18 +21,6 @@ URAM_WORDS, URAM_BITS = 4096, 72
 URAM_LEAST_BITS = 48 * URAM_BITS
 # A delay is tried in UltraRAM from a quarter of a block on: smaller ones save too little for one more choice of every such engine.
 URAM_DELAY_LEAST_BITS = URAM_WORDS * URAM_BITS // 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UltraRam:
-    """What a back end can tell its tool to keep in UltraRAM. Constants it cannot hold (``psp_hw.folding.ports``)."""
-
-    fifos: bool = True
-    delays: bool = True
-
-
-ANY_ULTRA_RAM = UltraRam()
-NO_ULTRA_RAM = UltraRam(fifos=False, delays=False)
 
 
 def ultra_blocks(words: int, bits: int) -> int:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 from random_graphs import random_graph
 from small_designs import norm_graph
 
@@ -25,6 +21,7 @@ from psp_hw.dse.maps import map_options
 from psp_hw.dse.prices import Site
 from psp_hw.dse.search import plan
 from psp_hw.errors import SpecError
+from psp_hw.folding.bindable import Bindable
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.maps import AffineEngine, ThresholdEngine
 from psp_hw.folding.plan import Fold, FoldPlan, MemoryKind, MultiplierKind, NodePlan, divisors
@@ -117,7 +114,7 @@ def test_the_search_folds_a_norm_as_far_as_the_convolution_behind_it(goal):
 
     found = plan(graph, PART, CLOCK, goal)
     check_ports(build(graph, found))
-    without = plan(graph, PART, CLOCK, goal, maps=False)
+    without = plan(graph, PART, CLOCK, goal, bindable=Bindable(folded_maps=False))
 
     taken = estimate(graph, found, PART, CLOCK)
     assert taken.fits

@@ -14,6 +14,7 @@ from psp_hw.cost.prices import Stage
 from psp_hw.cost.pricing import fits_dsp, packed_bits, price
 from psp_hw.dse.search import plan
 from psp_hw.errors import SpecError
+from psp_hw.folding.bindable import Bindable
 from psp_hw.folding.dataflow import build
 from psp_hw.folding.plan import Fold, FoldPlan, MultiplierKind, NodePlan
 from psp_hw.spec.target import MaxThroughput
@@ -75,7 +76,8 @@ def test_the_search_uses_dsps_that_the_tool_would_leave_idle():
     graph = resnet(1, taps=4)
 
     fast = estimate(graph, plan(graph, PART, CLOCK, MaxThroughput()), PART, CLOCK)
-    only_tool = plan(graph, PART, CLOCK, MaxThroughput(), multipliers=[MultiplierKind.TOOL])
+    bindable = Bindable(multipliers=frozenset({MultiplierKind.TOOL}))
+    only_tool = plan(graph, PART, CLOCK, MaxThroughput(), bindable=bindable)
     left = estimate(graph, only_tool, PART, CLOCK)
 
     assert fast.fits

@@ -24,14 +24,9 @@ from psp_hw.dse.fifo_costs import FifoCosts
 from psp_hw.dse.search import search
 from psp_hw.dse.space import finish, search_space
 from psp_hw.errors import SpecError
+from psp_hw.folding.bindable import ANYTHING, Bindable
 from psp_hw.folding.dataflow import build
-from psp_hw.folding.memory import (
-    ANY_ULTRA_RAM,
-    NO_ULTRA_RAM,
-    UltraRam,
-    delay_may_be_ultra,
-    fifo_may_be_ultra,
-)
+from psp_hw.folding.memory import delay_may_be_ultra, fifo_may_be_ultra
 from psp_hw.folding.plan import FoldPlan, MemoryKind
 from psp_hw.folding.ports import check_ports
 from psp_hw.spec.target import MinArea
@@ -122,7 +117,7 @@ def test_memories_of_fifos_are_the_cheapest_of_all_that_fit(seed):
 
 
 def _plain(graph):
-    space = search_space(graph, PART, CLOCK, {}, ultra_ram=NO_ULTRA_RAM)
+    space = search_space(graph, PART, CLOCK, {}, bindable=ANYTHING.on_part(ultra_ram=False))
     return finish(space, cheapest(space.problem, space.intervals[-1])).plan
 
 
@@ -184,7 +179,7 @@ def test_fifos_go_to_ultraram_where_nothing_else_fits_and_the_claim_is_that_of_a
             continue
         assert made.fits
         assert expected == pytest.approx(found.optimality.bound)
-        without = search(graph, part, CLOCK, MinArea(), ultra_ram=UltraRam(fifos=False))
+        without = search(graph, part, CLOCK, MinArea(), bindable=Bindable(ultra_fifos=False))
         if ULTRA in found.plan.fifo_memories.values():
             assert made.resources.uram
             check_ports(build(graph, found.plan))
@@ -200,9 +195,9 @@ def test_a_part_without_ultraram_or_a_tool_that_cannot_bind_it_gets_none():
     graph = skip_graph()
     for lut in (1350, 1500):
         plans = [
-            search(graph, small_part(lut, uram=0), CLOCK, MinArea(), ultra_ram=ANY_ULTRA_RAM).plan,
+            search(graph, small_part(lut, uram=0), CLOCK, MinArea(), bindable=ANYTHING).plan,
             *(
-                search(graph, small_part(lut), CLOCK, MinArea(), ultra_ram=target.ultra_ram).plan
+                search(graph, small_part(lut), CLOCK, MinArea(), bindable=target.bindable).plan
                 for target in (Target.VIVADO, Target.HLS4ML)
             ),
         ]
@@ -218,7 +213,7 @@ def test_large_delays_may_be_in_ultraram_where_it_can_be_had():
     graph = wide_graph()
 
     assert ultra_delays(search_space(graph, PART, CLOCK, {}))
-    assert not ultra_delays(search_space(graph, PART, CLOCK, {}, ultra_ram=UltraRam(delays=False)))
+    assert not ultra_delays(search_space(graph, PART, CLOCK, {}, bindable=Bindable(ultra_delays=False)))
     assert not ultra_delays(search_space(graph, find_part("xc7k325t"), CLOCK, {}))
     assert not ultra_delays(search_space(resnet(1), PART, CLOCK, {}))  # rows of 32 pixels
 
@@ -229,8 +224,8 @@ def test_a_delay_goes_to_ultraram_where_nothing_else_fits():
     for lut in (4000, 6000, 8000):
         part = small_part(lut, bram18=12, uram=20)
         found, without = (
-            search(graph, part, CLOCK, MinArea(), ultra_ram=ultra)
-            for ultra in (ANY_ULTRA_RAM, UltraRam(delays=False))
+            search(graph, part, CLOCK, MinArea(), bindable=bindable)
+            for bindable in (ANYTHING, Bindable(ultra_delays=False))
         )
 
         in_ultra = any(ULTRA in node.delays for node in found.plan.nodes.values())
