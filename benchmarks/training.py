@@ -81,7 +81,7 @@ def made_up_split(spec: TrainSpec, images: int) -> Split:
 def engine_step(spec: TrainSpec, split: Split, machine: Machine) -> float:
     """Seconds of one step of psp-hw."""
     batches = TimedBatches(split, spec.data, batch_size=spec.training.batch_size, seed=SEED)
-    phase = PruningPhase(fresh_net(spec, split), spec.training, len(batches), spec.pruning, spec.engine)
+    phase = PruningPhase(fresh_net(spec, split), spec, len(batches))
     with tempfile.TemporaryDirectory() as scratch:
         run_phase(phase, batches, machine, name="train", run=Path(scratch))
     began, ended = batches.asked

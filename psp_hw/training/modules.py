@@ -23,7 +23,7 @@ from psp_hw.pruning.methods.psp import (
 )
 from psp_hw.pruning.parametrization import parameters_of, pruned_layers, weight_mask
 from psp_hw.spec.enums import Precision, RateShape
-from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec
+from psp_hw.spec.train import EngineSpec, ScheduleSpec, TrainSpec
 from psp_hw.training.draws import go_on, stand_apart, where_they_stand
 from psp_hw.training.lightning_names import LightningModule
 from psp_hw.training.means import Means
@@ -246,24 +246,13 @@ class PruningPhase(Phase):
 
     Args:
         net: with structure parameters attached.
-        schedule: of the phase.
-        steps: number of steps in the whole phase.
-        pruning: how the structure parameters learn.
-        engine: how steps are computed.
-        teacher: whose answers the network learns too, if any.
+        spec: its `training` schedule, how the structure parameters learn, how steps are computed.
+        steps, teacher: as in `Phase`.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        schedule: ScheduleSpec,
-        steps: int,
-        pruning: PruningSpec,
-        engine: EngineSpec,
-        teacher: Teacher | None = None,
-    ) -> None:
-        super().__init__(net, schedule, steps, engine, teacher)
-        self.pruning = pruning
+    def __init__(self, net: nn.Module, spec: TrainSpec, steps: int, teacher: Teacher | None = None) -> None:
+        super().__init__(net, spec.training, steps, spec.engine, teacher)
+        self.pruning = spec.pruning
         self.pace = Pace(net)
         self._l1 = l1_parameters(net)
 
@@ -317,24 +306,22 @@ class QuantizedPhase(Phase):
 
     Args:
         net: quantized and calibrated.
-        schedule: of the phase.
-        steps: number of steps in the whole phase.
+        spec: its `finetune` schedule, and how steps are computed; never compiled, and always in float32, in which the integers of
+            the network are exact.
+        steps, teacher: as in `Phase`.
         masks: kept weights of every pruned layer, by name; all others stay exactly zero.
-        engine: how steps are computed; never compiled, and always in float32, in which its integers are exact.
-        teacher: whose answers the network learns too, if any.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        schedule: ScheduleSpec,
+        spec: TrainSpec,
         steps: int,
         masks: dict[str, Tensor],
-        engine: EngineSpec,
         teacher: Teacher | None = None,
     ) -> None:
-        exact = replace(engine, precision=Precision.FLOAT32, compile=False)
-        super().__init__(net, schedule, steps, exact, teacher)
+        exact = replace(spec.engine, precision=Precision.FLOAT32, compile=False)
+        super().__init__(net, spec.finetune, steps, exact, teacher)
         self.masks = masks
         self._masked: tuple[list[Tensor], list[Tensor]] = ([], [])
 

@@ -62,8 +62,7 @@ def fine_tune(model: fx.GraphModule, job: Job, pruned: Pruned) -> PhaseRecord:
     spec = job.spec
     batches = Batches(job.training, spec.data, batch_size=spec.finetune.batch_size, seed=spec.seed + 1)
     steps = phase_steps(spec.finetune, len(batches))
-    teacher = teacher_of(spec, job.training)
-    phase = QuantizedPhase(model, spec.finetune, steps, pruned.masks, spec.engine, teacher)
+    phase = QuantizedPhase(model, spec, steps, pruned.masks, teacher_of(spec, job.training))
     record = run_phase(
         phase,
         batches,

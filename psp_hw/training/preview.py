@@ -29,7 +29,7 @@ from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_st
 from psp_hw.training.machine import Machine
 from psp_hw.training.modules import Phase, PruningPhase, QuantizedPhase
 from psp_hw.training.reuse import check_reusable
-from psp_hw.training.teacher import teacher_of
+from psp_hw.training.teacher import Teacher, teacher_of
 
 _WARM = 2  # steps that are not counted: memory is found, kernels are chosen or compiled
 _FEWEST, _MOST = 5, 40  # counted steps
@@ -131,7 +131,7 @@ def preview(
     layers = pruned_layers(net)
     alphas = sum(p.alpha.numel() for layer in layers.values() for p in parameters_of(layer))
     teacher = teacher_of(spec, training)
-    first = PruningPhase(net, spec.training, 10**9, spec.pruning, spec.engine, teacher)
+    first = PruningPhase(net, spec, 10**9, teacher)
     step_times = (
         [] if floats is not None else _timed(first, _batches(spec, training, spec.training), alone, small)
     )
@@ -140,7 +140,7 @@ def preview(
     if floats_only:
         other, finetune = _evaluation(pruned.net, testing), None
     else:
-        other, finetune_times = _second(spec, training, testing, pruned, alone, small)
+        other, finetune_times = _second(spec, training, testing, pruned, teacher, alone, small)
         finetune = _phase(spec.finetune, training, finetune_times)
     return Preview(
         image=training.image_shape,
@@ -159,7 +159,13 @@ def preview(
 
 
 def _second(
-    spec: TrainSpec, training: Split, testing: Split, pruned: Pruned, machine: Machine, small: bool
+    spec: TrainSpec,
+    training: Split,
+    testing: Split,
+    pruned: Pruned,
+    teacher: Teacher | None,
+    machine: Machine,
+    small: bool,
 ) -> tuple[float, list[float]]:
     """Seconds of calibration and evaluation together, and of the steps of fine-tuning."""
     from psp_hw.training.phases import CALIBRATION_IMAGES, calibrated
@@ -171,7 +177,7 @@ def _second(
     per_image = max(0.0, time.perf_counter() - start - once) / max(1, len(few) - len(fewest))
     seconds = once + per_image * min(CALIBRATION_IMAGES, len(training))
     seconds += _evaluation(pruned.net, testing) + 2 * _evaluation(model, testing)
-    phase = QuantizedPhase(model, spec.finetune, 10**9, pruned.masks, spec.engine, teacher_of(spec, training))
+    phase = QuantizedPhase(model, spec, 10**9, pruned.masks, teacher)
     return seconds, _timed(phase, _batches(spec, training, spec.finetune), machine, small)
 
 

@@ -20,7 +20,7 @@ from psp_hw.pruning.parametrization import parameters_of, pruned_layers
 from psp_hw.pruning.select import prune
 from psp_hw.spec.enums import AlphaInit, GradientRule, Penalty, Precision, StructureKind
 from psp_hw.spec.presets import preset, with_bits, with_steps
-from psp_hw.spec.train import EngineSpec, PruningSpec, ScheduleSpec, StructureSpec
+from psp_hw.spec.train import EngineSpec, PruningSpec, StructureSpec, TrainSpec
 from psp_hw.training import floats, phases
 from psp_hw.training.batches import Batches, DeviceImages
 from psp_hw.training.loop import run_phase
@@ -125,10 +125,11 @@ def test_a_step_of_pruning_reads_nothing_back(
         init=AlphaInit.ONES,
         ramp=0.8,
     )
-    spec = replace(with_steps(preset(), PER_EPOCH), pruning=pruning)
+    engine = EngineSpec(channels_last=True)
+    spec = replace(with_steps(preset(), PER_EPOCH), pruning=pruning, engine=engine)
     net = floats.fresh_net(spec, split)
     prune(net, pruning, first="conv0")
-    phase = PruningPhase(net, spec.training, PER_EPOCH, pruning, EngineSpec(channels_last=True))
+    phase = PruningPhase(net, spec, PER_EPOCH)
     with ear:
         run_phase(
             phase, _batches(split, spec), Machine(), name="train", run=tmp_path, manner=Manner(), small=True
@@ -153,9 +154,7 @@ def test_a_step_of_fine_tuning_reads_nothing_back_but_what_brevitas_does(
     layers = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
     masks = {name: torch.rand(layer.weight.shape) < 0.5 for name, layer in layers.items() if name != "conv0"}
     pruned = floats.Pruned(net=net, masks=masks, record=None)
-    phase = QuantizedPhase(
-        phases.calibrated(spec, split, pruned), spec.finetune, PER_EPOCH, masks, spec.engine
-    )
+    phase = QuantizedPhase(phases.calibrated(spec, split, pruned), spec, PER_EPOCH, masks)
     with ear:
         run_phase(
             phase,
@@ -211,9 +210,8 @@ def test_a_compiled_step_learns_and_sees_what_the_pace_tells() -> None:
     pruning = PruningSpec(structures=(StructureSpec(epsilon=0.5),), ramp=1.0)
     net = _Small()
     prune(net, pruning, first="none")
-    phase = PruningPhase(
-        net, ScheduleSpec(), 10, pruning, EngineSpec(precision=Precision.BFLOAT16, compile=True)
-    )
+    engine = EngineSpec(precision=Precision.BFLOAT16, compile=True)
+    phase = PruningPhase(net, TrainSpec(pruning=pruning, engine=engine), 10)
     phase.on_fit_start()
     (compiled,) = phase._scores
     images, labels = torch.randn(4, 3, 8, 8), torch.arange(4)
@@ -249,9 +247,9 @@ def test_on_a_gpu_steps_are_graphs_and_the_optimizer_is_one_kernel(
         return module
 
     split = load("digits", None, "train")
-    spec = with_steps(preset(), 5)
+    spec = replace(with_steps(preset(), 5), engine=EngineSpec(compile=True))
     net = floats.fresh_net(spec, split)
-    phase = PruningPhase(net, spec.training, 5, spec.pruning, EngineSpec(compile=True))
+    phase = PruningPhase(net, spec, 5)
     monkeypatch.setattr(torch, "compile", compiler)
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(phase.global_step))
     with monkeypatch.context() as patch:
@@ -291,11 +289,12 @@ def test_every_network_that_a_process_trains_is_compiled(monkeypatch: pytest.Mon
         torch, "compile", lambda net, mode, dynamic: compiled(net, backend=backend, dynamic=dynamic)
     )
     split = load("digits", None, "train")
-    spec = replace(preset(), pruning=PruningSpec(structures=(StructureSpec(kind=StructureKind.SHAPE),)))
+    pruning = PruningSpec(structures=(StructureSpec(kind=StructureKind.SHAPE),))
+    spec = replace(preset(), pruning=pruning, engine=EngineSpec(compile=True))
     for number in range(2):
         net = floats.fresh_net(replace(spec, seed=number), split)
         prune(net, spec.pruning, first="conv0")
-        phase = PruningPhase(net, spec.training, PER_EPOCH, spec.pruning, EngineSpec(compile=True))
+        phase = PruningPhase(net, spec, PER_EPOCH)
         phase.on_fit_start()
         (scores,) = phase._scores
         for images in (63, 62):

@@ -15,7 +15,7 @@ from psp_hw.data.registry import load
 from psp_hw.data.split import Preprocessing
 from psp_hw.errors import RunError, SpecError
 from psp_hw.flow.train import Request, train, training_spec
-from psp_hw.spec.train import DistillSpec, EngineSpec, TrainSpec
+from psp_hw.spec.train import DistillSpec, TrainSpec
 from psp_hw.training.floats import fresh_net
 from psp_hw.training.modules import PruningPhase, Scores
 from psp_hw.training.run import INPUT, PRUNED, load_run
@@ -86,9 +86,7 @@ def test_who_answers_as_the_teacher_does_has_nothing_to_learn_from_it() -> None:
 
 def test_a_teacher_neither_learns_nor_is_saved() -> None:
     pupil, teacher, images, labels = _both()
-    phase = PruningPhase(
-        pupil, TrainSpec().training, 10, TrainSpec().pruning, EngineSpec(), _teacher(teacher, 0.5, 2.0)
-    )
+    phase = PruningPhase(pupil, TrainSpec(), 10, _teacher(teacher, 0.5, 2.0))
     loss, _ = phase._scores[0](images, labels)
     loss.backward()
 

@@ -32,7 +32,7 @@ SPEC = with_steps(with_structures(preset(), (StructureKind.SHAPE,)), 60)
 def phase() -> PruningPhase:
     net = fresh_net(SPEC, load("digits", None, "test"))
     prune(net, SPEC.pruning, first="conv0")
-    made = PruningPhase(net, SPEC.training, 60, SPEC.pruning, SPEC.engine)
+    made = PruningPhase(net, SPEC, 60)
     made.means.recent = torch.tensor([2.345678, 0.12345])
     return made
 
@@ -102,7 +102,7 @@ def test_with_a_budget_there_is_no_epsilon_to_show() -> None:
     pruning = replace(SPEC.pruning, structures=exact)
     prune(net, pruning, first="conv0")
 
-    assert ["density"] == list(PruningPhase(net, SPEC.training, 60, pruning, SPEC.engine).pruning_facts())
+    assert ["density"] == list(PruningPhase(net, replace(SPEC, pruning=pruning), 60).pruning_facts())
 
 
 def test_the_log_comes_from_the_checkpoint_else_from_what_was_written(tmp_path: Path) -> None:
