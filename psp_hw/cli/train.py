@@ -79,7 +79,8 @@ def command(
     method: Annotated[
         str | None,
         typer.Option(
-            help="What drives pruning: decay (PSP Eq. 6), l1 (Eq. 7), fixed (exact density, no penalty), l1-norm. "
+            help="What drives pruning: decay (PSP Eq. 6), l1 (Eq. 7), fixed (exact density, no penalty), l1-norm, or "
+            "reconstruction (of a trained network, by least squares; needs --weights). "
             "[default: decay]",
             show_default=False,
         ),

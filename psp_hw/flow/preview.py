@@ -158,38 +158,51 @@ def _pruning(pruning: PruningSpec, found: Preview) -> list[Fact]:
     """What is pruned, by what, when, and where."""
     if not pruning.every_structure:
         return [("pruning", "none")]
-    learns = pruning.criterion is Criterion.ALPHA
-    lines = [("pruning", "; ".join(_structure(s, learns=learns) for s in pruning.structures) or "by layer")]
+    criterion = pruning.criterion
+    lines = [("pruning", "; ".join(_structure(s, criterion) for s in pruning.structures) or "by layer")]
     for override in pruning.overrides:
-        what = "; ".join(_structure(s, learns=learns) for s in override.structures) or "nothing"
+        what = "; ".join(_structure(s, criterion) for s in override.structures) or "nothing"
         lines.append(("", f"layers {override.layers}: {what}"))
-    if learns:
+    if criterion is Criterion.ALPHA:
         start = "N(0, 0.1)" if pruning.init is AlphaInit.PAPER else "1"
         pull = {Penalty.DECAY: "weight decay lambda", Penalty.L1: "l1 lambda", Penalty.NONE: "no penalty"}
         lines.append(
             ("", f"alpha starts at {start}; {pull[pruning.penalty]}; gradient {pruning.gradient.value}")
         )
-    when = (
-        f"the threshold rises from {pruning.warmup:.0%} to {pruning.warmup + pruning.ramp:.0%} of the steps"
-    )
-    settled = f", the choice stays for the last {pruning.settle:.0%}" if pruning.settle else ""
-    rises = pruning.warmup + pruning.ramp > 0
-    lines.append(("", f"{when if rises else 'the threshold always applies in full'}{settled}"))
+    lines.append(("", _when(pruning)))
     return [*lines, ("", f"{len(found.pruned)} layers, {found.alphas:,} structures: {_names(found.pruned)}")]
 
 
-def _structure(structure: StructureSpec, *, learns: bool) -> str:
+def _when(pruning: PruningSpec) -> str:
+    """When structures go."""
+    if pruning.criterion is Criterion.RECONSTRUCTION:
+        return "chosen before the first step, weights by least squares"
+    rises = pruning.warmup + pruning.ramp > 0
+    how = (
+        f"the threshold rises from {pruning.warmup:.0%} to {pruning.warmup + pruning.ramp:.0%} of the steps"
+        if rises
+        else "the threshold always applies in full"
+    )
+    return how + (f", the choice stays for the last {pruning.settle:.0%}" if pruning.settle else "")
+
+
+_BY = {
+    Criterion.ALPHA: "|alpha|",
+    Criterion.L1_NORM: "l1 norm",
+    Criterion.RECONSTRUCTION: "reconstruction of its results",
+}
+
+
+def _structure(structure: StructureSpec, criterion: Criterion) -> str:
     """One structure in words."""
-    name = structure.kind.value
-    by = "|alpha|" if learns else "l1 norm"
+    name, by = structure.kind.value, _BY[criterion]
+    pull = f", lambda {structure.strength:g}" if criterion is Criterion.ALPHA else ""
     if structure.density is not None:
-        return (
-            f"{name}: exactly {structure.density:.0%} of each layer, by {by}, lambda {structure.strength:g}"
-        )
+        return f"{name}: exactly {structure.density:.0%} of each layer, by {by}{pull}"
     bounds = [f"at least {structure.at_least:.0%}"] if structure.at_least is not None else []
     bounds += [f"at most {structure.at_most:.0%}"] if structure.at_most is not None else []
     kept = f", {' and '.join(bounds)} of each layer kept" if bounds else ""
-    return f"{name}: dropped where {by} < {structure.epsilon:g}{kept}, lambda {structure.strength:g}"
+    return f"{name}: dropped where {by} < {structure.epsilon:g}{kept}{pull}"
 
 
 def _names(names: tuple[str, ...], most: int = 4) -> str:

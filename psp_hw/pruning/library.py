@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from psp_hw.errors import SpecError
 from psp_hw.pruning.methods.psp import l1_term, penalty_groups, require_alive, set_progress
+from psp_hw.pruning.methods.reconstruction import reconstruct
 from psp_hw.pruning.parametrization import fold, parameters_of, pruned_layers, weight_mask
 from psp_hw.pruning.select import prune as attach_all
-from psp_hw.spec.enums import AlphaInit, GradientRule, Method, StructureKind
+from psp_hw.spec.enums import AlphaInit, Criterion, GradientRule, Method, StructureKind
 from psp_hw.spec.names import suggestion
 from psp_hw.spec.presets import with_method
 from psp_hw.spec.train import PruningSpec, StructureSpec
@@ -46,6 +47,7 @@ def prune(
     settle: float = 0.0,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    images: Iterable[Tensor] = (),
 ) -> nn.Module:
     """Attach structure parameters to the convolutions (and, where named, fully connected layers) of a model, in place.
 
@@ -57,19 +59,23 @@ def prune(
         epsilon: structures with a smaller ``|alpha|`` are dropped (PSP Eq. 3).
         strength: lambda, the factor of the penalty on alpha (PSP Eq. 6, 7).
         density: where given, exactly this share of the structures of each layer is kept, and epsilon is not used.
-        method: ``decay``, ``l1``, ``fixed`` or ``l1-norm`` (PSP Fig. 3).
+        method: ``decay``, ``l1``, ``fixed`` or ``l1-norm`` (PSP Fig. 3); or ``reconstruction``: of a trained model, the structures and
+            weights from which the results of each layer can be reconstructed best, chosen here, once
+            (`psp_hw.pruning.methods.reconstruction`).
         gradient: of alpha: ``chain-rule``, or ``as-printed`` (PSP Eq. 5).
         init: how alpha starts: ``paper`` (variance 0.1) or ``ones``.
         warmup, ramp, settle: shares of the training; see `advance`.
         include, exclude: name patterns of layers; the first convolution, shortcuts, transitions and fully connected
             layers are left alone unless included.
+        images: for ``reconstruction``: some hundreds, as the model sees them, in batches [n, C, H, W].
 
     Returns:
         The model.
 
     Raises:
-        SpecError: an unknown word, a number out of range, a pattern that matches nothing, nothing to prune, or a
-            model that is pruned already.
+        SpecError: an unknown word, a number out of range, a pattern that matches nothing, nothing to prune, a
+            model that is pruned already, or a reconstruction without images.
+        ModelError: what is to be reconstructed is no number, or no image reaches it.
     """
     if pruned_layers(model):
         raise SpecError("the model is pruned already", where="prune", hint="psp_hw.remove(model) first")
@@ -85,8 +91,18 @@ def prune(
         exclude=tuple(exclude),
     )
     spec = with_method(spec, _choice(method, Method, "method"), density=density)
+    batches = list(images)
+    if spec.criterion is Criterion.RECONSTRUCTION and not batches:
+        hint = "images=[batch, ...], some hundreds in all"
+        raise SpecError("reconstruction needs images", where="prune", hint=hint)
     first = next((name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)), "")
     attach_all(model, spec, first=first)
+    if spec.criterion is Criterion.RECONSTRUCTION:
+        try:
+            reconstruct(model, batches)
+        except BaseException:
+            fold(model)
+            raise
     return model
 
 

@@ -60,14 +60,17 @@ class StructureParameter(nn.Module):
         self.pruning = pruning or PruningSpec(structures=(structure,))
         shape = alpha_shape(structure.kind, tuple(weight.shape))
         learns = self.pruning.criterion is Criterion.ALPHA
+        measures = self.pruning.criterion is Criterion.L1_NORM
         ones = self.pruning.init is AlphaInit.ONES or not learns
         start = torch.ones(shape) if ones else torch.randn(shape) * PAPER_INIT_STD
         self.alpha = nn.Parameter(start.to(weight), requires_grad=learns)
         self.register_buffer("tightness", torch.ones(()))
-        self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        # Reconstruction chooses before the first step; until then everything is kept.
+        settled = self.pruning.criterion is Criterion.RECONSTRUCTION
+        self.register_buffer("frozen", torch.tensor(settled))
         self.register_buffer("chosen", torch.ones(shape, dtype=torch.bool))
-        self.register_buffer("norm", torch.zeros(() if learns else shape), persistent=not learns)
-        if not learns:
+        self.register_buffer("norm", torch.zeros(shape if measures else ()), persistent=measures)
+        if measures:
             self._measure(weight)
 
     @property
@@ -106,6 +109,11 @@ class StructureParameter(nn.Module):
         relaxed = 1.0 - (1.0 - share) * self.tightness.double()
         return torch.floor(relaxed * self.alpha.numel() + 1e-6).clamp(min=1.0)
 
+    def budget(self) -> int:
+        """How many structures the density keeps in the end, at least one; all where there is none."""
+        share = 1.0 if self.structure.density is None else self.structure.density
+        return max(1, math.floor(share * self.alpha.numel() + 1e-6))
+
     def nu(self) -> Tensor:
         """The thresholded parameters, in the shape of alpha (PSP Eq. 3)."""
         dropped = self.alpha - self.alpha.detach()  # zero, with the gradient of alpha (PSP Eq. 4)
@@ -124,7 +132,12 @@ class StructureParameter(nn.Module):
     @torch.no_grad()
     def freeze(self) -> None:
         """From now on the present choice stays, whatever alpha becomes."""
-        self.chosen.copy_(self.keep())
+        self.settle(self.keep())
+
+    @torch.no_grad()
+    def settle(self, kept: Tensor) -> None:
+        """From now on this choice stays, bool in the shape of alpha."""
+        self.chosen.copy_(kept)
         self.frozen.fill_(True)
 
 

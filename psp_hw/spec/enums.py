@@ -43,19 +43,22 @@ class Penalty(Enum):
 
 
 class Criterion(Enum):
-    """What says which structures matter: their learnt parameter (PSP), or the l1 norm of their weights (baseline)."""
+    """What says which structures matter: their learnt parameter (PSP), the l1 norm of their weights (baseline), or how well a trained
+    layer's results can be reconstructed from them (`psp_hw.pruning.methods.reconstruction`)."""
 
     ALPHA = "alpha"
     L1_NORM = "l1-norm"
+    RECONSTRUCTION = "reconstruction"
 
 
 class Method(Enum):
-    """The four ways of PSP Fig. 3, as one word."""
+    """What drives pruning, as one word: the four ways of PSP Fig. 3, and least squares."""
 
     DECAY = "decay"
     L1 = "l1"
     FIXED = "fixed"
     L1_NORM = "l1-norm"
+    RECONSTRUCTION = "reconstruction"
 
 
 class AlphaInit(Enum):

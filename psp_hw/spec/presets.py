@@ -20,6 +20,7 @@ from psp_hw.spec.train import (
 
 DEFAULT_NET = "digits-cnn"
 _HALF = 0.5
+_CRITERIA = {Method.L1_NORM: Criterion.L1_NORM, Method.RECONSTRUCTION: Criterion.RECONSTRUCTION}
 COLOUR_NETS = ("resnet", "densenet")  # what these names begin with is made for colour images
 LARGE_NETS = ("resnet18", "resnet-b-", "densenet-bc-", "densenet-c-")  # and these for photographs
 
@@ -75,19 +76,18 @@ def _of_kind(structure: StructureSpec, kind: StructureKind) -> StructureSpec:
 
 
 def with_method(pruning: PruningSpec, method: Method, *, density: float | None = None) -> PruningSpec:
-    """The same structures under one of the four ways of PSP Fig. 3.
+    """The same structures under one of the four ways of PSP Fig. 3, or chosen by reconstruction.
 
     Args:
         pruning: what is pruned.
         method: ``decay`` (Eq. 6) and ``l1`` (Eq. 7) regularize alpha and let epsilon decide; ``fixed`` regularizes
             nothing and keeps exactly a share of the structures of each layer; ``l1-norm`` keeps those of the largest
-            weights, without any alpha.
-        density: the share for ``fixed`` and ``l1-norm``; None: half, where the structure gives none.
+            weights, without any alpha; ``reconstruction`` those from which a trained layer's results can be reconstructed.
+        density: the share for all but ``decay`` and ``l1``; None: half, where the structure gives none.
     """
-    exact = method in (Method.FIXED, Method.L1_NORM)
 
     def changed(structures: tuple[StructureSpec, ...]) -> tuple[StructureSpec, ...]:
-        if not exact:
+        if method in (Method.DECAY, Method.L1):
             return structures
         whole = [s.kind.value for s in structures if s.kind is StructureKind.LAYER]
         if whole:
@@ -98,12 +98,15 @@ def with_method(pruning: PruningSpec, method: Method, *, density: float | None =
         return tuple(replace(s, density=density or s.density or _HALF) for s in structures)
 
     penalty = {Method.DECAY: Penalty.DECAY, Method.L1: Penalty.L1}.get(method, Penalty.NONE)
+    criterion = _CRITERIA.get(method, Criterion.ALPHA)
+    if criterion is Criterion.RECONSTRUCTION:  # there is nothing to tighten
+        pruning = replace(pruning, warmup=0.0, ramp=0.0, settle=0.0)
     return replace(
         pruning,
         structures=changed(pruning.structures),
         overrides=tuple(replace(o, structures=changed(o.structures)) for o in pruning.overrides),
         penalty=penalty,
-        criterion=Criterion.L1_NORM if method is Method.L1_NORM else Criterion.ALPHA,
+        criterion=criterion,
     )
 
 

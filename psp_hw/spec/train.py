@@ -22,6 +22,7 @@ from psp_hw.spec.enums import (
 from psp_hw.spec.problems import Problems
 
 MIN_BITS, MAX_BITS = 2, 8
+RECONSTRUCTED = (StructureKind.SHAPE, StructureKind.COLUMN, StructureKind.CHANNEL)
 MAX_WEIGHTS = 1 << 28  # a gigabyte of float32
 MAX_AFFINE_BITS = 16
 
@@ -160,7 +161,8 @@ class PruningSpec:
         structures: what is pruned; empty: nothing is.
         gradient: the gradient of alpha.
         penalty: what pulls alpha to zero.
-        criterion: what says which structures matter; the l1 norm needs a density and learns no alpha.
+        criterion: what says which structures matter; all but alpha need a density and learn no alpha. Reconstruction chooses, once,
+            before the first step, among those structures that are the same inputs for every output channel.
         init: how alpha starts.
         warmup: share of the training during which nothing is dropped yet.
         ramp: share of the training after the warmup over which the threshold (or the budget) tightens.
@@ -192,11 +194,27 @@ class PruningSpec:
         problems.check(
             total <= 1.0, "settle", f"warmup + ramp + settle = {total:g} is more than the training"
         )
-        if self.criterion is Criterion.L1_NORM:
+        if self.criterion is not Criterion.ALPHA:
             open_ended = [s.kind.value for s in self.every_structure if s.density is None]
-            what = f"l1-norm needs a density for {', '.join(open_ended)}"
+            what = f"{self.criterion.value} needs a density for {', '.join(open_ended)}"
             problems.check(not open_ended, "criterion", what)
+        if self.criterion is Criterion.RECONSTRUCTION:
+            self._check_reconstruction(problems)
         problems.finish()
+
+    def _check_reconstruction(self, problems: Problems) -> None:
+        others = [s.kind.value for s in self.every_structure if s.kind not in RECONSTRUCTED]
+        known = ", ".join(kind.value for kind in RECONSTRUCTED)
+        what = f"reconstruction chooses among structures of {known}, not of {', '.join(others)}"
+        problems.check(not others, "criterion", what)
+        most = max(
+            (len(some) for some in (self.structures, *(o.structures for o in self.overrides))), default=0
+        )
+        problems.check(most <= 1, "criterion", f"reconstruction takes one structure per layer, not {most}")
+        for key in ("warmup", "ramp", "settle"):
+            share = getattr(self, key)
+            what = f"{key}={share:g}, but reconstruction chooses before the first step: use 0"
+            problems.check(share == 0.0, key, what)
 
     @property
     def every_structure(self) -> tuple[StructureSpec, ...]:

@@ -14,18 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from psp_hw.data.split import Split
-from psp_hw.errors import RunError
+from psp_hw.errors import RunError, SpecError
 from psp_hw.nn.count import count
 from psp_hw.nn.registry import build_net
 from psp_hw.pruning.methods.psp import require_alive
+from psp_hw.pruning.methods.reconstruction import reconstruct
 from psp_hw.pruning.parametrization import fold
 from psp_hw.pruning.select import prune, select_layers, structures_of
 from psp_hw.pruning.survey import LayerSurvey, survey_layer
-from psp_hw.spec.enums import StructureKind
+from psp_hw.spec.enums import Criterion, StructureKind
 from psp_hw.spec.names import first_line
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.arithmetic import whole_float32
-from psp_hw.training.batches import Batches, check_shares
+from psp_hw.training.batches import Batches, calibration_batches, check_shares
 from psp_hw.training.checkpoints import Shelf, check_checkpoint
 from psp_hw.training.durable import write_aside
 from psp_hw.training.job import FLOAT_PHASE, Job
@@ -39,6 +40,7 @@ from psp_hw.training.weights import load_weights
 
 EVAL_BATCH = 500  # images of 32 x 32 pixels; fewer of larger ones
 _EVAL_VALUES = EVAL_BATCH * 3 * 32 * 32
+CALIBRATION_IMAGES, _CALIBRATION_BATCH = 1024, 256
 SMALL_STEP_MACS = 200_000_000  # below this a step takes milliseconds and threads cost more than they save
 
 
@@ -115,6 +117,11 @@ def check_floats(
                 processes=machine.processes,
                 where=f"{name}.batch_size",
             )
+    if spec.pruning.criterion is Criterion.RECONSTRUCTION and not spec.net.weights:
+        what = "reconstruction chooses in a trained network, and none is named"
+        raise SpecError(
+            what, where="pruning.criterion", hint="name a run: --weights, or net.weights in the spec"
+        )
     select_layers(net, spec.pruning, first=first_layer(net, split.image_shape))
     return net
 
@@ -130,7 +137,7 @@ def float_phase(job: Job) -> Pruned:
         known = _stored(net, stored, job.manner.note)
         if known is not None:
             return known
-    record = train_structures(net, job.spec, job.training, job.run, job.machine, job.manner)
+    record = train_structures(net, job.spec, job.training, job.run, job.machine, job.manner, begun=job.begun)
     net.to(memory_format=torch.contiguous_format)
     masks = fold(net)
     state = {"net": net.state_dict(), "masks": masks, "record": record.to_dict()}
@@ -146,9 +153,18 @@ def train_structures(
     run: Path,
     machine: Machine,
     manner: Manner | None = None,
+    *,
+    begun: bool = False,
 ) -> PhaseRecord:
-    """Train a fresh network in floats; its structure parameters stay on it."""
+    """Train a fresh network in floats; its structure parameters stay on it.
+
+    Args:
+        begun: as in `fresh_net`; what was chosen before the first step is in the checkpoint, too.
+    """
+    manner = manner or Manner()
     prune(net, spec.pruning, first=first_layer(net, split.image_shape))
+    if spec.pruning.criterion is Criterion.RECONSTRUCTION and not begun:
+        _reconstruct(net, spec, split, machine, manner.note)
     batches = Batches(split, spec.data, batch_size=spec.training.batch_size, seed=spec.seed)
     steps = phase_steps(spec.training, len(batches))
     phase = PruningPhase(net, spec, steps, teacher_of(spec, split))
@@ -157,6 +173,22 @@ def train_structures(
     require_alive(net)
     net.eval()
     return record
+
+
+def _reconstruct(net: nn.Module, spec: TrainSpec, split: Split, machine: Machine, note: Note) -> None:
+    """Choose structures before the first step, on the device that trains, and say where most is lost by it."""
+    device = torch.device("cuda" if machine.on_gpu(small=False) else "cpu")
+    with whole_float32():
+        lost = reconstruct(net.to(device), calibration_images(spec, split), seed=spec.seed)
+    net.to("cpu")
+    worst = max(lost, key=lambda name: lost[name])
+    note(f"structures are chosen by reconstruction; most is lost in {worst}: {lost[worst]:.1%} of its energy")
+
+
+def calibration_images(spec: TrainSpec, split: Split) -> list[Tensor]:
+    """Some unvaried training images, by which structures and scales are chosen."""
+    size = min(_CALIBRATION_BATCH, eval_batch((0, *split.image_shape)))
+    return calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=size, seed=spec.seed)
 
 
 def save_tensors(state: dict[str, Any], path: Path) -> None:

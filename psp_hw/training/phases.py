@@ -16,8 +16,8 @@ from psp_hw.quant.fold import fold_batch_norm
 from psp_hw.quant.quantizers import integer_weight
 from psp_hw.quant.steps import trace_steps
 from psp_hw.spec.train import TrainSpec
-from psp_hw.training.batches import Batches, calibration_batches
-from psp_hw.training.floats import Pruned, accuracy, check_floats, eval_batch, is_small, kinds_of
+from psp_hw.training.batches import Batches
+from psp_hw.training.floats import Pruned, accuracy, calibration_images, check_floats, is_small, kinds_of
 from psp_hw.training.job import Job
 from psp_hw.training.loop import phase_steps, run_phase
 from psp_hw.training.machine import Machine
@@ -26,7 +26,6 @@ from psp_hw.training.modules import QuantizedPhase, apply_masks
 from psp_hw.training.teacher import teacher_of
 
 QUANT_PHASE = "finetune"
-CALIBRATION_IMAGES, CALIBRATION_BATCH = 1024, 256
 PROBE_IMAGES = 32
 
 
@@ -50,10 +49,7 @@ def calibrated(spec: TrainSpec, split: Split, pruned: Pruned) -> fx.GraphModule:
     """Fold BN, quantize, choose the scales: quantization without any training."""
     model = quantize(fold_batch_norm(trace_steps(pruned.net)), spec.quant)
     calibrate_weights(model, spec.quant)
-    size = min(CALIBRATION_BATCH, eval_batch((0, *split.image_shape)))
-    calibrate_activations(
-        model, calibration_batches(split, images=CALIBRATION_IMAGES, batch_size=size, seed=spec.seed)
-    )
+    calibrate_activations(model, calibration_images(spec, split))
     return model.eval()
 
 

@@ -22,7 +22,15 @@ from psp_hw.pruning.select import prune
 from psp_hw.spec.train import ScheduleSpec, TrainSpec
 from psp_hw.training.batches import Batches
 from psp_hw.training.first_phase import check_request
-from psp_hw.training.floats import Pruned, eval_batch, first_layer, fresh_net, is_small, predict
+from psp_hw.training.floats import (
+    CALIBRATION_IMAGES,
+    Pruned,
+    eval_batch,
+    first_layer,
+    fresh_net,
+    is_small,
+    predict,
+)
 from psp_hw.training.job import splits_of
 from psp_hw.training.lightning_names import Callback, LightningModule, Trainer
 from psp_hw.training.loop import HoldImages, engine_options, one_phase, phase_steps
@@ -168,7 +176,7 @@ def _second(
     small: bool,
 ) -> tuple[float, list[float]]:
     """Seconds of calibration and evaluation together, and of the steps of fine-tuning."""
-    from psp_hw.training.phases import CALIBRATION_IMAGES, calibrated
+    from psp_hw.training.phases import calibrated
 
     fewest, few = _first(training, _FEW_IMAGES // 4), _first(training, _FEW_IMAGES)
     once = _seconds_of(lambda: calibrated(spec, fewest, pruned))

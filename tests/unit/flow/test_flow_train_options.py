@@ -35,6 +35,7 @@ def test_every_structure_gets_its_own_epsilon_and_lambda() -> None:
         ("l1", Penalty.L1, Criterion.ALPHA, None),
         ("fixed", Penalty.NONE, Criterion.ALPHA, 0.5),
         ("l1-norm", Penalty.NONE, Criterion.L1_NORM, 0.5),
+        ("reconstruction", Penalty.NONE, Criterion.RECONSTRUCTION, 0.5),
     ],
 )
 def test_a_method_is_one_word(
