@@ -73,9 +73,8 @@ def read_made_for(manifest: Mapping[str, object], where: str) -> MadeFor | None:
     try:
         entries = _mapping(found)
         available = {Resource(name): _amount(value) for name, value in _mapping(entries["available"]).items()}
-        dsp, lut, ff, bram18, uram = (available[resource] for resource in Resource)
         return MadeFor(
-            available=Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram),
+            available=Resources.from_amounts(available[resource] for resource in Resource),
             budget={Resource(name): _amount(value) for name, value in _mapping(entries["budget"]).items()},
             calibration=None if entries["calibration"] is None else _text(entries["calibration"]),
             optimality=None if entries["optimality"] is None else _optimality(entries["optimality"]),

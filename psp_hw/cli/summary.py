@@ -149,7 +149,8 @@ def _accuracies(result: TrainSummary) -> str:
     steps = [("float", result.accuracy)]
     if result.accuracy_calibrated is not None:
         steps.append((f"at {quant.weight_bits},{quant.act_bits} bits", result.accuracy_calibrated))
-    steps.append(("fine-tuned", result.accuracy_quantized))
+    if result.spec.finetune.epochs or len(steps) == 1:
+        steps.append(("fine-tuned", result.accuracy_quantized))
     said = [f"{steps[0][1]:.2%} {steps[0][0]}"]
     said += [
         f"{now:.2%} {name} ({100 * (now - before):+.2f})"

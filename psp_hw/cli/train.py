@@ -110,9 +110,11 @@ def command(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the first phase.", show_default=False)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the first phase; 0: none.", show_default=False)
+    ] = None,
     finetune_epochs: Annotated[
-        int | None, typer.Option(help="Epochs of fine-tuning with quantization.", show_default=False)
+        int | None, typer.Option(help="Epochs of fine-tuning with quantization; 0: none.", show_default=False)
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Stop each phase after so many steps.", show_default=False)

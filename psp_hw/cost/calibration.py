@@ -88,7 +88,7 @@ class Calibration:
 
     def apply(self, resources: Resources, stage: Stage = Stage.RTL_SYNTHESIS) -> Resources:
         """A total as this site's reports would have it, rounded up: it fits a part if and only if it fits the part as seen."""
-        return _resources([math.ceil(amount) for amount in self._scaled(resources, stage)])
+        return Resources.from_amounts(map(math.ceil, self._scaled(resources, stage)))
 
     def shrink(self, part: Part) -> SeenPart:
         """The part as it looks to the price list: what it has, divided by the factors of RTL synthesis, rounded down."""
@@ -103,7 +103,7 @@ class Calibration:
             package=part.package,
             speed=part.speed,
             source=part.source,
-            resources=_resources(room),
+            resources=Resources.from_amounts(room),
             real=part,
             calibration=self,
         )
@@ -118,7 +118,7 @@ class Calibration:
         columns = [
             _rounded([amounts[at] for amounts in exact], whole) for at, whole in enumerate(total.amounts)
         ]
-        return [_resources([column[row] for column in columns]) for row in range(len(parts))]
+        return [Resources.from_amounts(column[row] for column in columns) for row in range(len(parts))]
 
     def _scaled(self, resources: Resources, stage: Stage) -> list[Fraction]:
         return [amount * self._exact(stage, resource) for resource, amount in resources]
@@ -156,11 +156,6 @@ def _rounded(amounts: Sequence[Fraction], total: int) -> list[int]:
     for at in order[: total - sum(found)]:
         found[at] += 1
     return found
-
-
-def _resources(amounts: Sequence[int]) -> Resources:
-    dsp, lut, ff, bram18, uram = amounts
-    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
 
 
 def entries(found: Calibration) -> list[dict[str, str | int | float | None]]:

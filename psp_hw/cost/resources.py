@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -27,6 +27,12 @@ class Resources:
     ff: int = 0
     bram18: int = 0
     uram: int = 0
+
+    @staticmethod
+    def from_amounts(amounts: Iterable[int]) -> Resources:
+        """Amounts of every kind in the order of ``Resource``: what ``amounts`` gives."""
+        dsp, lut, ff, bram18, uram = amounts
+        return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(
@@ -72,11 +78,10 @@ class Resources:
 
     def scaled(self, share: float) -> Resources:
         """A share of every amount, rounded down."""
-        dsp, lut, ff, bram18, uram = (int(amount * share) for amount in self.amounts)
-        return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+        return Resources.from_amounts(int(amount * share) for amount in self.amounts)
 
     @staticmethod
     def total(parts: list[Resources]) -> Resources:
         """The sum of all."""
-        columns = [sum(column) for column in zip(*(part.amounts for part in parts), strict=True)] or [0] * 5
-        return Resources(dsp=columns[0], lut=columns[1], ff=columns[2], bram18=columns[3], uram=columns[4])
+        columns = [sum(column) for column in zip(*(part.amounts for part in parts), strict=True)]
+        return Resources.from_amounts(columns) if columns else Resources()

@@ -63,8 +63,7 @@ def lifted(needed: Resources, part: Part) -> Part | None:
     """The part with as much more of a budget as a design needs; None where no budget binds, or the whole part is too small."""
     if not limited(part) or not needed.fits(whole(part).resources):
         return None
-    dsp, lut, ff, bram18, uram = map(max, needed.amounts, part.resources.amounts)
-    return replace(part, resources=Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram))
+    return replace(part, resources=Resources.from_amounts(map(max, needed.amounts, part.resources.amounts)))
 
 
 def budget_words(part: Part, limits: Iterable[Resource]) -> str:

@@ -185,8 +185,7 @@ def _priced(space: Space, choice: Choice) -> Point:
 
 
 def _point(space: Space, choice: Choice, total: IntArray, interval: int, plan: FoldPlan | None) -> Point:
-    dsp, lut, ff, bram18, uram = (int(amount) for amount in total)
-    resources = Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+    resources = Resources.from_amounts(total.tolist())
     shares = resources.utilization(space.part.resources)
     binding = max(shares, key=lambda resource: shares[resource])
     return Point(

@@ -214,7 +214,7 @@ def _enough(space: Space, interval: int, choice: Choice, depths: Mapping[str, in
     most = np.maximum(least, choice.total + fifo_needs(space, choice, _room(whole(part), space), depths))
     for step in range(BUDGETS):
         total = least + (most - least) * step // (BUDGETS - 1)
-        more = lifted(calibration.apply(_resources(total)), part)
+        more = lifted(calibration.apply(Resources.from_amounts(total.tolist())), part)
         if more is None:
             break
         if _is_found(space, _room(more, space), interval):
@@ -243,11 +243,6 @@ def _room(part: Part, space: Space) -> CostArray:
     return array(calibration.shrink(part).resources)
 
 
-def _resources(amounts: CostArray) -> Resources:
-    dsp, lut, ff, bram18, uram = (int(amount) for amount in amounts)
-    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
-
-
 def _lacking(space: Space, interval: int, depths: Mapping[str, int], *, amounts: bool, at: str) -> str:
     """What binds in the design that comes closest, and what takes most of it."""
     choice = closest(space.problem, interval)
@@ -265,7 +260,7 @@ def _lacking(space: Space, interval: int, depths: Mapping[str, int], *, amounts:
 def _shortages(needed: CostArray, space: Space) -> tuple[Shortage, ...]:
     """What there is too little of, in amounts as the site's tools count them."""
     part, calibration = real(space.part)
-    return shortages(calibration.apply(_resources(needed)), part.resources)
+    return shortages(calibration.apply(Resources.from_amounts(needed.tolist())), part.resources)
 
 
 def _where(space: Space, choice: Choice, fifos: CostArray, resource: Resource) -> str:
@@ -273,8 +268,8 @@ def _where(space: Space, choice: Choice, fifos: CostArray, resource: Resource) -
     _, calibration = real(space.part)
 
     def shown(amount: int) -> str:
-        scaled = calibration.apply(_resources(np.where(np.arange(len(Resource)) == at, amount, 0)))
-        return f"{scaled.of(resource):,}"
+        alone = Resources.from_amounts(amount if kind is resource else 0 for kind in Resource)
+        return f"{calibration.apply(alone).of(resource):,}"
 
     at = list(Resource).index(resource)
     picked = zip(space.problem.options, choice.picks, strict=True)

@@ -315,10 +315,9 @@ def _engines(found: Estimate, top: str) -> Iterator[tuple[tuple[Stage, str], Res
 
 
 def _without(whole: Resources, parts: Sequence[Resources]) -> Resources:
-    dsp, lut, ff, bram18, uram = (
+    return Resources.from_amounts(
         amount - sum(part.of(resource) for part in parts) for resource, amount in whole
     )
-    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
 
 
 def _folded(module: str) -> str:

@@ -154,8 +154,7 @@ def _limits(request: DeviceRequest) -> Mapping[Resource, int]:
 
 
 def _limited(resources: Resources, limits: Mapping[Resource, int]) -> Resources:
-    dsp, lut, ff, bram18, uram = (min(has, limits.get(resource, has)) for resource, has in resources)
-    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+    return Resources.from_amounts(min(has, limits.get(resource, has)) for resource, has in resources)
 
 
 def _family(name: str) -> Family | None:

@@ -222,6 +222,8 @@ def _finetuning(schedule: ScheduleSpec, phase: PhasePreview | None) -> str:
 
 
 def _schedule(schedule: ScheduleSpec, phase: PhasePreview) -> str:
+    if phase.steps == 0:
+        return "no step"
     return (
         f"{phase.epochs} epochs, {phase.steps:,} steps of {schedule.batch_size} images; SGD, {schedule.shape.value} rate "
         f"up to {schedule.rate:g}, momentum {schedule.momentum:g}, weight decay {schedule.weight_decay:g}"

@@ -261,7 +261,7 @@ class ScheduleSpec:
     """One phase of training by SGD with momentum.
 
     Args:
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0: nothing is trained in this phase.
         batch_size: images per step.
         rate: the largest learning rate.
         shape: how the learning rate moves.
@@ -280,7 +280,7 @@ class ScheduleSpec:
 
     def __post_init__(self) -> None:
         problems = Problems("schedule")
-        problems.in_range("epochs", self.epochs, 1, 100_000)
+        problems.in_range("epochs", self.epochs, 0, 100_000)
         problems.in_range("batch_size", self.batch_size, 1, 65_536)
         problems.check(0.0 < self.rate <= 10.0, "rate", f"rate={self.rate} is not above 0 and at most 10")
         ok = 0.0 <= self.momentum < 1.0

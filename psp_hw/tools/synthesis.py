@@ -320,8 +320,7 @@ def _resources(amounts: Mapping[Resource, int], path: Path) -> Resources:
     lacking = [resource.value for resource in _NEEDED if resource not in amounts]
     if lacking:
         raise DataError(f"says nothing of {' and '.join(lacking)}", where=str(path))
-    dsp, lut, ff, bram18, uram = (amounts.get(resource, 0) for resource in Resource)
-    return Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram)
+    return Resources.from_amounts(amounts.get(resource, 0) for resource in Resource)
 
 
 def _number(text: str | None, path: Path) -> float:

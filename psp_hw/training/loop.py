@@ -85,6 +85,8 @@ def run_phase(
     shelf = Shelf(folder=run / CHECKPOINTS, phase=name)
     if is_leader():  # others would make the folder before the first process has looked whether it is free
         shelf.folder.mkdir(parents=True, exist_ok=True)
+    if phase.steps == 0:
+        return PhaseRecord(seconds=0.0, rows=())
     start = shelf.newest(manner.note, leader=is_leader()) if manner.resume else None
     keeper = Keeper(shelf, every=manner.checkpoint_seconds, steps=phase.steps)
     callbacks: list[Callback] = [HoldImages(batches), keeper]

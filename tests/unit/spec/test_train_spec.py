@@ -103,7 +103,7 @@ def test_one_problem_names_file_and_key_and_suggests(tmp_path: Path) -> None:
         ("pruning: {structures: [shape, shape]}", "given more than once: shape"),
         ("pruning: {structures: [{kind: shape, density: 0}]}", "density=0.0 is not above 0 and at most 1"),
         ("pruning: {warmup: 0.5, ramp: 0.4, settle: 0.2}", "is more than the training"),
-        ("finetune: {epochs: 0}", "epochs=0 is outside 1 .. 100000"),
+        ("finetune: {epochs: -1}", "epochs=-1 is outside 0 .. 100000"),
     ],
 )
 def test_bad_values_are_named(tmp_path: Path, text: str, fragment: str) -> None:

@@ -52,6 +52,22 @@ def test_a_run_begins_near_the_dense_network_and_says_what_was_lost(
             assert len(layer.taps) == 5
 
 
+@pytest.mark.slow
+def test_no_step_need_be_trained(dense: TrainSummary, tmp_path: Path) -> None:
+    asked = replace(ASKED, weights=dense.run, steps=None, epochs=0, finetune_epochs=0)
+    found = train(replace(asked, out=tmp_path / "run"), progress=False)
+    again = train(replace(asked, out=tmp_path / "run", resume=True), progress=False)
+
+    assert dense.accuracy - 0.06 < found.accuracy_quantized
+    assert found.accuracy_quantized == again.accuracy_quantized == found.accuracy_calibrated
+    assert (("train", 0.0), ("finetune", 0.0)) == found.seconds
+    assert 1 == len((found.run / "metrics.csv").read_text().splitlines())
+    pruned = torch.load(found.run / "checkpoints" / "pruned.pt", weights_only=True)
+    for name, mask in pruned["masks"].items():
+        assert bool((pruned["net"][f"{name}.weight"][~mask] == 0).all())
+        assert 5 == int(mask[0, 0].sum())
+
+
 class _StopError(Exception):
     """An interruption that leaves no chance to clean up."""
 
