@@ -15,23 +15,28 @@ from psp_hw.ir.types import Tap
 DENSITIES = (1.0, 2 / 3, 4 / 9, 2 / 9, 1 / 9)
 
 
+def with_kernels(graph: Graph) -> list[Conv2d]:
+    """The convolutions whose kernel has more than one position."""
+    return [op for op in graph.convolutions if op.kernel != (1, 1)]
+
+
 def densities_below(graph: Graph) -> list[float]:
     """Those of ``DENSITIES`` that leave a network fewer kernel positions than it has, largest first."""
-    kept = sum(len(op.taps) for op in graph.convolutions if op.kernel != (1, 1))
-    kernels = [op for op in graph.convolutions if op.kernel != (1, 1)]
+    kernels = with_kernels(graph)
+    kept = sum(len(op.taps) for op in kernels)
     return [density for density in DENSITIES if sum(taps_at(op, density) for op in kernels) < kept]
 
 
-def different(graph: Graph) -> list[float]:
+def distinct_densities(graph: Graph) -> list[float]:
     """Those of ``DENSITIES`` that differ in the tap counts of some layer, largest first; none where no kernel has two positions."""
-    kernels = [op for op in graph.convolutions if op.kernel != (1, 1)]
+    kernels = with_kernels(graph)
     counts = {tuple(taps_at(op, density) for op in kernels): density for density in reversed(DENSITIES)}
     return sorted(counts.values(), reverse=True) if kernels else []
 
 
 def kept_at(graph: Graph, density: float) -> float:
     """The share of all kernel positions that layers keep together at a density: each keeps a whole number of them."""
-    kernels = [op for op in graph.convolutions if op.kernel != (1, 1)]
+    kernels = with_kernels(graph)
     return sum(taps_at(op, density) for op in kernels) / sum(op.kernel[0] * op.kernel[1] for op in kernels)
 
 

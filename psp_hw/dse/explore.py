@@ -17,7 +17,7 @@ from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.dse.choose import Choice, affordable, cost_of
-from psp_hw.dse.densities import at_density, different, kept_at
+from psp_hw.dse.densities import at_density, distinct_densities, kept_at
 from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.refusals import nothing_fits
 from psp_hw.dse.search import NO_FOLDS, budgets, cheapest_design, fastest_design
@@ -92,7 +92,7 @@ def explore_densities(
 ) -> tuple[Front, ...]:
     """The fronts of a network with other shares of its kernel positions; those where nothing fits, or nothing changes, are left out."""
     fronts = []
-    for density in different(graph):
+    for density in distinct_densities(graph):
         thinner = at_density(graph, density)
         space = search_space(thinner, part, clock, NO_FOLDS, bindable)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from psp_hw.dse.beaten import NEVER
 from psp_hw.dse.branches import least_depths
 from psp_hw.dse.choose import Problem, closest, possible, ruled_out
-from psp_hw.dse.densities import at_density, taps_at
+from psp_hw.dse.densities import at_density, taps_at, with_kernels
 from psp_hw.dse.fifos import COMMON_DEPTHS
 from psp_hw.dse.options import CostArray, Options
 from psp_hw.dse.space import Space, quick_depths, search_space
@@ -42,7 +42,7 @@ def lower_density(space: Space, interval: int, densities: Sequence[float]) -> fl
 
 def _as_if(space: Space, interval: int, share: Callable[[Conv2d], float]) -> Problem:
     """What is chosen in a part as if convolutions with a kernel took a share of what they take; FIFOs of the common depth."""
-    kernels = {op.name: op for op in space.graph.convolutions if op.kernel != (1, 1)}
+    kernels = {op.name: op for op in with_kernels(space.graph)}
     shown = space.problem.shelf.at(interval)
     options = []
     for one, costs in zip(space.problem.options, shown.lists, strict=True):
@@ -60,7 +60,7 @@ def _surely_too_dense(space: Space, interval: int, density: float) -> bool:
 
     They hardly ever do: some of what they take is there whatever the taps, and larger multiplexers take less per input.
     """
-    if any(op.requantize is None for op in space.graph.convolutions if op.kernel != (1, 1)):
+    if any(op.requantize is None for op in with_kernels(space.graph)):
         return False  # then what follows may change too
     return ruled_out(_as_if(space, interval, lambda op: taps_at(op, density) / len(op.taps)), interval)
 

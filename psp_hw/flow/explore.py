@@ -13,7 +13,7 @@ from psp_hw.cost import trust
 from psp_hw.cost.optimality import at_most
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
-from psp_hw.dse.densities import different
+from psp_hw.dse.densities import distinct_densities
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
@@ -140,7 +140,7 @@ def explore_source(
     if densities:
         progress.step("searching at other densities", 0, None)
         others = explore_densities(graph, settings.searched, settings.clock, bindable=bindable)
-        if not different(graph):
+        if not distinct_densities(graph):
             settings = replace(settings, notes=(*settings.notes, NO_OTHERS))
     found = Exploration(
         source=source, asked=asked, settings=settings, front=front, densities=others, files=()
