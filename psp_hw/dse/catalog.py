@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resources
 from psp_hw.dse.beaten import unbeaten
-from psp_hw.dse.dense import dense_datapaths, multipliers_of
+from psp_hw.dse.dense import MEMORIES, dense_datapaths, multipliers_of
 from psp_hw.dse.options import Block, Options, by_engine
 from psp_hw.dse.paths import Datapath, Datapaths
 from psp_hw.dse.prices import Site
@@ -47,13 +47,13 @@ ROOM = 8
 def memories_of(engine: ConvEngine) -> tuple[MemoryKind, ...]:
     """Where the weights of a folded engine may be kept; none where a word of theirs is wider than a memory's can be.
 
-    A single word is wiring. UltraRAM holds no constants (``psp_hw.folding.ports``).
+    A single word is wiring.
     """
     if engine.cycles_per_output == 1:
         return (MemoryKind.REGISTERS,)
     if max(engine.weight_word_bits, engine.select_bits) > MOST_BITS:
         return ()
-    return (MemoryKind.LUTRAM, MemoryKind.BRAM)
+    return MEMORIES
 
 
 class Catalog:
@@ -215,7 +215,7 @@ class Catalog:
             yield kinds, chain.amounts
 
 
-def delay_choices(engine: ConvEngine, *, ultra: bool = False) -> list[tuple[MemoryKind, ...]]:
+def delay_choices(engine: ConvEngine, *, ultra: bool) -> list[tuple[MemoryKind, ...]]:
     """How the delay chain may be kept: as the size of each segment says, in block RAM where a segment is long enough, or in UltraRAM
     where it is so large that this may pay.
 
@@ -223,19 +223,16 @@ def delay_choices(engine: ConvEngine, *, ultra: bool = False) -> list[tuple[Memo
         engine: its delays as their sizes say.
         ultra: whether UltraRAM can be had.
     """
-    by_size = engine.delays
-    blocks = tuple(
-        MemoryKind.BRAM if words >= LEAST_BLOCK_DELAY and bits <= MOST_BITS else kind
-        for words, bits, kind in zip(engine.scan.delays, engine.held_bits, by_size, strict=False)
-    )
-    ways = [by_size, blocks]
-    if ultra:
-        ways.append(
-            tuple(
-                MemoryKind.URAM if delay_may_be_ultra(words, bits) and bits <= MOST_BITS else kind
-                for words, bits, kind in zip(engine.scan.delays, engine.held_bits, by_size, strict=False)
-            )
+    segments = list(zip(engine.scan.delays, engine.held_bits, engine.delays, strict=False))
+
+    def moved(to: MemoryKind, worth: Callable[[int, int], bool]) -> tuple[MemoryKind, ...]:
+        return tuple(
+            to if bits <= MOST_BITS and worth(words, bits) else kind for words, bits, kind in segments
         )
+
+    ways = [engine.delays, moved(MemoryKind.BRAM, lambda words, _: words >= LEAST_BLOCK_DELAY)]
+    if ultra:
+        ways.append(moved(MemoryKind.URAM, delay_may_be_ultra))
     return list(dict.fromkeys(ways))
 
 

@@ -25,7 +25,6 @@ from psp_hw.dse.beaten import Indices, ascending
 from psp_hw.dse.chains import trees
 from psp_hw.dse.paths import CostArray, Datapaths
 from psp_hw.dse.prices import Amounts, Site
-from psp_hw.dse.tables import MAX_PRODUCTS
 from psp_hw.folding.engine import ConvEngine, signed_width
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors
 from psp_hw.folding.ports import MOST_BITS
@@ -67,7 +66,7 @@ def dense_datapaths(
     engines: Sequence[ConvEngine],
     site: Site,
     kinds: frozenset[MultiplierKind],
-    most: Sequence[int] | None = None,
+    most: Sequence[int],
 ) -> list[Datapaths]:
     """Folds that go through all taps and channels, the whole pixel at once apart, with each kind of multipliers and memory.
 
@@ -81,7 +80,7 @@ def dense_datapaths(
     """
     if not engines:
         return []
-    grid = _Grid.of(engines, site, [MAX_PRODUCTS] * len(engines) if most is None else most)
+    grid = _Grid.of(engines, site, most)
     ways = [tuple(kind for kind in _multipliers(one, site.fabric) if kind in kinds) for one in engines]
     longest = max(map(len, ways))
     found = [

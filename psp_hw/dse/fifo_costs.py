@@ -14,7 +14,7 @@ from psp_hw.cost.devices import Fabric
 from psp_hw.cost.pricing import price
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.options import CostArray
-from psp_hw.dse.relax import Choosing, FloatArray, relax, search
+from psp_hw.dse.relax import Choosing, FloatArray, Relaxing, search
 from psp_hw.dse.repair import Walk
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.folding.memory import fifo_may_be_ultra, memory_for_fifo
@@ -35,7 +35,7 @@ class FifoCosts:
         ultra: whether the part has UltraRAM and the back end can keep FIFOs in it.
     """
 
-    def __init__(self, flow: Dataflow, fabric: Fabric, *, ultra: bool = False) -> None:
+    def __init__(self, flow: Dataflow, fabric: Fabric, *, ultra: bool) -> None:
         self._fabric, self._ultra = fabric, ultra
         self._bits = {channel.name: channel.type.pixel_bits for channel in flow.channels}
         self._known: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
@@ -191,7 +191,7 @@ def _chosen(
     if (beside + sum(ways.min(axis=0) for ways in lists) > budget).any():
         return None
     choosing = Choosing(lists, beside, budget, prices)
-    relaxed = relax(choosing)
+    relaxed = Relaxing(choosing).run()
     walk = Walk(choosing, relaxed.picks or relaxed.nearest)
     cost = math.inf
     if walk.into_budget():

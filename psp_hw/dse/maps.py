@@ -26,8 +26,6 @@ from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, NodePlan, divi
 from psp_hw.folding.ports import MOST_BITS
 from psp_hw.sim.process import RESTART_CYCLES
 
-NO_FOLDS: Mapping[str, Fold] = {}
-
 _LUT = list(Resource).index(Resource.LUT)
 
 
@@ -35,7 +33,7 @@ def map_options(
     engines: Sequence[MapEngine],
     site: Site,
     kinds: frozenset[MultiplierKind],
-    folds: Mapping[str, Fold] = NO_FOLDS,
+    folds: Mapping[str, Fold],
 ) -> list[Options]:
     """All choices of each map, or those of one fold.
 

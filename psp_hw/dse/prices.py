@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from psp_hw.cost.bill import Item, Mux, Operator, Register
+from psp_hw.cost.bill import Item, Operator, Register
 from psp_hw.cost.constants import bit_lengths
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_outputs, pipeline_parts
@@ -42,7 +42,6 @@ class _Known:
     outputs: dict[tuple[object, ...], dict[tuple[int, bool], Amounts]] = field(default_factory=dict)
     operators: dict[Operator, Amounts] = field(default_factory=dict)
     counters: dict[int, Amounts] = field(default_factory=dict)
-    muxes: dict[tuple[int, int], Amounts] = field(default_factory=dict)
     controls: dict[tuple[Item | Operator, ...], CostArray] = field(default_factory=dict)
 
 
@@ -69,13 +68,6 @@ class Site:
         if operator not in known:
             known[operator] = price(operator, self.fabric).amounts
         return known[operator]
-
-    def mux(self, ways: int, bits: int) -> Amounts:
-        """What a multiplexer takes."""
-        known = self._known.muxes
-        if (ways, bits) not in known:
-            known[ways, bits] = price(Mux(ways, bits), self.fabric).amounts
-        return known[ways, bits]
 
     def counter(self, extent: int) -> Amounts:
         """What a counter of so many values takes; nothing where there is one only."""

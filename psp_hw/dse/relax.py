@@ -86,21 +86,14 @@ class Relaxed:
     nearest: tuple[int, ...]
 
 
-def relax(problem: Choosing, *, until_met: bool = False) -> Relaxed:
-    """Approach the best bound from below: ``Relaxing.run``."""
-    return Relaxing(problem).run(until_met=until_met)
-
-
 class Relaxing:
     """A relaxation that can go on where it stopped."""
 
     def __init__(self, problem: Choosing) -> None:
         self._problem = problem
         self._table = _Table(problem)
-        self._top, self._aimed = (
-            problem.most,
-            False,
-        )  # a cost above that of the best choice, and whether some choice has it
+        # A cost above that of the best choice, and whether some choice has it.
+        self._top, self._aimed = problem.most, False
         self._prices = self._best_prices = np.zeros(len(problem.budget))
         self._best, self._length, self._idle = -np.inf, 1.0, 0
         self._picks: tuple[int, ...] | None = None
@@ -291,9 +284,8 @@ class _Tree:
             costs, reduced = problem.lists[index], relaxed.reduced[index]
             listed = [(float(reduced[pick]), int(pick), tuple(costs[pick].tolist())) for pick in some]
             self._options.append(sorted(listed))
-        self._room = [
-            tuple((problem.budget - rest).tolist()) for rest in least
-        ]  # what may be taken before the rest
+        # What may be taken before the rest.
+        self._room = [tuple((problem.budget - rest).tolist()) for rest in least]
         self._start = tuple(problem.fixed.tolist())
         self._prices = tuple(problem.prices.tolist())
         self._start_cost = float(problem.fixed @ problem.prices)

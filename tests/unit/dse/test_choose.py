@@ -9,7 +9,7 @@ import pytest
 
 from psp_hw.dse.choose import Problem, affordable, cost_of
 from psp_hw.dse.options import Options
-from psp_hw.dse.relax import Choosing, relax
+from psp_hw.dse.relax import Choosing, Relaxing
 from psp_hw.folding.plan import Fold, NodePlan
 
 
@@ -72,7 +72,7 @@ def test_a_bound_is_never_above_what_is_possible(seed):
     every = [sum(costs) for costs in itertools.product(*problem.lists)]
     best = min((float(t @ problem.prices) for t in every if (t <= budget).all()), default=np.inf)
 
-    relaxed = relax(problem)
+    relaxed = Relaxing(problem).run()
 
     assert relaxed.bound <= best + 1e-9
     assert relaxed.cost >= best - 1e-9

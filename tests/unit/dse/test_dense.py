@@ -52,7 +52,7 @@ def one_by_one(engine: ConvEngine, site: Site) -> np.ndarray:
 def check(graph, fabric: Fabric, period_ns: float) -> None:
     site = Site(graph, fabric, Clock(period_ns=period_ns))
     engines = convolutions(graph)
-    together = dense_datapaths(engines, site, frozenset(MultiplierKind))
+    together = dense_datapaths(engines, site, frozenset(MultiplierKind), [MAX_PRODUCTS] * len(engines))
     for place, engine in enumerate(engines):
         every = one_by_one(engine, site)
         expected = {tuple(row) for row in every[unbeaten(every)].tolist()}

@@ -58,7 +58,7 @@ def test_every_choice_is_priced_as_its_engine_is(seed):
     graph = optimize(random_graph(seed))
     site = Site(graph, Fabric.SERIES7, CLOCK)
     engines = maps_of(graph)
-    together = map_options(engines, site, frozenset(MultiplierKind))
+    together = map_options(engines, site, frozenset(MultiplierKind), {})
     for place, engine in enumerate(engines):
         channels = engine.result.channels
         every = []
