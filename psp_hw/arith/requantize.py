@@ -43,9 +43,8 @@ class Requantizer:
 
     def exactly(self, acc: int) -> int:
         """The result for one accumulator, by rational arithmetic. The definition; everything else is checked against it."""
-        rounded = round(
-            Fraction(acc) / (self.divisor * Fraction(2) ** self.shift)
-        )  # Python rounds half to even
+        exact = Fraction(acc) / (self.divisor * Fraction(2) ** self.shift)
+        rounded = round(exact)  # Python rounds half to even
         return min(max(rounded, self.lo), self.hi)
 
     def divides(self, width: int) -> bool:

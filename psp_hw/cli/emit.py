@@ -40,7 +40,7 @@ def command(
         typer.Option(
             "--target", help="vivado (Vivado HLS 2019.2+), vitis (Vitis HLS 2021.1+) or hls4ml (1.3)."
         ),
-    ] = (DEFAULT_TARGET),
+    ] = DEFAULT_TARGET,
     part: Part = None,
     board: Board = None,
     clock: ClockNs = None,

@@ -39,9 +39,8 @@ def map_blocks(engine: MapEngine) -> Parts:
     """What goes from block to block: the pixel that stays, the choice of its channels, the result that fills."""
     yield Register(engine.source.pixel_bits)
     yield Mux(engine.blocks, engine.fold.pe * engine.source.fmt.width)
-    yield Register(
-        (engine.blocks - 1) * engine.fold.pe * engine.result.fmt.width
-    )  # what comes last leaves at once
+    # What comes last leaves at once.
+    yield Register((engine.blocks - 1) * engine.fold.pe * engine.result.fmt.width)
     yield from counter(engine.blocks)
 
 

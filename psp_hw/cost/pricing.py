@@ -236,9 +236,8 @@ def _constant_product(bits: int, width: int, digits: int, prices: Prices, *, rtl
     if digits <= 1:
         return Resources()  # zero: nothing; a power of two: wiring
     if rtl:
-        return Resources(
-            lut=(digits - 1) * (bits + 1)
-        )  # what a shift leaves below the other operand passes by the adder
+        # What a shift leaves below the other operand passes by the adder.
+        return Resources(lut=(digits - 1) * (bits + 1))
     if digits <= SHIFT_ADD_DIGITS:
         return Resources(lut=(digits - 1) * prices.line("add", bits + width))
     return _product(max(bits, width), min(bits, width), prices, rtl=False)

@@ -248,9 +248,8 @@ def _lacking(space: Space, interval: int, depths: Mapping[str, int], *, amounts:
     choice = closest(space.problem, interval)
     fifos = _fifos(space, choice, depths)
     worst = _shortages(choice.total + fifos, space)
-    if (
-        not worst
-    ):  # FIFOs as a quick rule sizes them fit by a little, as they are sized in the end they do not
+    if not worst:
+        # FIFOs as a quick rule sizes them fit by a little; as they are sized in the end they do not.
         return "resources bind together"
     first = worst[0].resource
     missing = f": {' and '.join(str(shortage) for shortage in worst)}" if amounts else ""

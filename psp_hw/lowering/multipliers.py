@@ -58,9 +58,8 @@ def all_steps(maps: Sequence[RoundedMap], entering: Sequence[Interval]) -> IntAr
         error = FLOAT_ERROR * (np.abs(start) + np.abs(slope) * np.abs(levels) + largest)
         rest = places - np.floor(places)
         below, above = places < lo - 1.0 - error, places > hi + 1.0 + error
-        inside = (
-            ~below & ~above & (rest > error) & (rest < 1.0 - error)
-        )  # so below 2**53, where float64 has fractions
+        # What has a fraction in float64 is below 2**53.
+        inside = ~below & ~above & (rest > error) & (rest < 1.0 - error)
     near = np.floor(np.where(inside, places, 0.0)).astype(np.int64) + 1
     found = np.where(below, lo, np.where(above, hi + 1, np.clip(near, lo, hi + 1)))
     certain = below | above | inside

@@ -211,9 +211,8 @@ def quantize_constant(values: FloatArray, quantizer: Quantizer, node: Node) -> t
             where=node.place,
             hint="give the quantizer the scale that belongs to this tensor",
         )
-    many = (
-        quantizer.bits >= _MANY_CODES and values.ndim >= 2
-    )  # a bias has few values, and its own way to be cut
+    # A bias has few values, and its own way to be cut.
+    many = quantizer.bits >= _MANY_CODES and values.ndim >= 2
     if many and saturated > MOST_SATURATED * values.size:
         raise ModelError(
             f"{saturated} of {values.size} weights lie outside its Quant range, {quantizer.lo} .. {quantizer.hi} steps of its scale",

@@ -46,9 +46,8 @@ def network(seed: int, path: Path) -> Path:
     e = make.node("MaxPool", [make.node("Concat", [c, d], axis=1)], kernel_shape=[3, 3], strides=[3, 3])
     weight = make.quant(make.constant(rng.normal(size=(5, 24)) * 0.4), bits=4, frac=3)
     y = make.node("Gemm", [make.node("Flatten", [e]), weight], transB=1)
-    return make.save(
-        make.quant(y, bits=8, scale=0.173), path
-    )  # far from ties, which float32 breaks as it likes
+    # The scale is far from ties, which float32 breaks as it likes.
+    return make.save(make.quant(y, bits=8, scale=0.173), path)
 
 
 def with_means(seed: int, path: Path) -> Path:

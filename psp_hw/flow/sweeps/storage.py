@@ -127,9 +127,8 @@ class Journal(JournalFileBackend):
         self._own.acquire()
         try:
             with self.path.open("r+b") as file:
-                if (
-                    os.fstat(file.fileno()).st_ino != self._begun
-                ):  # lines of ours would name trials that it does not have
+                # Lines of ours would name trials that another journal does not have.
+                if os.fstat(file.fileno()).st_ino != self._begun:
                     raise RunError(
                         "the journal was replaced by another", where=str(self.path), hint=_TAKEN_UP
                     )

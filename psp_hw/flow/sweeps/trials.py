@@ -126,9 +126,8 @@ class SweepSampler(BaseSampler):
         self._walked = None
         if self._walk:
             left = missing(before, self._space)
-            unknown = sum(
-                not entry.values for entry in before
-            )  # about to take the first of those that are left
+            # Those that have no values yet are about to take the first of those that are left.
+            unknown = sum(not entry.values for entry in before)
             self._walked = left[min(unknown, len(left) - 1)] if left else next(self._space.combinations())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # liar's estimates of running trials were experimental before 5.0

@@ -82,9 +82,8 @@ def test_a_mean_cut_off_in_the_type_that_we_give_hls4ml_rounds_as_the_exact_mean
 
     exact = Fraction(total, area) / Fraction(2) ** frac
     scaled = exact * Fraction(2) ** accum.frac
-    cut_off = (
-        Fraction(int(scaled)) / Fraction(2) ** accum.frac
-    )  # int() cuts off towards zero, as ap_fixed does
+    # int() cuts off towards zero, as ap_fixed does.
+    cut_off = Fraction(int(scaled)) / Fraction(2) ** accum.frac
     rounded = round(cut_off * Fraction(2) ** out_frac)  # Python rounds half to even, as AP_RND_CONV does
 
     assert requantizer.exactly(total) == min(max(rounded, out.min), out.max)

@@ -61,9 +61,8 @@ def test_interval_is_that_of_the_slowest_engine_in_closed_form():
     assert least_interval(closed) == found.interval == found.bottleneck.cycles
     assert "conv0" == found.bottleneck.name
     conv = engines[1]
-    positions = 8 * 8 * (4 * 2 * 3) + (
-        conv.scan.steps - 8 * 8
-    )  # 64 windows of 24 cycles, the other positions 1 cycle
+    # 64 windows of 24 cycles, the other positions 1 cycle.
+    positions = 8 * 8 * (4 * 2 * 3) + (conv.scan.steps - 8 * 8)
     assert positions == conv.schedule().iterations
 
 

@@ -76,9 +76,8 @@ def test_a_bound_is_never_above_what_is_possible(seed):
 
     assert relaxed.bound <= best + 1e-9
     assert relaxed.cost >= best - 1e-9
-    if (
-        best < np.inf
-    ):  # what an option adds to the bound is no more than what it adds to the best choice that has it
+    if best < np.inf:
+        # What an option adds to the bound is no more than what it adds to the best choice that has it.
         for row, reduced in enumerate(relaxed.reduced):
             for pick, more in enumerate(reduced):
                 having = [

@@ -106,9 +106,8 @@ def test_a_requantized_map_must_lead_to_its_format():
 def test_channels_that_stay_zero_go():
     silent = graph(constants={"map.scale": [0, -2], "map.offset": [0, 0], "count.start": [-1, 4]})
 
-    assert (
-        optimize(silent).types["count"].channels == 2
-    )  # nothing after it can do without: the output keeps all
+    # Nothing after it can do without: the output keeps all.
+    assert 2 == optimize(silent).types["count"].channels
     kind = Simulator(optimize(silent)).run(np.array([[[[0, 0], [15, 15]]]]))
     assert kind.reshape(-1).tolist() == [-1, -2, -1, 2]
 

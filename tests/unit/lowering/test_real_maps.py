@@ -232,9 +232,8 @@ def test_a_sum_of_maps_of_one_factor(tmp_path):
     x = make.quant("image", bits=6, scale=0.3)
     weight = make.quant(make.constant(make.rng.normal(size=(3, 3, 3, 3)) * 0.3), bits=4, scale=0.11)
     y = make.node("Conv", [x, weight], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-    y = make.quant(
-        y, bits=6, scale=0.3
-    )  # a scale at which ties do not occur: float32 breaks them as it likes
+    # At such a scale ties do not occur: float32 breaks them as it likes.
+    y = make.quant(y, bits=6, scale=0.3)
     path = make.save(make.quant(make.node("Add", [x, y]), bits=4, scale=0.9), tmp_path / "model.onnx")
 
     assert_equals_reference(path, SHAPE)

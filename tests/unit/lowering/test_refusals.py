@@ -196,10 +196,8 @@ def test_weights_far_outside_their_quant_range_are_refused(tmp_path):
 )
 def test_a_scale_that_leaves_most_of_a_weight_outside_is_refused(tmp_path, bits, outside, legal):
     make, x = small()
-    values = np.array([3.0] * outside + [0.25] * (4 - outside)).reshape(
-        2, 2, 1, 1
-    )  # the range ends at 0.5 to 1.75
-    weight = make.quant(make.constant(values), bits=bits, frac=2, name="weight.quant")
+    values = np.array([3.0] * outside + [0.25] * (4 - outside))  # the range ends at 0.5 to 1.75
+    weight = make.quant(make.constant(values.reshape(2, 2, 1, 1)), bits=bits, frac=2, name="weight.quant")
     output = make.node("Conv", [x, weight], kernel_shape=[1, 1])
 
     if legal:
