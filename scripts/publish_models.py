@@ -159,6 +159,14 @@ def facts(manifest: dict[str, Any], result: dict[str, Any]) -> list[tuple[str, s
     ]
 
 
+def chosen(spec: dict[str, Any]) -> str:
+    """How structures were chosen, where a learnt alpha did not, in a sentence behind others."""
+    criterion = spec["pruning"].get("criterion", "alpha")
+    if criterion == "alpha" or not spec["pruning"]["structures"]:
+        return ""
+    return f" Structures were chosen in the trained network by {criterion}."
+
+
 def taught(spec: dict[str, Any]) -> str:
     """Whose answers the network learnt beside the labels, in a sentence behind others."""
     distill = spec.get("distill", {})
@@ -203,7 +211,7 @@ def card(model: Path) -> str:
         "## Training",
         "",
         f"{phase['epochs']} epochs of {phase['batch_size']} images, largest rate {phase['rate']} ({phase['shape']}), in {spec['engine']['precision']}; "
-        f"then {tuning['epochs']} epochs quantization-aware, rate {tuning['rate']} ({tuning['shape']}). Seed {spec['seed']}, commit {result['commit']}, {result['hardware']}.{taught(spec)}",
+        f"then {tuning['epochs']} epochs quantization-aware, rate {tuning['rate']} ({tuning['shape']}). Seed {spec['seed']}, commit {result['commit']}, {result['hardware']}.{chosen(spec)}{taught(spec)}",
         "",
         "```sh",
         command(model, spec),

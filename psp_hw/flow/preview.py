@@ -176,7 +176,7 @@ def _pruning(pruning: PruningSpec, found: Preview) -> list[Fact]:
 def _when(pruning: PruningSpec) -> str:
     """When structures go."""
     if pruning.criterion is Criterion.RECONSTRUCTION:
-        return "chosen before the first step, weights by least squares"
+        return "chosen before the first step, weights by least squares; that takes time beside what is said below"
     rises = pruning.warmup + pruning.ramp > 0
     how = (
         f"the threshold rises from {pruning.warmup:.0%} to {pruning.warmup + pruning.ramp:.0%} of the steps"
