@@ -11,7 +11,7 @@ import numpy.typing as npt
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.options import CostArray, Options, undominated
 from psp_hw.dse.relax import Choosing, Relaxing, least_excess, search
-from psp_hw.dse.repair import Walk
+from psp_hw.dse.repair import Walk, into_budget
 from psp_hw.dse.shelf import Shelf, Shown
 
 FloatArray = npt.NDArray[np.float64]
@@ -163,10 +163,8 @@ def _good(problem: Problem, known: _Known) -> Answer:
     relaxed = relaxing.run()
     if math.isinf(relaxed.bound):
         return NONE
-    walk = Walk(choosing, relaxed.picks or relaxed.nearest)
-    if not walk.into_budget():
-        walk = Walk(choosing, least_excess(choosing))
-    if not walk.into_budget():
+    walk = into_budget(choosing, relaxed)
+    if walk is None:
         merged = _merged(choosing)
         if merged is None:
             return Answer(None, relaxed.bound)

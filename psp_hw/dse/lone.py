@@ -17,8 +17,8 @@ import numpy as np
 from psp_hw.dse.choose import Choice, Problem, affordable, chosen
 from psp_hw.dse.latency import one_by_one, together
 from psp_hw.dse.options import CostArray
-from psp_hw.dse.relax import Choosing, Relaxing, least_excess
-from psp_hw.dse.repair import Walk
+from psp_hw.dse.relax import Choosing, Relaxing
+from psp_hw.dse.repair import into_budget
 from psp_hw.dse.space import (
     SMALL,
     TRIES,
@@ -282,11 +282,9 @@ def _chosen(problem: Problem, choosing: Choosing) -> Choice | None:
     relaxed = Relaxing(choosing).run()
     if math.isinf(relaxed.bound):
         return None
-    walk = Walk(choosing, relaxed.picks or relaxed.nearest)
-    if not walk.into_budget():
-        walk = Walk(choosing, least_excess(choosing))
-        if not walk.into_budget():
-            return None
+    walk = into_budget(choosing, relaxed)
+    if walk is None:
+        return None
     walk.cheaper()
     return chosen(problem, walk.picks)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from psp_hw.dse.relax import Choosing, FloatArray
+from psp_hw.dse.relax import Choosing, FloatArray, Relaxed, least_excess
 
 # A change counts that saves this share of the part; less is rounding.
 LEAST_GAIN = 1e-9
@@ -14,6 +14,14 @@ LEAST_GAIN = 1e-9
 MOST_CHANGES = 4
 
 Picks = tuple[int, ...]
+
+
+def into_budget(problem: Choosing, relaxed: Relaxed) -> Walk | None:
+    """A walk that has come into the budget from where a relaxation ended, else from the choice of least excess; None where neither does."""
+    walk = Walk(problem, relaxed.picks or relaxed.nearest)
+    if not walk.into_budget():
+        walk = Walk(problem, least_excess(problem))
+    return walk if walk.into_budget() else None
 
 
 class Walk:
