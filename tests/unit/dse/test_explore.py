@@ -10,7 +10,7 @@ from sample_graphs import Builder, pick_taps
 
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
-from psp_hw.dse.densities import DENSITIES, at_density, different, kept_at
+from psp_hw.dse.densities import DENSITIES, at_density, distinct_densities, kept_at
 from psp_hw.dse.explore import explore, explore_densities, point_plan
 from psp_hw.dse.search import plan
 from psp_hw.errors import DoesNotFitError, SpecError
@@ -109,12 +109,12 @@ def test_densities_that_change_no_layer_are_left_out(graph):
     flat = Builder(8, 8, 4)
     flat.conv(8, source="image", kernel=(1, 1), pad=0)
 
-    assert list(DENSITIES) == different(graph)
+    assert list(DENSITIES) == distinct_densities(graph)
     assert [3, 2, 1] == [
-        len(at_density(thin.graph(), one).convolutions[0].taps) for one in different(thin.graph())
+        len(at_density(thin.graph(), one).convolutions[0].taps) for one in distinct_densities(thin.graph())
     ]
-    assert ["100%", "67%", "33%"] == [f"{kept_at(thin.graph(), one):.0%}" for one in different(thin.graph())]
-    assert [] == different(flat.graph())
+    assert ["100%", "67%", "33%"] == [f"{kept_at(thin.graph(), one):.0%}" for one in distinct_densities(thin.graph())]
+    assert [] == distinct_densities(flat.graph())
     assert () == explore_densities(flat.graph(), PART, CLOCK)
 
 
