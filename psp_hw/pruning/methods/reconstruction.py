@@ -218,9 +218,9 @@ def _sampled(
     if not isinstance(layer, nn.Conv2d):
         return seen.flatten(0, -2).double()[None], wanted.flatten(0, -2).double()[None]
     images, outputs, height, width = wanted.shape
-    patches = functional.unfold(
-        seen, layer.kernel_size, dilation=layer.dilation, padding=layer.padding, stride=layer.stride
-    )  # [n, C * R * S, H * W]
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    framed = functional.pad(seen, layer._reversed_padding_repeated_twice, mode=mode)
+    patches = functional.unfold(framed, layer.kernel_size, dilation=layer.dilation, stride=layer.stride)
     count = min(POSITIONS, height * width)
     some = torch.rand(images, height * width, generator=random).topk(count, dim=1).indices.to(seen.device)
     x = patches.gather(2, some[:, None].expand(-1, patches.shape[1], -1))

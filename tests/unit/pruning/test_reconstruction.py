@@ -142,6 +142,23 @@ def test_each_group_of_a_convolution_has_weights_of_its_own_and_all_the_same_pos
     assert lost["2"] == pytest.approx(error(best) / np.square(y).sum(), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{"padding": "same", "dilation": 2}, {"padding": "valid"}, {"padding": 1, "padding_mode": "circular"}],
+)
+def test_patches_are_what_the_convolution_sees(how: dict[str, object]) -> None:
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, **how)).double()  # type: ignore[arg-type]
+    psp_hw.prune(net, density=1.0, method="reconstruction", images=[images(size=9)])
+    weight = net[1].parametrizations.weight.original.detach().clone()
+    torch.manual_seed(3)
+    dense = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, **how)).double()  # type: ignore[arg-type]
+
+    assert torch.allclose(
+        dense[1].weight, weight, atol=1e-9
+    )  # all positions are kept: nothing is to be made up for
+
+
 def test_channels_of_a_fully_connected_layer() -> None:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(32, 4)).double()
