@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
-# What rounding does to a sum of shares.
+# What rounding does to a sum of shares, or to a share of such a sum.
 ROUNDING = 1e-9
 
 

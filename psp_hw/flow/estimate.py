@@ -176,10 +176,10 @@ def _of_budget(found: Optimality | None, settings: Settings) -> Optimality | Non
     return replace(found, within=found.within.replace("the part", "the budget"))
 
 
-def target_of(source: Source) -> Target:
-    """The tool that a design is written for where nobody names one: that of a design, else the default of ``emit``."""
+def target_of(source: Source, asked: str | None = None) -> Target:
+    """The tool that a design is written for: the one that was asked for, that of a design, else the default of ``emit``."""
     own = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
-    return Target.parse(own or DEFAULT_TARGET)
+    return Target.parse(asked if asked is not None else own or DEFAULT_TARGET)
 
 
 def _as_able(one: Target, other: Target, part: Part) -> bool:
@@ -255,8 +255,7 @@ def estimate(
     """
     source = resolve(path, exact=exact)
     settings = settings_of(source, part, clock_ns, device)
-    asked = Target.parse(target) if target is not None else None
-    planned = plan_for(source, settings, goal, progress or Silent(), target=asked)
+    planned = plan_for(source, settings, goal, progress or Silent(), target=target_of(source, target))
     hardware = summarize(
         planned.graph, planned.plan, planned.estimate, target="", optimality=planned.optimality
     )

@@ -10,24 +10,21 @@ from pathlib import Path
 
 from psp_hw.backends.base import Target
 from psp_hw.cost import trust
-from psp_hw.cost.optimality import at_most
+from psp_hw.cost.optimality import ROUNDING, at_most
 from psp_hw.cost.prices import Stage
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.densities import distinct_densities
 from psp_hw.dse.explore import Front, Point, explore, explore_densities
 from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
-from psp_hw.flow.estimate import Settings, settings_of
+from psp_hw.flow.estimate import Settings, settings_of, target_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.progress import Progress, Silent
 from psp_hw.flow.runs import as_word
-from psp_hw.flow.source import Source, read_graph, resolve, text_at
+from psp_hw.flow.source import Source, read_graph, resolve
 from psp_hw.report.markdown import escape
 from psp_hw.report.scatter import Mark, Series, TopAxis, curves
 from psp_hw.spec.target import COMFORTABLE_SHARE
-
-# What rounding does to a share of a cost.
-PROVEN = 1e-9
 
 NO_OTHERS = "no kernel has more than one position, so there are no other tap counts to look at"
 
@@ -128,8 +125,7 @@ def explore_source(
     """
     progress = progress or Silent()
     source = resolve(path)
-    target = target or text_at(source.manifest, "target") or DEFAULT_TARGET
-    asked = Asked(target=Target.parse(target), part=part, clock_ns=clock_ns, device=device)
+    asked = Asked(target=target_of(source, target), part=part, clock_ns=clock_ns, device=device)
     bindable = asked.target.bindable
     settings = settings_of(source, part, clock_ns, device)
     progress.step("reading the network", 0, None)
@@ -243,7 +239,7 @@ def left_to_save(found: Exploration) -> str:
     folds = f"Folds as tried ({front.tried})" if front.tried else "Folds"
     among = f"within {COMFORTABLE_SHARE:.0%} of {whole}, or within {whole} where they take more (FIFOs as deep as every choice needs them)"
     known = [(index + 1, point.left) for index, point in enumerate(front.points) if point.left is not None]
-    open_ones = [(number, left) for number, left in known if left > PROVEN]
+    open_ones = [(number, left) for number, left in known if left > ROUNDING]
     if not open_ones:
         return f"{folds}: every point is proven to be the cheapest of its speed {among}."
     number, most = max(open_ones, key=lambda one: one[1])

@@ -10,15 +10,14 @@ from psp_hw.backends.base import source_hash
 from psp_hw.backends.plan_file import PLAN_NAME
 from psp_hw.cost.calibration import Calibration
 from psp_hw.flow.calibrate import synthesis_of
-from psp_hw.flow.defaults import DEFAULT_TARGET
 from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
-from psp_hw.flow.estimate import Settings, plan_for, settings_of
+from psp_hw.flow.estimate import Settings, plan_for, settings_of, target_of
 from psp_hw.flow.files import write_files
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
 from psp_hw.flow.progress import Silent
 from psp_hw.flow.provenance import checks_of, provenance, title_of, training_of
-from psp_hw.flow.source import Source, SourceKind, resolve, text_at
+from psp_hw.flow.source import Source, SourceKind, resolve
 from psp_hw.report.model import Report, SynthesisRow
 from psp_hw.report.render import render
 
@@ -60,7 +59,6 @@ def _report(source: Source, settings: Settings) -> Report:
     """Everything that is known about a source; a run is estimated as ``emit`` would build it."""
     goal = GoalRequest()
     planned = plan_for(source, settings, goal, Silent())
-    target = text_at(source.manifest, "target") if source.kind is SourceKind.DESIGN else None
     training = training_of(source)
     return Report(
         title=title_of(source, training),
@@ -71,7 +69,7 @@ def _report(source: Source, settings: Settings) -> Report:
             planned.graph,
             planned.plan,
             planned.estimate,
-            target=target or DEFAULT_TARGET,
+            target=target_of(source).value,
             optimality=planned.optimality,
         ),
         checks=() if source.kind is SourceKind.ONNX else checks_of(source.path),
