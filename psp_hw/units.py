@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from psp_hw.errors import SpecError
 
+# What rounding does to a time or a rate: an interval's own rate asks for that interval.
+TIME_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:

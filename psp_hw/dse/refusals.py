@@ -33,6 +33,7 @@ from psp_hw.dse.space import (
 from psp_hw.dse.thinner import fits, lower_density
 from psp_hw.errors import DoesNotFitError
 from psp_hw.spec.target import Fps, Latency
+from psp_hw.units import TIME_ROUNDING
 
 # Kinds of engines that are named as those that take most.
 NAMED = 3
@@ -42,9 +43,6 @@ SHARES = 1 << 3
 
 # Budgets that are tried, from what a design takes at least to what it takes where nothing is scarce.
 BUDGETS = 4
-
-# What rounding does to a time.
-ROUNDING = 1e-12
 
 # No clock is proposed that FPGAs do not reach [ns].
 SHORTEST_NS = 1.5
@@ -87,8 +85,8 @@ def too_late(
             where="latency-us",
             hint=hint,
         )
-    found = math.ceil(space.clock.seconds(cycles) * 1e7 * (1.0 - ROUNDING)) / 10
-    bound = math.floor(space.clock.seconds(least) * 1e7 * (1.0 + ROUNDING)) / 10
+    found = math.ceil(space.clock.seconds(cycles) * 1e7 * (1.0 - TIME_ROUNDING)) / 10
+    bound = math.floor(space.clock.seconds(least) * 1e7 * (1.0 + TIME_ROUNDING)) / 10
     what = "cannot be reached" if proven else "was not found"
     return DoesNotFitError(
         f"a latency of {goal.microseconds:g} us {what} on {where} at {clock}: the shortest that was found takes {found:g} us, with the "

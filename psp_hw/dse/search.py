@@ -32,7 +32,7 @@ from psp_hw.folding.plan import Fold, FoldPlan, check_fold, foldable
 from psp_hw.ir.graph import Graph
 from psp_hw.ir.ops import Conv2d
 from psp_hw.spec.target import COMFORTABLE_SHARE, DEFAULT_GOAL, Fps, Goal, Latency, MaxThroughput, MinArea
-from psp_hw.units import Clock
+from psp_hw.units import TIME_ROUNDING, Clock
 
 # Intervals that are tried for a rate: FIFOs may make a design slower than asked, or dearer than a faster one. In small graphs more.
 ROUNDS = 5
@@ -46,9 +46,6 @@ SAVED = 0.05
 
 # An interval that every design meets [cycles].
 HOWEVER_SLOW = 1 << 62
-
-# What a frame rate may lack by having been rounded: an interval's own rate asks for that interval.
-ROUNDING = 1e-12
 
 NO_FOLDS: Mapping[str, Fold] = {}
 
@@ -146,7 +143,7 @@ def _words(space: Space, budget: CostArray, share: float) -> str:
 
 def _for_rate(space: Space, goal: Fps) -> Found:
     """The cheapest design that is fast enough within a comfortable share of the part; else within the part."""
-    wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second) * (1.0 + ROUNDING))
+    wanted = math.floor(1.0 / (space.clock.seconds(1) * goal.frames_per_second) * (1.0 + TIME_ROUNDING))
     if wanted < space.floor:
         raise refusals.too_slow(space, goal, space.floor)
     slowed = False
@@ -274,7 +271,7 @@ def _least(space: Space) -> Found:
 
 def _for_latency(space: Space, goal: Latency) -> Found:
     """A cheap design whose lone frame is done in time: within a comfortable share of the part where one is found, else within the part."""
-    wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1) * (1.0 + ROUNDING))
+    wanted = math.floor(goal.microseconds * 1e-6 / space.clock.seconds(1) * (1.0 + TIME_ROUNDING))
     best: lone.Timed | None = None
     for budget in budgets(space):
         best = _quick(space, wanted, budget)
