@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-CostArray = npt.NDArray[np.int64]
-Indices = npt.NDArray[np.intp]
+from psp_hw.dse.arrays import CostArray, Indices
 
 # Bits of a key that rows are sorted by: what is not below zero.
 MOST_KEY_BITS = 63

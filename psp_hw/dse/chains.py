@@ -19,8 +19,7 @@ from psp_hw.cost.devices import Fabric
 from psp_hw.cost.pipeline import DELAYS, cuts_of
 from psp_hw.cost.pricing import price
 from psp_hw.cost.resources import Resource
-from psp_hw.dse.beaten import Indices
-from psp_hw.dse.paths import CostArray
+from psp_hw.dse.arrays import CostArray, Indices
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import MultiplierKind
 from psp_hw.units import Clock

@@ -6,15 +6,13 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
-from psp_hw.dse.options import CostArray, Options, undominated
+from psp_hw.dse.arrays import CostArray, FloatArray, Indices
+from psp_hw.dse.options import Options, undominated
 from psp_hw.dse.relax import Choosing, Relaxing, least_excess, search
 from psp_hw.dse.repair import Walk, into_budget
 from psp_hw.dse.shelf import Shelf, Shown
-
-FloatArray = npt.NDArray[np.float64]
 
 _DSP, _LUT, _, _BRAM18, _ = range(len(Resource))
 
@@ -288,7 +286,7 @@ def _merged(problem: Choosing) -> tuple[int, ...] | None:
     least = [costs.min(axis=0) for costs in lists]
     rest = np.sum(least, axis=0)
     sums = problem.fixed[None, :]
-    trails: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = []
+    trails: list[tuple[Indices, Indices]] = []
     for costs, own in zip(lists, least, strict=True):
         rest = rest - own
         every = (sums[:, None, :] + costs[None, :, :]).reshape(-1, sums.shape[1])
@@ -306,7 +304,7 @@ def _merged(problem: Choosing) -> tuple[int, ...] | None:
     return tuple(reversed(picks))
 
 
-def _fewest_luts(sums: CostArray, budget: CostArray) -> npt.NDArray[np.intp]:
+def _fewest_luts(sums: CostArray, budget: CostArray) -> Indices:
     """Indices of the sums of fewest LUTs, one for each step of DSP and of block RAM."""
     steps = [
         sums[:, resource] * count // np.maximum(budget[resource], 1)

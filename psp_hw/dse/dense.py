@@ -21,9 +21,10 @@ from psp_hw.cost.engines import product_of, reads_padding
 from psp_hw.cost.memories import gates, muxes, roms
 from psp_hw.cost.pricing import fits_dsp, packed_bits, uses_dsp
 from psp_hw.cost.resources import Resource
-from psp_hw.dse.beaten import Indices, ascending
+from psp_hw.dse.arrays import CostArray, Indices
+from psp_hw.dse.beaten import ascending
 from psp_hw.dse.chains import trees
-from psp_hw.dse.paths import CostArray, Datapaths
+from psp_hw.dse.paths import Datapaths
 from psp_hw.dse.prices import Amounts, Site
 from psp_hw.folding.engine import ConvEngine, signed_width
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind, divisors

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from psp_hw.arith.requantize import IntArray
 from psp_hw.cost.parts import Part
 from psp_hw.cost.resources import Resource, Resources
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.choose import Choice, affordable, cost_of
 from psp_hw.dse.densities import at_density, distinct_densities, kept_at
 from psp_hw.dse.fastest import fastest_fit
@@ -184,7 +184,7 @@ def _priced(space: Space, choice: Choice) -> Point:
     return _point(space, choice, total, interval_of(space, choice), None)
 
 
-def _point(space: Space, choice: Choice, total: IntArray, interval: int, plan: FoldPlan | None) -> Point:
+def _point(space: Space, choice: Choice, total: CostArray, interval: int, plan: FoldPlan | None) -> Point:
     resources = Resources.from_amounts(total.tolist())
     shares = resources.utilization(space.part.resources)
     binding = max(shares, key=lambda resource: shares[resource])
@@ -198,7 +198,7 @@ def _point(space: Space, choice: Choice, total: IntArray, interval: int, plan: F
     )
 
 
-def _left(space: Space, choice: Choice, total: IntArray) -> float:
+def _left(space: Space, choice: Choice, total: CostArray) -> float:
     """What is left to save of the cost of a choice, at most, by a bound: that of any other as fast within a comfortable share of the
     part, or within the part where the design takes more than that share."""
     easy, whole = budgets(space)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.choose import Choice, Problem, affordable, possible
-from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import SMALL, Space, fifo_needs, fit, interval_of, quick_depths
 
 # Times that deeper FIFOs are asked for, and that a faster choice is.

@@ -13,8 +13,8 @@ from psp_hw.cost.bill import Fifo
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.pricing import price
 from psp_hw.cost.resources import Resource
-from psp_hw.dse.options import CostArray
-from psp_hw.dse.relax import Choosing, FloatArray, Relaxing, search
+from psp_hw.dse.arrays import CostArray, FloatArray
+from psp_hw.dse.relax import Choosing, Relaxing, search
 from psp_hw.dse.repair import Walk
 from psp_hw.folding.dataflow import Dataflow
 from psp_hw.folding.memory import fifo_may_be_ultra, memory_for_fifo

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.choose import Choice, Problem, affordable, chosen
-from psp_hw.dse.options import CostArray, Options
+from psp_hw.dse.options import Options
 from psp_hw.dse.space import Space, alone, fit, interval_of
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.plan import FoldPlan, NodePlan, extents

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.choose import Choice, Problem, affordable, chosen
 from psp_hw.dse.latency import one_by_one, together
-from psp_hw.dse.options import CostArray
 from psp_hw.dse.relax import Choosing, Relaxing
 from psp_hw.dse.repair import into_budget
 from psp_hw.dse.space import (

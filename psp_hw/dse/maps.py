@@ -15,10 +15,10 @@ from psp_hw.cost.maps import map_lanes
 from psp_hw.cost.memories import muxes, roms
 from psp_hw.cost.pricing import price_bill, uses_dsp
 from psp_hw.cost.resources import Resource
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.beaten import unbeaten
 from psp_hw.dse.dense import MEMORIES
 from psp_hw.dse.options import Options
-from psp_hw.dse.paths import CostArray
 from psp_hw.dse.prices import Site
 from psp_hw.errors import SpecError
 from psp_hw.folding.maps import AffineEngine, MapEngine

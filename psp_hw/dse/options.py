@@ -8,16 +8,14 @@ from itertools import pairwise
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
+from psp_hw.dse.arrays import CostArray, Indices
 from psp_hw.dse.beaten import ascending, beaten_nearby, matters_until, unbeaten
 from psp_hw.dse.paths import Datapaths
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import MemoryKind, NodePlan
 from psp_hw.sim.process import RESTART_CYCLES
-
-CostArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class _Kept:
 class Plans(Sequence[NodePlan]):
     """What each of an engine's options is; an object only when it is asked for."""
 
-    def __init__(self, kept: Sequence[_Kept], order: npt.NDArray[np.intp]) -> None:
+    def __init__(self, kept: Sequence[_Kept], order: Indices) -> None:
         self._kept, self._order = kept, order
         self._ends = np.cumsum([len(one.paths) for one in kept])
 
@@ -77,7 +75,7 @@ class Options:
         return int(np.searchsorted(self.intervals, interval, side="right"))
 
 
-def undominated(costs: CostArray) -> npt.NDArray[np.intp]:
+def undominated(costs: CostArray) -> Indices:
     """Indices of the options that take less of something than any other that takes no more of the rest; of equals the first.
 
     Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
@@ -115,7 +113,7 @@ def by_engine(engines: Sequence[ConvEngine], blocks: Sequence[Block], interval: 
     steps, outputs = walks[np.repeat([b.engine for b in blocks], [len(b.paths) for b in blocks])].T
     takes = steps + outputs * (rows[:, 0] - 1) + rows[:, 1] + RESTART_CYCLES
     kept: list[list[_Kept]] = [[] for _ in engines]
-    places: list[npt.NDArray[np.intp]] = []
+    places: list[Indices] = []
     for block, (paths, some) in zip(blocks, _worth_a_look(blocks, takes, rows[:, 2:], interval), strict=True):
         kept[block.engine] += [_Kept(paths, kinds) for kinds, _ in block.chains]
         places += [some] * len(block.chains)
@@ -138,7 +136,7 @@ def by_engine(engines: Sequence[ConvEngine], blocks: Sequence[Block], interval: 
 
 def _worth_a_look(
     blocks: Sequence[Block], takes: CostArray, costs: CostArray, interval: int | None
-) -> Iterator[tuple[Datapaths, npt.NDArray[np.intp]]]:
+) -> Iterator[tuple[Datapaths, Indices]]:
     """Of each block those data paths that may matter, and their rows among all."""
     start = 0
     for block in blocks:
@@ -154,7 +152,7 @@ def _worth_a_look(
 def _mattering(
     name: str,
     kept: Sequence[_Kept],
-    order: npt.NDArray[np.intp],
+    order: Indices,
     intervals: CostArray,
     costs: CostArray,
 ) -> Options:
@@ -164,7 +162,7 @@ def _mattering(
     return Options(name, Plans(kept, order[ever]), intervals[ever], costs[ever], until[ever])
 
 
-def _at_one(intervals: CostArray, costs: CostArray, interval: int) -> npt.NDArray[np.intp]:
+def _at_one(intervals: CostArray, costs: CostArray, interval: int) -> Indices:
     """Indices of the choices that matter for one interval, of the fastest and of the slowest."""
     some = np.flatnonzero(intervals <= interval)
     ends = [int(intervals.argmin()), int(intervals.argmax())]

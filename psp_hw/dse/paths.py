@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
 from psp_hw.cost.resources import Resource
+from psp_hw.dse.arrays import CostArray, Indices
 from psp_hw.folding.plan import Fold, MemoryKind, MultiplierKind
-
-CostArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class Datapaths(Sequence[Datapath]):
             lambda at: self.way(at) if at < count else others.way(at - count),
         )
 
-    def only(self, places: npt.NDArray[np.intp]) -> Datapaths:
+    def only(self, places: Indices) -> Datapaths:
         """Some of these."""
         return Datapaths(self.rows[places], lambda at: self.way(int(places[at])))
 

@@ -20,8 +20,8 @@ from psp_hw.cost.engines import conv_outputs, pipeline_parts
 from psp_hw.cost.operators import counter
 from psp_hw.cost.pipeline import Pipeline
 from psp_hw.cost.pricing import price, price_parts
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.chains import Chains
-from psp_hw.dse.paths import CostArray
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import Fold
 from psp_hw.ir.graph import Graph

@@ -16,9 +16,9 @@ from psp_hw.cost.kinds import op_kind
 from psp_hw.cost.parts import PARTS, Part
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.cost.shortage import Shortage, budget_words, lifted, limited, part_words, shortages, whole
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.choose import Choice, affordable, closest, least_of
 from psp_hw.dse.densities import densities_below
-from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import (
     Design,
     Space,

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-CostArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from psp_hw.dse.arrays import CostArray, FloatArray, Indices
 
 # Subgradient steps; the bound holds after any number of them.
 STEPS = 120
@@ -183,7 +181,7 @@ class _Table:
         self._fixed = problem.fixed
         self._fixed_cost = float(problem.fixed @ problem.prices)
 
-    def at(self, prices: FloatArray) -> tuple[float, npt.NDArray[np.intp], CostArray]:
+    def at(self, prices: FloatArray) -> tuple[float, Indices, CostArray]:
         """The bound at some prices of the whole budget, the choice that attains it, and what that takes."""
         scores = self._own + self._costs @ (prices / self.unit)
         picks, used = self._least(scores)
@@ -191,7 +189,7 @@ class _Table:
         value += float((self._fixed / self.unit - self.room) @ prices)
         return value, picks - self._starts, used
 
-    def under(self, weights: FloatArray) -> tuple[npt.NDArray[np.intp], CostArray]:
+    def under(self, weights: FloatArray) -> tuple[Indices, CostArray]:
         """The choice whose shares of the budget, weighted, sum to the least, and what it takes."""
         picks, used = self._least(self._costs @ (weights / self.unit))
         return picks - self._starts, used
@@ -204,7 +202,7 @@ class _Table:
         scores -= np.minimum.reduceat(scores, self._starts)[self._row]
         return np.split(scores, self._starts[1:])
 
-    def _least(self, scores: FloatArray) -> tuple[npt.NDArray[np.intp], CostArray]:
+    def _least(self, scores: FloatArray) -> tuple[Indices, CostArray]:
         """Where each engine's least score is, the first of equals, and what those options take with what is fixed."""
         if not len(self._starts):
             return self._starts, self._fixed
@@ -270,7 +268,7 @@ class _Tree:
         self,
         problem: Choosing,
         relaxed: Relaxed,
-        places: Sequence[npt.NDArray[np.intp]],
+        places: Sequence[Indices],
         order: Sequence[int],
         gap: float,
     ) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from psp_hw.dse.relax import Choosing, FloatArray, Relaxed, least_excess
+from psp_hw.dse.arrays import FloatArray
+from psp_hw.dse.relax import Choosing, Relaxed, least_excess
 
 # A change counts that saves this share of the part; less is rounding.
 LEAST_GAIN = 1e-9
@@ -88,7 +88,7 @@ class Walk:
         """What all takes with each option in place of its engine's own [options, 5]."""
         return np.asarray(self._used + self._costs - self._costs[self._at][self._row])
 
-    def _change(self, place: int, used: npt.NDArray[np.float64]) -> None:
+    def _change(self, place: int, used: FloatArray) -> None:
         self._at[self._row[place]] = place
         self._used = used
         self._left -= 1

@@ -10,10 +10,10 @@ from typing import assert_never
 from psp_hw.cost.optimality import Measure, Optimality
 from psp_hw.cost.parts import Part
 from psp_hw.dse import lone, refusals
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.choose import Choice, Problem, affordable, cost_of, ruled_out
 from psp_hw.dse.fastest import fastest_fit
 from psp_hw.dse.latency import least_cost, least_latency
-from psp_hw.dse.options import CostArray
 from psp_hw.dse.space import (
     SMALL,
     Design,

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from psp_hw.dse.beaten import Indices, matters_until
-from psp_hw.dse.options import CostArray, Options
-
-FloatArray = npt.NDArray[np.float64]
+from psp_hw.dse.arrays import CostArray, FloatArray, Indices
+from psp_hw.dse.beaten import matters_until
+from psp_hw.dse.options import Options
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,13 +13,14 @@ from psp_hw.cost.engines import engine_bill, pipeline_depth
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price, price_bill
 from psp_hw.cost.resources import Resources
+from psp_hw.dse.arrays import CostArray
 from psp_hw.dse.branches import Region, least_depths, regions
 from psp_hw.dse.catalog import Catalog
 from psp_hw.dse.choose import Choice, Problem, affordable
 from psp_hw.dse.fifo_costs import NO_MEMORIES, FifoCosts
 from psp_hw.dse.fifos import COMMON_DEPTHS, Sizing
 from psp_hw.dse.maps import map_options
-from psp_hw.dse.options import CostArray, Options
+from psp_hw.dse.options import Options
 from psp_hw.folding.bindable import ANYTHING, Bindable
 from psp_hw.folding.dataflow import Dataflow, build
 from psp_hw.folding.engine import ConvEngine, Engine
