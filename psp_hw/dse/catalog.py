@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from psp_hw.cost.engines import (
     conv_arithmetic,
     conv_delays,
@@ -20,9 +18,9 @@ from psp_hw.cost.engines import (
 from psp_hw.cost.parts import Part
 from psp_hw.cost.pricing import price_parts
 from psp_hw.cost.resources import Resources
-from psp_hw.dse.beaten import unbeaten
 from psp_hw.dse.dense import MEMORIES, dense_datapaths, multipliers_of
 from psp_hw.dse.options import Block, Options, by_engine
+from psp_hw.dse.pareto import undominated
 from psp_hw.dse.paths import Datapath, Datapaths
 from psp_hw.dse.prices import Site
 from psp_hw.dse.tables import MAX_PRODUCTS, table_folds
@@ -129,10 +127,13 @@ class Catalog:
         """Folds of the dense schedule and the whole pixel at once, then those with a table."""
         full = Fold(pe=engine.out_channels, simd=engine.in_channels, taps=len(engine.op.taps))
         constant = self._datapaths(engine, [full]) if full.multipliers <= MAX_PRODUCTS else []
-        tables = table_folds(self._graph.constants[engine.op.weight])
-        sparse = _undominated(self._datapaths(engine, tables)) if tables else []
         dense = self._known[self._shape(engine)]
-        return [dense.and_then(Datapaths.of(constant)) if constant else dense, Datapaths.of(sparse)]
+        tables = table_folds(self._graph.constants[engine.op.weight])
+        sparse = Datapaths.of(self._datapaths(engine, tables))
+        return [
+            dense.and_then(Datapaths.of(constant)) if constant else dense,
+            sparse.only(undominated(sparse.rows)),
+        ]
 
     def _most(self, engine: ConvEngine) -> int:
         """Products at once that are worth a look."""
@@ -253,9 +254,3 @@ def _shape(engine: ConvEngine) -> tuple[object, ...]:
         op.bias is None,
         op.requantize,
     )
-
-
-def _undominated(paths: list[Datapath]) -> list[Datapath]:
-    """Without the data paths that another one beats in words, depth and every resource."""
-    rows = np.array([(path.words, path.depth, *path.cost) for path in paths], dtype=np.int64)
-    return [paths[index] for index in unbeaten(rows.reshape(-1, 7)).tolist()]

@@ -9,12 +9,13 @@ import numpy as np
 
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.arrays import CostArray, FloatArray, Indices
-from psp_hw.dse.options import Options, undominated
+from psp_hw.dse.options import Options
+from psp_hw.dse.pareto import undominated
 from psp_hw.dse.relax import Choosing, Relaxing, least_excess, search
 from psp_hw.dse.repair import Walk, into_budget
 from psp_hw.dse.shelf import Shelf, Shown
 
-_DSP, _LUT, _, _BRAM18, _ = range(len(Resource))
+_DSP, _LUT, _FF, _BRAM18, _ = range(len(Resource))
 
 # Steps into which the budgets of DSP and block RAM are cut when partial sums are merged: one sum is kept for each pair.
 DSP_STEPS = 32
@@ -281,7 +282,7 @@ def _merged(problem: Choosing) -> tuple[int, ...] | None:
     After each engine, of all partial sums that can still fit, those of one step of DSP and of block RAM are represented by the
     one of fewest LUTs. Prices move all engines alike, this lets some take DSPs and others LUTs.
     """
-    fronts = [undominated(costs) for costs in problem.lists]
+    fronts = [_mattering(costs) for costs in problem.lists]
     lists = [costs[front] for costs, front in zip(problem.lists, fronts, strict=True)]
     least = [costs.min(axis=0) for costs in lists]
     rest = np.sum(least, axis=0)
@@ -302,6 +303,14 @@ def _merged(problem: Choosing) -> tuple[int, ...] | None:
         picks.append(int(front[options_taken[at]]))
         at = int(parents[at])
     return tuple(reversed(picks))
+
+
+def _mattering(costs: CostArray) -> Indices:
+    """Indices of the options that no other dominates, in their order.
+
+    Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
+    """
+    return np.sort(undominated(np.delete(costs, _FF, axis=1)))
 
 
 def _fewest_luts(sums: CostArray, budget: CostArray) -> Indices:

@@ -22,8 +22,8 @@ from psp_hw.cost.memories import gates, muxes, roms
 from psp_hw.cost.pricing import fits_dsp, packed_bits, uses_dsp
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.arrays import CostArray, Indices
-from psp_hw.dse.beaten import ascending
 from psp_hw.dse.chains import trees
+from psp_hw.dse.pareto import ascending
 from psp_hw.dse.paths import Datapaths
 from psp_hw.dse.prices import Amounts, Site
 from psp_hw.folding.engine import ConvEngine, signed_width
@@ -301,7 +301,7 @@ def inner_folds(site: Site, channels: int, taps_all: int, most: int) -> tuple[tu
             found += some
             continue
         costs = [_plus(site.counter(taps_all // taps), site.counter(channels // simd)) for simd, taps in some]
-        found += [some[place] for place in _unbeaten_few(costs)]
+        found += [some[place] for place in _undominated_few(costs)]
     return tuple(found)
 
 
@@ -316,8 +316,8 @@ def _fold(pe: int, simd: int, taps: int) -> Fold:
     return Fold(pe=pe, simd=simd, taps=taps)
 
 
-def _unbeaten_few(rows: Sequence[Amounts]) -> list[int]:
-    """``unbeaten`` of a few rows."""
+def _undominated_few(rows: Sequence[Amounts]) -> list[int]:
+    """``undominated`` of a few rows."""
     found: list[int] = []
     for at in sorted(range(len(rows)), key=lambda index: rows[index]):
         if not any(all(map(int.__le__, rows[other], rows[at])) for other in found):

@@ -16,9 +16,9 @@ from psp_hw.cost.memories import muxes, roms
 from psp_hw.cost.pricing import price_bill, uses_dsp
 from psp_hw.cost.resources import Resource
 from psp_hw.dse.arrays import CostArray
-from psp_hw.dse.beaten import unbeaten
 from psp_hw.dse.dense import MEMORIES
 from psp_hw.dse.options import Options
+from psp_hw.dse.pareto import undominated
 from psp_hw.dse.prices import Site
 from psp_hw.errors import SpecError
 from psp_hw.folding.maps import AffineEngine, MapEngine
@@ -99,7 +99,7 @@ def _options(
             hint="use a smaller fold, or all channels at once",
         )
     every = np.concatenate(rows)
-    kept = unbeaten(every)  # by ascending cycles
+    kept = undominated(every)  # by ascending cycles
     plans = tuple(_plan(*ways[index]) for index in kept.tolist())
     return Options(engine.name, plans, every[kept, 0], every[kept, 1:])
 

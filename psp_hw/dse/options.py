@@ -9,9 +9,8 @@ from typing import overload
 
 import numpy as np
 
-from psp_hw.cost.resources import Resource
 from psp_hw.dse.arrays import CostArray, Indices
-from psp_hw.dse.beaten import ascending, beaten_nearby, matters_until, unbeaten
+from psp_hw.dse.pareto import ascending, dominated_nearby, matters_until, undominated
 from psp_hw.dse.paths import Datapaths
 from psp_hw.folding.engine import ConvEngine
 from psp_hw.folding.plan import MemoryKind, NodePlan
@@ -75,15 +74,6 @@ class Options:
         return int(np.searchsorted(self.intervals, interval, side="right"))
 
 
-def undominated(costs: CostArray) -> Indices:
-    """Indices of the options that take less of something than any other that takes no more of the rest; of equals the first.
-
-    Flip-flops are left out: they hardly ever bind, and almost every option would be the best at them.
-    """
-    looked = np.delete(costs, list(Resource).index(Resource.FF), axis=1)
-    return np.sort(unbeaten(looked))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Data paths of an engine that may be had with each of some ways to keep the delay chain.
@@ -124,7 +114,7 @@ def by_engine(engines: Sequence[ConvEngine], blocks: Sequence[Block], interval: 
     intervals = takes[every]
     costs = rows[every, 2:] + np.repeat(chains, sizes, axis=0)
     order = ascending(np.stack([of, intervals], axis=1))
-    order = order[~beaten_nearby(of[order], costs[order])]
+    order = order[~dominated_nearby(of[order], costs[order])]
     intervals, costs = intervals[order], costs[order]
     starts = np.searchsorted(of, np.arange(len(engines))).tolist()
     ends = np.searchsorted(of[order], np.arange(len(engines) + 1)).tolist()
@@ -166,4 +156,4 @@ def _at_one(intervals: CostArray, costs: CostArray, interval: int) -> Indices:
     """Indices of the choices that matter for one interval, of the fastest and of the slowest."""
     some = np.flatnonzero(intervals <= interval)
     ends = [int(intervals.argmin()), int(intervals.argmax())]
-    return np.unique(np.concatenate([some[unbeaten(costs[some])], ends]))
+    return np.unique(np.concatenate([some[undominated(costs[some])], ends]))

@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from psp_hw.dse.arrays import CostArray, FloatArray, Indices
-from psp_hw.dse.beaten import matters_until
 from psp_hw.dse.options import Options
+from psp_hw.dse.pareto import matters_until
 
 
 @dataclass(frozen=True, slots=True, eq=False)

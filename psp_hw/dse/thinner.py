@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from psp_hw.dse.arrays import CostArray
-from psp_hw.dse.beaten import NEVER
 from psp_hw.dse.branches import least_depths
 from psp_hw.dse.choose import Problem, closest, possible, ruled_out
 from psp_hw.dse.densities import at_density, taps_at, with_kernels
 from psp_hw.dse.fifos import COMMON_DEPTHS
 from psp_hw.dse.options import Options
+from psp_hw.dse.pareto import NEVER
 from psp_hw.dse.space import Space, quick_depths, search_space
 from psp_hw.ir.ops import Conv2d
 

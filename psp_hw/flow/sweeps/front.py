@@ -74,14 +74,14 @@ def fronts(trained: Sequence[Trained], costs: Sequence[Cost]) -> Fronts:
     ordered = sorted(range(len(trained)), key=lambda i: [trained[i].costs[cost] for cost in costs])
     for cost in costs:
         finite = [i for i in ordered if math.isfinite(trained[i].costs[cost])]
-        front = _unbeaten([(-trained[i].accuracy, trained[i].costs[cost]) for i in finite])
+        front = _undominated([(-trained[i].accuracy, trained[i].costs[cost]) for i in finite])
         found[cost] = tuple(sorted((finite[i] for i in front), key=lambda i: trained[i].costs[cost]))
-    best = _unbeaten([(-one.accuracy, *(one.costs[cost] for cost in costs)) for one in trained])
+    best = _undominated([(-one.accuracy, *(one.costs[cost] for cost in costs)) for one in trained])
     best.sort(key=lambda i: (-trained[i].accuracy, trained[i].number))
     return Fronts(trained=tuple(trained), costs=tuple(costs), of=found, best=tuple(best))
 
 
-def _unbeaten(points: Sequence[tuple[float, ...]]) -> list[int]:
+def _undominated(points: Sequence[tuple[float, ...]]) -> list[int]:
     """Points that no other is at least as small as in everything, and smaller in something."""
     return [
         index

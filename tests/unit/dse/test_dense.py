@@ -11,8 +11,8 @@ from sample_graphs import Builder, pick_taps, random_graph
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.engines import conv_datapath, conv_roms, engine_pipeline, pipeline_parts
 from psp_hw.cost.pricing import price_parts
-from psp_hw.dse.beaten import unbeaten
 from psp_hw.dse.dense import MEMORIES, dense_datapaths, multipliers_of
+from psp_hw.dse.pareto import undominated
 from psp_hw.dse.prices import Site
 from psp_hw.dse.tables import MAX_PRODUCTS
 from psp_hw.folding.dataflow import build
@@ -55,13 +55,13 @@ def check(graph, fabric: Fabric, period_ns: float) -> None:
     together = dense_datapaths(engines, site, frozenset(MultiplierKind), [MAX_PRODUCTS] * len(engines))
     for place, engine in enumerate(engines):
         every = one_by_one(engine, site)
-        expected = {tuple(row) for row in every[unbeaten(every)].tolist()}
+        expected = {tuple(row) for row in every[undominated(every)].tolist()}
 
         found = together[place]
 
         rows = [(path.words, path.depth, *path.cost) for path in found]
         assert set(rows) <= {tuple(row) for row in every.tolist()}
-        assert expected == {tuple(row) for row in found.rows[unbeaten(found.rows)].tolist()}
+        assert expected == {tuple(row) for row in found.rows[undominated(found.rows)].tolist()}
         assert sorted(rows) == rows
 
 
@@ -83,11 +83,11 @@ def test_folds_of_random_networks_priced_together_equal_those_priced_alone(seed)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_unbeaten_rows_are_those_that_no_other_beats(seed):
+def test_undominated_rows_are_those_that_no_other_beats(seed):
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, 4, size=(int(rng.integers(0, 60)), 3))
 
-    kept = unbeaten(rows)
+    kept = undominated(rows)
 
     expected = {
         tuple(row)

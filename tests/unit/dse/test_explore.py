@@ -113,7 +113,9 @@ def test_densities_that_change_no_layer_are_left_out(graph):
     assert [3, 2, 1] == [
         len(at_density(thin.graph(), one).convolutions[0].taps) for one in distinct_densities(thin.graph())
     ]
-    assert ["100%", "67%", "33%"] == [f"{kept_at(thin.graph(), one):.0%}" for one in distinct_densities(thin.graph())]
+    assert ["100%", "67%", "33%"] == [
+        f"{kept_at(thin.graph(), one):.0%}" for one in distinct_densities(thin.graph())
+    ]
     assert [] == distinct_densities(flat.graph())
     assert () == explore_densities(flat.graph(), PART, CLOCK)
 

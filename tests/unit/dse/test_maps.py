@@ -15,9 +15,9 @@ from psp_hw.cost.engines import engine_bill
 from psp_hw.cost.estimate import estimate
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.pricing import price_bill
-from psp_hw.dse.beaten import unbeaten
 from psp_hw.dse.dense import MEMORIES
 from psp_hw.dse.maps import map_options
+from psp_hw.dse.pareto import undominated
 from psp_hw.dse.prices import Site
 from psp_hw.dse.search import plan
 from psp_hw.errors import SpecError
@@ -79,7 +79,7 @@ def test_every_choice_is_priced_as_its_engine_is(seed):
 
         chosen = {tuple(row) for row in np.column_stack([found.intervals, found.costs]).tolist()}
         assert chosen <= set(every)
-        best = {tuple(row) for row in rows[unbeaten(rows)].tolist()}
+        best = {tuple(row) for row in rows[undominated(rows)].tolist()}
         assert {row[0] for row in best} == {row[0] for row in chosen}
         assert chosen == best or isinstance(engine, AffineEngine)  # LUT and TOOL may be the same thing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from psp_hw.dse.beaten import NEVER, RANKED_AT_ONCE, matters_until
 from psp_hw.dse.options import Options
+from psp_hw.dse.pareto import NEVER, RANKED_AT_ONCE, matters_until
 from psp_hw.dse.shelf import Shelf
 from psp_hw.folding.plan import Fold, NodePlan
 

@@ -8,8 +8,8 @@ import pytest
 from psp_hw.cost.devices import Fabric
 from psp_hw.cost.operators import times, tree
 from psp_hw.cost.pricing import price_parts
-from psp_hw.dse.beaten import NEARBY, ascending, beaten_nearby, matters_until
 from psp_hw.dse.chains import trees
+from psp_hw.dse.pareto import NEARBY, ascending, dominated_nearby, matters_until
 from psp_hw.sim.sweeps import _holds_more, occupancy
 
 
@@ -30,14 +30,16 @@ def test_without_what_neighbours_beat_the_others_matter_as_long(seed):
     order = np.lexsort((intervals, owners))
     intervals, costs = intervals[order], costs[order]
 
-    beaten = beaten_nearby(owners, costs)
+    dominated = dominated_nearby(owners, costs)
 
     for row in range(200):
         near = range(max(0, row - NEARBY), row)
-        assert beaten[row] == any(owners[a] == owners[row] and (costs[a] <= costs[row]).all() for a in near)
+        assert dominated[row] == any(
+            owners[a] == owners[row] and (costs[a] <= costs[row]).all() for a in near
+        )
     for owner in range(5):
         every = owners == owner
-        kept = every & ~beaten
+        kept = every & ~dominated
         until, fewer = (matters_until(intervals[some], costs[some]) for some in (every, kept))
         assert until[until > intervals[every]].tolist() == fewer[fewer > intervals[kept]].tolist()
 

@@ -1,4 +1,4 @@
-"""Which of several options others beat: those that take no more of anything."""
+"""Which of several options others dominate: those that take no more of anything."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def ascending(rows: CostArray) -> Indices:
     return np.lexsort(keys)
 
 
-def unbeaten(rows: CostArray) -> Indices:
-    """Indices of the rows than which no other has less of something and no more of the rest; of equals the first.
+def undominated(rows: CostArray) -> Indices:
+    """Indices of the rows that no other dominates, having no more of anything; of equals the first.
 
-    In order of their columns, the first before the others, a row can only be beaten by an earlier one.
+    In order of their columns, the first before the others, a row can only be dominated by an earlier one.
 
     Args:
         rows: [n, columns].
@@ -74,7 +74,7 @@ def unbeaten(rows: CostArray) -> Indices:
     return np.concatenate(found)
 
 
-def beaten_nearby(owners: Indices, costs: CostArray) -> npt.NDArray[np.bool_]:
+def dominated_nearby(owners: Indices, costs: CostArray) -> npt.NDArray[np.bool_]:
     """Whether one of the last few rows of the same owner takes no more of anything: quick, of all owners at once [n].
 
     Args:
@@ -84,10 +84,10 @@ def beaten_nearby(owners: Indices, costs: CostArray) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(owners), dtype=np.bool_)
     columns = _narrowed(costs)
     for distance in range(1, min(NEARBY, len(owners) - 1) + 1):
-        beaten = owners[:-distance] == owners[distance:]
+        dominated = owners[:-distance] == owners[distance:]
         for column in columns:
-            beaten &= column[:-distance] <= column[distance:]
-        found[distance:] |= beaten
+            dominated &= column[:-distance] <= column[distance:]
+        found[distance:] |= dominated
     return found
 
 
@@ -109,10 +109,10 @@ def matters_until(intervals: CostArray, costs: CostArray) -> CostArray:
         born, some = start + places, block[:, places]
         own = _no_more(some, some)
         own &= ~own.T | _EARLIER[: len(born), : len(born)]  # of equals the first stays
-        beaten = np.concatenate([_no_more(some, kept), own], axis=1)
+        dominated = np.concatenate([_no_more(some, kept), own], axis=1)
         every, both = np.concatenate([alive, born]), np.concatenate([kept, some], axis=1)
-        first = beaten.argmax(axis=0)
-        ends = beaten[first, np.arange(len(every))]
+        first = dominated.argmax(axis=0)
+        ends = dominated[first, np.arange(len(every))]
         until[every] = np.where(ends, np.maximum(intervals[born[first]], intervals[every]), NEVER)
         alive, kept = every[~ends], both[:, ~ends]
     return until
