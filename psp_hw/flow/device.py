@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from psp_hw.cost.boards import find_board
+from psp_hw.cost.boards import BOARDS, find_board
 from psp_hw.cost.devices import Family
-from psp_hw.cost.parts import Part, find_part, nearest
+from psp_hw.cost.parts import PARTS, Part, find_part, nearest
 from psp_hw.cost.resources import Resource, Resources
 from psp_hw.errors import SpecError
+from psp_hw.flow.defaults import DEFAULT_PART
 from psp_hw.spec.target import check_part_name
 
 _ITEM = re.compile(r"\s*([a-z0-9]+)\s*=\s*(-?[0-9]{1,15})\s*", re.IGNORECASE | re.ASCII)
@@ -108,6 +109,19 @@ def _stranger(part: Part) -> str:
     return (
         f"the part {part.name!r} is not in the table: taken for a part of {part.family.value} with {amounts} "
         f"({nearest(part.name)})"
+    )
+
+
+def unfinished_name(part: Part) -> str:
+    """What is said of a part of the table whose name lacks package or speed grade, which vendor tools want; else empty."""
+    lacking = [what for what, has in (("package", part.package), ("speed grade", part.speed)) if not has]
+    if not lacking or part.device not in {known.device for known in PARTS}:
+        return ""
+    whole = next((board.part for board in BOARDS if find_part(board.part).device == part.device), "")
+    example = f"such as {whole}" if whole else f"as {DEFAULT_PART} has them"
+    return (
+        f"{part.name} names no {' and no '.join(lacking)}: estimates need none, vendor tools do; "
+        f"before synthesis give the whole name with --part, {example}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from psp_hw.backends.hls import emit as emit_hls
 from psp_hw.backends.hls4ml import Backend, IoType
 from psp_hw.backends.hls4ml import emit as emit_hls4ml
 from psp_hw.backends.made_for import MadeFor
+from psp_hw.cost.parts import Part
 from psp_hw.errors import DoesNotFitError, SpecError
 from psp_hw.flow.defaults import DEFAULT_TARGET
-from psp_hw.flow.device import NOTHING_MORE, DeviceRequest
+from psp_hw.flow.device import NOTHING_MORE, DeviceRequest, unfinished_name
 from psp_hw.flow.estimate import Planned, plan_for, settings_of
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.flow.hardware import summarize
@@ -148,8 +149,16 @@ def emit(request: Request, *, progress: Progress | None = None) -> EmitSummary:
         files=tuple(sorted(path.relative_to(out).as_posix() for path in files)),
         hardware=hardware,
         kept=kept if kept.is_dir() else None,
-        notes=(*settings.notes, *([_kept(out, kept)] if kept.is_dir() else [])),
+        notes=(*settings.notes, *_notes(settings.part, out, kept)),
     )
+
+
+def _notes(part: Part, out: Path, kept: Path) -> Iterator[str]:
+    unfinished = unfinished_name(part)
+    if unfinished:
+        yield unfinished
+    if kept.is_dir():
+        yield _kept(out, kept)
 
 
 def _kept(out: Path, kept: Path) -> str:

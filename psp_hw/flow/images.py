@@ -116,6 +116,11 @@ def from_file(path: Path, frame: TensorType) -> Images:
 def _check_shape(shape: tuple[int, ...], frame: TensorType, where: str) -> None:
     wanted = (frame.channels, frame.height, frame.width)
     if len(shape) != 4 or shape[1:] != wanted or shape[0] < 1:
+        channels_last = len(shape) == 4 and shape[1:] == (frame.height, frame.width, frame.channels)
         raise DataError(
-            f"the images are {list(shape)}, the network takes [N, {', '.join(map(str, wanted))}]", where=where
+            f"the images are {list(shape)}, the network takes [N, {', '.join(map(str, wanted))}]",
+            where=where,
+            hint="channels come before rows and columns: images.transpose(0, 3, 1, 2)"
+            if channels_last
+            else None,
         )

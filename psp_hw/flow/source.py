@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -85,7 +86,7 @@ def resolve(path: Path | None, *, exact: bool = False) -> Source:
             )
         path = runs[0]
     if not path.exists():
-        raise RunError("does not exist", where=str(path), hint="SOURCE is a run, a QONNX file or a design")
+        raise RunError("does not exist", where=str(path), hint=_meant(path))
     if path.is_file():
         return _file(path, exact)
     if (path / "design.json").is_file():
@@ -107,10 +108,25 @@ def resolve(path: Path | None, *, exact: bool = False) -> Source:
     )
 
 
+def _meant(path: Path) -> str:
+    """What a path that is not there may have meant: at most three neighbours that are called alike."""
+    kinds = "SOURCE is a run, a QONNX file or a design"
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir() if entry.name.isprintable())
+    except OSError:
+        return kinds
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+    if not near:
+        return kinds
+    return f"did you mean {' or '.join(str(path.with_name(name)) for name in near)}? {kinds}"
+
+
 def _file(path: Path, exact: bool) -> Source:
     if path.suffix.lower() != ".onnx":
         raise RunError(
-            f"is a {path.suffix or 'nameless kind of'} file, not .onnx",
+            f"is a {path.suffix} file, not .onnx"
+            if path.suffix
+            else "is a file, but its name does not end in .onnx",
             where=str(path),
             hint="SOURCE is a run, a QONNX file or a design",
         )

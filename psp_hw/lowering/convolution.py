@@ -57,9 +57,8 @@ def lower_conv(node: Node, builder: Builder) -> None:
     by_tap = dense.transpose(2, 3, 1, 0).reshape(len(window.taps), dense.shape[1], dense.shape[0])
     lowered = QuantTensor(values=by_tap, scales=weight.scales_along(0, dense.shape[0], node))
     emitted = _emit_conv(node, builder, value, lowered, window)
-    builder.remark(
-        node, f"convolution, {len(window.taps)} taps" + (f", {groups} groups" if groups > 1 else "")
-    )
+    taps = f"{len(window.taps)} tap{'s' if len(window.taps) > 1 else ''}"
+    builder.remark(node, f"convolution, {taps}" + (f", {groups} groups" if groups > 1 else ""))
     result = _with_bias(node, builder, replace(emitted, layout=value.layout), 2)
     builder.define(node.outputs[0], result)
 

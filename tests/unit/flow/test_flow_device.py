@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from psp_hw.cost.boards import BOARDS, find_board
@@ -9,7 +11,7 @@ from psp_hw.cost.devices import Family
 from psp_hw.cost.parts import find_part
 from psp_hw.cost.resources import Resource
 from psp_hw.errors import SpecError
-from psp_hw.flow.device import DeviceRequest, board_of, choose_part
+from psp_hw.flow.device import DeviceRequest, board_of, choose_part, unfinished_name
 from psp_hw.flow.goal import GoalRequest
 from psp_hw.spec.target import Latency, MinArea
 
@@ -45,6 +47,24 @@ def test_a_budget_limits_the_part_and_never_enlarges_it():
     part = choose_part("xc7z020", DeviceRequest(budget="lut=20000, bram18=100000", dsp=120)).part
 
     assert (120, 20000, whole.ff, whole.bram18, 0) == part.resources.amounts
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("xc7z020", "xc7z020 names no package and no speed grade: .* such as xc7z020clg400-1"),
+        ("xczu7ev-ffvc1156", "names no speed grade: .* such as xczu7ev-ffvc1156-2-e"),
+        ("xcvu19p", "names no package and no speed grade: .* as xc7z020clg400-1 has them"),
+    ],
+)
+def test_a_name_that_vendor_tools_would_not_take_is_said_to_be_unfinished(name, says):
+    assert re.search(says, unfinished_name(find_part(name)))
+
+
+def test_a_whole_name_and_a_part_of_a_budget_are_left_alone():
+    unknown = choose_part("xczu99eg", DeviceRequest(budget="dsp=500,lut=60000,bram18=300")).part
+
+    assert ["", ""] == [unfinished_name(part) for part in (find_part("xc7z020clg400-1"), unknown)]
 
 
 def test_an_unknown_part_is_its_budget():

@@ -36,7 +36,10 @@ def save(path: Path, array: object) -> Path:
     ("array", "says"),
     [
         (np.zeros((3, 4, 5)), r"\[3, 4, 5\], the network takes \[N, 3, 4, 5\]"),
-        (np.zeros((1, 4, 5, 3)), r"the network takes \[N, 3, 4, 5\]"),
+        (
+            np.zeros((1, 4, 5, 3)),
+            r"the network takes \[N, 3, 4, 5\] \(channels come .*transpose\(0, 3, 1, 2\)\)",
+        ),
         (np.zeros((0, 3, 4, 5)), r"the network takes"),
         (np.zeros((1, 3, 4, 5), dtype=complex), "complex128, not real numbers"),
         (np.zeros((1, 3, 4, 5), dtype=bool), "bool, not real numbers"),

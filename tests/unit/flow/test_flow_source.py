@@ -89,6 +89,28 @@ def test_anything_else_is_no_source(tmp_path: Path, name: str) -> None:
         resolve(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"), [("net.pt", "is a .pt file, not .onnx"), ("net", "its name does not end in .onnx")]
+)
+def test_a_file_that_is_no_network_says_why(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / name).write_text("x")
+
+    with pytest.raises(RunError, match=says):
+        resolve(tmp_path / name)
+
+
+def test_a_mistyped_source_suggests_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "resnet8-shape").mkdir()
+    (tmp_path / "notes").mkdir()
+
+    with pytest.raises(
+        RunError, match=rf"does not exist \(did you mean {tmp_path / 'resnet8-shape'}\? SOURCE"
+    ):
+        resolve(tmp_path / "resnet8-shap")
+    with pytest.raises(RunError, match=r"does not exist \(SOURCE is a run, a QONNX file or a design\)"):
+        resolve(tmp_path / "nowhere" / "resnet8-shape")
+
+
 def test_a_file_is_taken_by_its_suffix(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"")
