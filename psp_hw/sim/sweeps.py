@@ -69,7 +69,7 @@ class Track:
     last frame [actions], ``before`` of the frame before it, ``past`` of all frames that are done.
 
     A stall is counted from the positions ``at`` of a frame that begins at 0, whichever frame it is in: ``late`` is the least of
-    the last frame, ``later`` what that is more than in the frame before it. ``shift`` is by how many cycles the last frame is guessed to
+    the last frame, ``late_shift`` what that is more than in the frame before it. ``shift`` is by how many cycles the last frame is guessed to
     follow the one before it, ``shifts`` by how many every action of each frame that is done did, None where they differ.
     """
 
@@ -78,7 +78,7 @@ class Track:
         "before",
         "inputs",
         "late",
-        "later",
+        "late_shift",
         "length",
         "name",
         "outputs",
@@ -103,7 +103,7 @@ class Track:
         self.reads, self.writes, self.read_early, self.write_early = _read_and_written(steps)
         self.inputs: list[Link] = []
         self.outputs: list[Link] = []
-        self.late = self.later = 0
+        self.late = self.late_shift = 0
         self.shift = 0
         self.shifts: list[int | None] = []
         self.worked = False  # out, within the last frame
@@ -123,17 +123,17 @@ class Track:
             self.read.append(self.at[self.reads])
             self.written.append(self.at[self.writes])
             return
-        pace = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
+        shift = self.length if len(self.read) < 2 else int(self.times[-1] - self.before[-1])
         paced = int(self.times[0] - self.at[0]) + self.pace
         late = max(int(self.times[-1] - self.at[-1]) + self.length, paced)
-        self.late, self.later = late, late - self.late
-        self.before, self.times = self.times, self.times + pace
+        self.late, self.late_shift = late, late - self.late
+        self.before, self.times = self.times, self.times + shift
         self.worked = False
         reads, writes = self.reads, self.writes
         # What stands side by side is seen in the times themselves.
-        self.read.append(self.times[reads] if isinstance(reads, slice) else self.read[-1] + pace)
-        self.written.append(self.times[writes] if isinstance(writes, slice) else self.written[-1] + pace)
-        self.shift = pace
+        self.read.append(self.times[reads] if isinstance(reads, slice) else self.read[-1] + shift)
+        self.written.append(self.times[writes] if isinstance(writes, slice) else self.written[-1] + shift)
+        self.shift = shift
 
     def leave(self) -> None:
         """End a frame."""
@@ -167,7 +167,7 @@ class Sweeps:
             self._tracks[link.target].inputs.append(link)
             self._tracks[link.source].outputs.append(link)
         self._finished: list[int] = []
-        self._bound = False  # since the last frame
+        self._depths_changed = False  # since the last frame
 
     @property
     def frames(self) -> int:
@@ -179,8 +179,8 @@ class Sweeps:
         for track in self._tracks:
             track.enter()
         order = range(len(self._tracks))
-        stale = [self._bound or not self._holds(track) for track in self._tracks]
-        self._bound = False
+        stale = [self._depths_changed or not self._holds(track) for track in self._tracks]
+        self._depths_changed = False
         left = MOST_UPDATES * len(order)
         forward = True
         while any(stale):
@@ -204,7 +204,7 @@ class Sweeps:
         They are where all that its last frame waited for comes later by the same time as they do.
         """
         shift = track.shift
-        if not track.past or track.later != shift:
+        if not track.past or track.late_shift != shift:
             return False
         return all(self._tracks[link.source].shift == shift for link in track.inputs) and all(
             link.depth is None or _frees(self._tracks[link.target], link.depth, shift)
@@ -320,7 +320,7 @@ class Sweeps:
         """Depths of channels from now on [tokens], of each at least what it held so far."""
         for link in self._links:
             link.depth = depths[link.name]
-        self._bound = True
+        self._depths_changed = True
 
 
 def occupancy(written: CycleArray, read: CycleArray, before: int = 0) -> int:
