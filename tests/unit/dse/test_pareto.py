@@ -1,16 +1,11 @@
-"""Orders of rows, and rows that others beat, seen of all engines at once."""
+"""Orders of rows, and rows that others dominate, seen of all engines at once."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from psp_hw.cost.devices import Fabric
-from psp_hw.cost.operators import times, tree
-from psp_hw.cost.pricing import price_parts
-from psp_hw.dse.chains import trees
 from psp_hw.dse.pareto import NEARBY, ascending, dominated_nearby, matters_until
-from psp_hw.sim.sweeps import _holds_more, occupancy
 
 
 @pytest.mark.parametrize("bits", [1, 20, 40, 62])
@@ -42,28 +37,3 @@ def test_without_what_neighbours_beat_the_others_matter_as_long(seed):
         kept = every & ~dominated
         until, fewer = (matters_until(intervals[some], costs[some]) for some in (every, kept))
         assert until[until > intervals[every]].tolist() == fewer[fewer > intervals[kept]].tolist()
-
-
-@pytest.mark.parametrize("fabric", list(Fabric))
-def test_trees_priced_together_take_what_each_takes(fabric):
-    inputs, bits, most = np.add(np.indices((40, 6, 5)).reshape(3, -1), np.array([[1], [2], [3]]))
-
-    expected = [
-        price_parts(times(tree(*one), 1), fabric).amounts
-        for one in zip(inputs.tolist(), bits.tolist(), most.tolist(), strict=True)
-    ]
-
-    assert np.array(expected).tolist() == trees(inputs, bits, most, fabric).tolist()
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_channel_holds_more_than_some_tokens_exactly_where_its_count_says_so(seed):
-    rng = np.random.default_rng(seed)
-    tokens, frames = int(rng.integers(1, 6)), 4
-    written = np.cumsum(rng.integers(1, 4, size=tokens * frames))
-    read = np.maximum.accumulate(written + rng.integers(1, 30, size=len(written)))
-    by_frame = read.reshape(frames, tokens)
-    for frame, some in enumerate(written.reshape(frames, tokens)):
-        most = occupancy(some, read, frame * tokens)
-        for held in range(most + 3):
-            assert (most > held) == _holds_more(some, list(by_frame[: frame + 1]), held)
