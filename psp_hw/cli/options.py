@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from psp_hw.errors import SpecError
 from psp_hw.flow.defaults import DEFAULT_CLOCK_NS, DEFAULT_PART
+from psp_hw.spec.names import shown
 
 Source = Annotated[
     Path | None,
@@ -24,10 +26,23 @@ Part = Annotated[
         show_default=False,
     ),
 ]
+
+
+def nanoseconds(text: str) -> float:
+    """A clock period; who writes a frequency is told the unit."""
+    try:
+        return float(text)
+    except ValueError:
+        what = f"{shown(text)} is not a number of nanoseconds"
+        raise SpecError(what, where="--clock", hint="give the period: 3.33 for 300 MHz") from None
+
+
 ClockNs = Annotated[
     float | None,
     typer.Option(
         "--clock",
+        parser=nanoseconds,
+        metavar="NS",
         help=f"Clock period [ns]. [default: {DEFAULT_CLOCK_NS:g}; a design's own]",
         show_default=False,
     ),

@@ -48,7 +48,10 @@ def command(
     ] = None,
     outputs: Annotated[
         Path | None,
-        typer.Option(help="Write the outputs, float64 [N, classes], to Y.npy.", show_default=False),
+        typer.Option(
+            help="Write the outputs to Y.npy: the values that the integers stand for, float64 [N, classes].",
+            show_default=False,
+        ),
     ] = None,
     exact: Exact = False,
     as_json: Json = False,

@@ -66,6 +66,10 @@ def read_files(data_dir: Path, names: tuple[str, ...]) -> tuple[NDArray[np.uint8
     """Several files below ``data_dir/cifar-10-batches-bin``, one after the other."""
     folder = data_dir / FOLDER
     if not folder.is_dir():
-        raise DataError("CIFAR-10 is not there", where=str(folder), hint=_FETCH_HINT)
+        raise DataError(
+            "CIFAR-10 is not there",
+            where=str(folder),
+            hint=f"fetch it with: psp-hw data cifar10 --data-dir {data_dir}",
+        )
     parts = [read_batch(folder / name, md5=FILE_MD5[name]) for name in names]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])

@@ -55,13 +55,13 @@ def too_slow(space: Space, goal: Fps, interval: int) -> DoesNotFitError:
     faster = f", or for a clock period of {period:g} ns" if period >= SHORTEST_NS else ""
     proven = interval <= space.floor
     takes = (
-        f"with the folds that are tried a frame takes at least {interval} cycles"
+        f"with the folds that are tried a frame takes at least {interval:,} cycles"
         if proven
-        else f"the fastest that was found takes {interval} cycles"
+        else f"the fastest that was found takes {interval:,} cycles"
     )
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second {'cannot be' if proven else 'were not'} reached at "
-        f"{space.clock.period_ns:g} ns: {takes}, {reached:.1f} frames per second",
+        f"{space.clock.period_ns:g} ns: {takes}, {reached:,.1f} frames per second",
         where="fps",
         hint=f"ask for at most {math.floor(reached)}{faster}",
     )
@@ -102,7 +102,7 @@ def too_large(space: Space, goal: Fps, wanted: int, nearest: tuple[Choice, Desig
         can, slower = _least(space), ""
     else:
         reached = space.clock.per_second(nearest[1].interval)
-        can, slower = f"the {_what(space)} reaches {reached:.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
+        can, slower = f"the {_what(space)} reaches {reached:,.1f}", f"--fps {math.floor(10 * reached) / 10:g}"
     return DoesNotFitError(
         f"{goal.frames_per_second:g} frames per second do not fit {_place(space)}; {can}",
         where="fps",

@@ -143,3 +143,12 @@ def test_a_clock_is_a_number(tmp_path: Path, clock: str, capsys: pytest.CaptureF
     left = run(["emit", str(design), "--clock", clock, "--out", str(out)])
 
     assert left == 2 or "create_clock -period 5 " in (out / "vivado_hls.tcl").read_text()
+
+
+def test_a_frequency_is_no_period(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == run(["estimate", "model.onnx", "--clock", "300MHz"])
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "psp-hw: --clock: '300MHz' is not a number of nanoseconds (give the period: 3.33 for 300 MHz)\n"
+    )
