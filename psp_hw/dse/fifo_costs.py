@@ -38,7 +38,6 @@ class FifoCosts:
     def __init__(self, flow: Dataflow, fabric: Fabric, *, ultra: bool) -> None:
         self._fabric, self._ultra = fabric, ultra
         self._bits = {channel.name: channel.type.pixel_bits for channel in flow.channels}
-        self._known: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
         self._beyond: dict[tuple[int, int, MemoryKind | None], CostArray] = {}
 
     @property
@@ -142,11 +141,7 @@ class FifoCosts:
         return self._beyond[key]
 
     def _one(self, bits: int, depth: int, kind: MemoryKind | None) -> CostArray:
-        key = bits, depth, kind
-        if key not in self._known:
-            amounts = price(Fifo(depth, bits, kind), self._fabric).amounts
-            self._known[key] = np.array(amounts, dtype=np.int64)
-        return self._known[key]
+        return np.array(price(Fifo(depth, bits, kind), self._fabric).amounts, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

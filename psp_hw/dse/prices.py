@@ -40,7 +40,6 @@ class _Known:
 
     chains: Chains
     outputs: dict[tuple[object, ...], dict[tuple[int, bool], Amounts]] = field(default_factory=dict)
-    operators: dict[Operator, Amounts] = field(default_factory=dict)
     counters: dict[int, Amounts] = field(default_factory=dict)
     controls: dict[tuple[Item | Operator, ...], CostArray] = field(default_factory=dict)
 
@@ -64,10 +63,7 @@ class Site:
 
     def one(self, operator: Operator) -> Amounts:
         """What an operator takes."""
-        known = self._known.operators
-        if operator not in known:
-            known[operator] = price(operator, self.fabric).amounts
-        return known[operator]
+        return price(operator, self.fabric).amounts
 
     def counter(self, extent: int) -> Amounts:
         """What a counter of so many values takes; nothing where there is one only."""

@@ -225,8 +225,7 @@ def test_a_budget_of_the_least_design_with_its_least_fifos_is_enough(seed):
     space = search_space(graph, part, CLOCK, {})
     least = affordable(space.problem, space.intervals[-1]).choice
     assert least is not None
-    dsp, lut, ff, bram18, uram = (int(amount) for amount in least.whole)
-    tight = dataclasses.replace(part, resources=Resources(dsp=dsp, lut=lut, ff=ff, bram18=bram18, uram=uram))
+    tight = dataclasses.replace(part, resources=Resources.from_amounts(least.whole.tolist()))
     found = search(graph, tight, CLOCK, MinArea())
 
     assert not found.remedy
