@@ -12,6 +12,7 @@ STILL = (
     "Simulated, frames following each other: the most tokens that a FIFO ever held; cycles of a frame in which its writer and its "
     "reader stand still between their first and their last token, for want of room behind them or of tokens before them."
 )
+_NUMBER = re.compile(r"[0-9.,/% ]*")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
@@ -40,8 +41,10 @@ def to_markdown(report: Report) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; the first column is text, the others are numbers."""
-    rule = ["---"] + ["---:"] * (len(head) - 1)
+    """A Markdown table; columns of numbers stand to the right."""
+    rows = list(rows)
+    numbers = [all(_NUMBER.fullmatch(row[place]) for row in rows) for place in range(len(head))]
+    rule = ["---:" if right else "---" for right in numbers]
     return [f"| {' | '.join(row)} |" for row in (head, rule, *rows)] + [""]
 
 
