@@ -160,18 +160,19 @@ def _explained(moments: Moments, inputs: Tensor) -> float:
 def _eliminated(moments: Moments, structures: Tensor, count: int) -> tuple[int, ...]:
     """What is left when the structure that is missed least goes first, again and again; the others make up for it as they can."""
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments.inputs))
-    weights = inverse @ moments.cross
+    both = torch.cat(
+        (inverse, inverse @ moments.cross), dim=2
+    )  # the inverse of what is left, and its weights
+    inputs = inverse.shape[2]
     left = list(range(len(structures)))
     while len(left) > count:
         some = structures[left]  # [structures, inputs of each]
-        own = weights[:, some]  # [g, structures, inputs of each, K/g]
-        blocks = inverse[:, some[:, :, None], some[:, None, :]]
+        own = both[:, some, inputs:]  # [g, structures, inputs of each, K/g]
+        blocks = both[:, some[:, :, None], some[:, None, :]]
         missed = (own * torch.linalg.solve(blocks, own)).sum(dim=(0, 2, 3))
         least = int(missed.argmin())
         gone = some[least]
-        taken = torch.linalg.solve(blocks[:, least], torch.cat((inverse[:, gone], weights[:, gone]), dim=2))
-        both = torch.cat((inverse, weights), dim=2) - inverse[:, :, gone] @ taken
-        inverse, weights = both.split((inverse.shape[2], weights.shape[2]), dim=2)
+        both.baddbmm_(both[:, :, gone], torch.linalg.solve(blocks[:, least], both[:, gone]), alpha=-1.0)
         del left[least]
     return tuple(left)
 
