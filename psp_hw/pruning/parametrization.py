@@ -18,9 +18,8 @@ from psp_hw.pruning.tiling import is_tiled, spread, total
 from psp_hw.spec.enums import AlphaInit, Criterion, GradientRule, StructureKind
 from psp_hw.spec.train import PruningSpec, StructureSpec
 
-PAPER_INIT_STD = math.sqrt(
-    0.1
-)  # PSP Sec. 4: alpha ~ N(0, 0.1), a variance (docs/paper.md, "How alpha starts")
+# PSP Sec. 4: alpha ~ N(0, 0.1), a variance (docs/paper.md, "How alpha starts").
+PAPER_INIT_STD = math.sqrt(0.1)
 
 
 class _ScaleAsPrinted(torch.autograd.Function):

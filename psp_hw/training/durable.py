@@ -12,13 +12,8 @@ from pathlib import Path
 from psp_hw.errors import RunError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_LOCKS = (
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.ENOTSUP,
-    errno.EBADF,
-    errno.EINVAL,
-)  # some network file systems
+# What some network file systems say.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.EINVAL)
 _LEFTOVERS = (".*.tmp", ".*.tmp.*", "*-last.tmp")  # what a killed process was writing
 
 

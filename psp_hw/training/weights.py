@@ -19,12 +19,8 @@ from psp_hw.training.run import checked_floats
 
 NESTED = ("net", "state_dict", "model_state_dict", "model")  # where a checkpoint keeps what the network is
 _DEEPEST = 3  # such keys within each other
-WRAPPERS = (
-    "module.",
-    "_orig_mod.",
-    "net.",
-    "model.",
-)  # DataParallel and DDP, torch.compile, a LightningModule
+# Of DataParallel and DDP, of torch.compile, of a LightningModule.
+WRAPPERS = ("module.", "_orig_mod.", "net.", "model.")
 _SAFETENSORS = ".safetensors"
 _MAX_HEADER = 1 << 26  # bytes; safetensors itself allows 100 MB
 _DTYPES = {

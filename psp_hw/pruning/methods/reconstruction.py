@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -160,9 +160,8 @@ def _explained(moments: Moments, inputs: Tensor) -> float:
 def _eliminated(moments: Moments, structures: Tensor, count: int) -> tuple[int, ...]:
     """What is left when the structure that is missed least goes first, again and again; the others make up for it as they can."""
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments.inputs))
-    both = torch.cat(
-        (inverse, inverse @ moments.cross), dim=2
-    )  # the inverse of what is left, and its weights
+    # The inverse of what is left, and its weights.
+    both = torch.cat((inverse, inverse @ moments.cross), dim=2)
     inputs = inverse.shape[2]
     left = list(range(len(structures)))
     while len(left) > count:
@@ -267,8 +266,8 @@ def _order(net: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> l
 
 
 @contextmanager
-def _hooked(layers: Mapping[str, nn.Module], hook: object) -> Iterator[None]:
-    handles = [layer.register_forward_hook(hook) for layer in layers.values()]  # type: ignore[arg-type]
+def _hooked(layers: Mapping[str, nn.Module], hook: Callable[..., None]) -> Iterator[None]:
+    handles = [layer.register_forward_hook(hook) for layer in layers.values()]
     try:
         yield
     finally:
