@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fixed")
 
 gc.disable()  # while the tests and torch are loaded, nothing becomes garbage, and looking for it takes seconds
+
+# nohup has SIGHUP ignored, processes inherit that, and psp-hw leaves it so; tests send the signal and want it heard.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST_SEEDS = 20  # of a test with the parameter `seed`; `make check` leaves the later ones out
